@@ -1,0 +1,3 @@
+//! The vocabulary of the protocol.
+
+pub mod field;
