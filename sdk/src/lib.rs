@@ -1,1 +1,1 @@
-//! Placeholder.
+//! Identities, letters, stamps.
