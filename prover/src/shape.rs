@@ -1,0 +1,71 @@
+//! The circuit as matrices: synthesised once per process, never per proof.
+
+use std::sync::LazyLock;
+
+use ark_bn254::Fr;
+use ark_ff::Zero;
+use ark_relations::gr1cs::{
+    ConstraintSynthesizer, ConstraintSystem, Matrix, OptimizationGoal, R1CS_PREDICATE_LABEL, SynthesisMode,
+};
+
+use crate::circuit::{INDEX_BITS, PassCircuit};
+use crate::tree::{ARITY, DEPTH};
+
+/// Public inputs, and the constant one.
+pub(crate) const PUBLIC: usize = 8;
+
+/// What the circuit is, whatever the values.
+pub(crate) struct Shape {
+    /// A, B and C: per row the coefficients and the variables' numbers, public ones first.
+    pub(crate) matrices: Vec<Matrix<Fr>>,
+    pub(crate) constraints: usize,
+    pub(crate) private: usize,
+}
+
+impl Shape {
+    /// The size of the domain over which the prover divides.
+    pub(crate) fn domain(&self) -> usize {
+        (self.constraints + PUBLIC).next_power_of_two()
+    }
+}
+
+/// The numbers that are pinned in `testdata/vectors/circuit.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Rows of the constraint system.
+    pub constraints: usize,
+    /// Public inputs, and the constant one.
+    pub instance: usize,
+}
+
+/// The size of the circuit, as synthesised.
+#[must_use]
+pub fn size() -> Size {
+    Size { constraints: SHAPE.constraints, instance: PUBLIC }
+}
+
+pub(crate) static SHAPE: LazyLock<Shape> = LazyLock::new(|| {
+    let cs = ConstraintSystem::new_ref();
+    cs.set_optimization_goal(OptimizationGoal::Constraints);
+    cs.set_mode(SynthesisMode::Setup);
+    blank_circuit().generate_constraints(cs.clone()).expect("setup asks for no values");
+    cs.finalize();
+    assert_eq!(cs.num_instance_variables(), PUBLIC);
+    let mut matrices = cs.to_matrices().expect("setup makes matrices");
+    Shape {
+        matrices: matrices.remove(R1CS_PREDICATE_LABEL).expect("all rows are of rank one"),
+        constraints: cs.num_constraints(),
+        private: cs.num_witness_variables(),
+    }
+});
+
+/// The circuit with no values that mean anything.
+pub(crate) fn blank_circuit() -> PassCircuit {
+    PassCircuit {
+        public: [Fr::zero(); 7],
+        secret: Fr::zero(),
+        index: [Fr::zero(); INDEX_BITS],
+        slack: [Fr::zero(); INDEX_BITS],
+        path: [[Fr::zero(); ARITY]; DEPTH],
+    }
+}
