@@ -49,6 +49,8 @@ mod prove;
 mod secret;
 mod shape;
 mod statement;
+#[cfg(test)]
+mod testing;
 pub mod tree;
 mod verify;
 mod wire;

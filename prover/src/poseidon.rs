@@ -242,3 +242,77 @@ fn inverse(matrix: &[Vec<Fr>]) -> Vec<Vec<Fr>> {
     }
     rows.into_iter().map(|row| row[width..].to_vec()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::B256;
+    use ark_relations::gr1cs::ConstraintSystem;
+    use serde_json::Value;
+    use xmtp_proto::field::FieldElement;
+
+    use super::*;
+    use crate::{
+        field::{random, to_fr},
+        testing::rng,
+    };
+
+    fn number(value: &Value) -> Fr {
+        let bytes: B256 = value.as_str().unwrap().parse().unwrap();
+        to_fr(FieldElement::from_be_bytes(bytes.0).unwrap())
+    }
+
+    fn check_vectors<const N: usize>(vectors: &Value) {
+        let cases = vectors[format!("poseidon{N}")].as_array().unwrap();
+        assert!(cases.len() >= 8);
+        for case in cases {
+            let inputs =
+                case.get("inputs").map_or_else(|| vec![&case["input"]], |all| all.as_array().unwrap().iter().collect());
+            let inputs: [Fr; N] = inputs.into_iter().map(number).collect::<Vec<_>>().try_into().unwrap();
+            assert_eq!(hash(&inputs), number(&case["output"]), "{case}");
+        }
+    }
+
+    #[test]
+    fn native_hash_meets_circomlibs_vectors() {
+        let vectors = serde_json::from_str(include_str!("../../testdata/vectors/poseidon.json")).unwrap();
+        check_vectors::<1>(&vectors);
+        check_vectors::<2>(&vectors);
+        check_vectors::<3>(&vectors);
+        check_vectors::<8>(&vectors);
+    }
+
+    fn check_gadget<const N: usize>(constraints: usize) {
+        let rng = &mut rng(N as u8);
+        for _ in 0..4 {
+            let values: [Fr; N] = std::array::from_fn(|_| random(rng));
+            let satisfied = |digest: Fr| {
+                let cs = ConstraintSystem::new_ref();
+                let inputs = values.map(|value| Wire::private(&cs, value).unwrap());
+                let digest = Wire::private(&cs, digest).unwrap();
+                enforce_hash(&cs, inputs.each_ref(), &digest).unwrap();
+                assert_eq!(cs.num_constraints(), constraints);
+                cs.is_satisfied().unwrap()
+            };
+            assert!(satisfied(hash(&values)));
+            assert!(!satisfied(hash(&values) + Fr::one()));
+            assert!(!satisfied(random(rng)));
+        }
+    }
+
+    #[test]
+    fn gadget_agrees_with_the_native_hash_in_three_rows_per_sbox() {
+        check_gadget::<1>(3 * (8 * 2 + 56 - 1));
+        check_gadget::<2>(3 * (8 * 3 + 57 - 1));
+        check_gadget::<3>(3 * (8 * 4 + 56 - 1));
+        check_gadget::<8>(3 * (8 * 9 + 63 - 1));
+    }
+
+    #[test]
+    fn unmixing_undoes_mixing() {
+        let rng = &mut rng(9);
+        for permutation in [permutation::<1>(), permutation::<2>(), permutation::<3>(), permutation::<8>()] {
+            let state: Vec<Fr> = (0..permutation.width).map(|_| random(rng)).collect();
+            assert_eq!(multiply(&permutation.unmix, &multiply(&permutation.mix, &state)), state);
+        }
+    }
+}

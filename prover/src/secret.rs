@@ -152,3 +152,74 @@ impl Index {
 pub fn leaf(commitment: Commitment, limit: Limit) -> Leaf {
     from_fr(hash(&[to_fr(commitment.field()), Fr::from(limit.get())])).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use xmtp_proto::field::FieldElement;
+
+    use super::*;
+
+    fn secret() -> PassSecret {
+        PassSecret::from_wide_bytes(&[42; 64]).unwrap()
+    }
+
+    fn share_for(signal: u64, index: u16) -> (Signal, Share) {
+        let signal = FieldElement::from(signal).into();
+        (signal, secret().share(FieldElement::from(7).into(), Index::new(index), signal))
+    }
+
+    #[test]
+    fn two_signals_for_one_index_reveal_the_secret() {
+        let recovered = recover(share_for(1, 3), share_for(2, 3)).unwrap();
+        assert_eq!(*recovered.to_be_bytes(), *secret().to_be_bytes());
+        assert_eq!(recovered.commitment(), secret().commitment());
+    }
+
+    #[test]
+    fn one_signal_for_two_indices_reveals_nothing() {
+        let recovered = recover(share_for(1, 3), share_for(2, 4)).unwrap();
+        assert_ne!(recovered.commitment(), secret().commitment());
+    }
+
+    #[test]
+    fn the_same_signal_twice_is_no_evidence() {
+        assert_eq!(recover(share_for(1, 3), share_for(1, 3)).err(), Some(NotEvidence::SameSignal));
+        // Not even with shares that differ: one of them is made up.
+        assert_eq!(recover(share_for(1, 3), share_for(1, 4)).err(), Some(NotEvidence::SameSignal));
+    }
+
+    #[test]
+    fn shares_on_a_line_through_the_origin_are_no_evidence() {
+        let point = |x: u64, y: u64| (FieldElement::from(x).into(), FieldElement::from(y).into());
+        assert_eq!(recover(point(1, 5), point(2, 10)).err(), Some(NotEvidence::NoSecret));
+    }
+
+    #[test]
+    fn bytes_that_reduce_to_zero_are_no_secret() {
+        assert_eq!(PassSecret::from_wide_bytes(&[0; 64]).err(), Some(ZeroSecret));
+        let mut modulus = [0; 64];
+        modulus[32..].copy_from_slice(&xmtp_proto::field::MODULUS);
+        assert_eq!(PassSecret::from_wide_bytes(&modulus).err(), Some(ZeroSecret));
+        modulus[63] += 1;
+        let mut one = [0; 32];
+        one[31] = 1;
+        assert_eq!(*PassSecret::from_wide_bytes(&modulus).unwrap().to_be_bytes(), one);
+    }
+
+    #[test]
+    fn wide_bytes_are_big_endian_and_all_of_them_count() {
+        for byte in 0..64 {
+            let mut bytes = [42; 64];
+            bytes[byte] ^= 1;
+            let other = PassSecret::from_wide_bytes(&bytes).unwrap();
+            assert_ne!(other.commitment(), secret().commitment(), "byte {byte}");
+        }
+    }
+
+    #[test]
+    fn limits_lie_between_one_and_two_to_the_sixteenth() {
+        for (limit, expected) in [(0, false), (1, true), (1 << 16, true), ((1 << 16) + 1, false), (u32::MAX, false)] {
+            assert_eq!(Limit::new(limit).is_ok(), expected, "{limit}");
+        }
+    }
+}

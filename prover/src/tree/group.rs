@@ -391,3 +391,244 @@ impl Volume {
         VolumeCheckpoint { root: self.root(), len: self.len() as u32, top: top.iter().copied().map(from_fr).collect() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Leaves per volume in these tests: two levels are full, and volumes fill quickly.
+    const SMALL: u32 = 70;
+
+    fn leaf(number: u64) -> Leaf {
+        FieldElement::from(number).into()
+    }
+
+    /// The root of a subtree with these leaves, straight from the definition.
+    fn naive(leaves: &[Leaf], level: usize) -> Fr {
+        if level == 0 {
+            return leaves.first().map_or_else(Fr::zero, |leaf| to_fr(leaf.field()));
+        }
+        if leaves.is_empty() {
+            return hash(&[naive(&[], level - 1); ARITY]);
+        }
+        let width = ARITY.pow(level as u32 - 1);
+        hash::<ARITY>(&std::array::from_fn(|child| {
+            naive(leaves.chunks(width).nth(child).unwrap_or_default(), level - 1)
+        }))
+    }
+
+    #[derive(Clone, Debug)]
+    enum Operation {
+        Append(u64),
+        Extend(usize),
+        Update(prop::sample::Index, u64),
+        Remove(prop::sample::Index),
+        Rollback(prop::sample::Index),
+    }
+
+    fn arb_operation() -> impl Strategy<Value = Operation> {
+        use Operation::*;
+        prop_oneof![
+            4 => any::<u64>().prop_map(Append),
+            2 => (0..100_usize).prop_map(Extend),
+            2 => (any::<prop::sample::Index>(), any::<u64>()).prop_map(|(at, leaf)| Update(at, leaf)),
+            2 => any::<prop::sample::Index>().prop_map(Remove),
+            1 => any::<prop::sample::Index>().prop_map(Rollback),
+        ]
+    }
+
+    /// The leaves after each operation: the whole history, kept the simplest way.
+    struct Model(Vec<Vec<Leaf>>);
+
+    impl Model {
+        fn leaves(&self) -> Vec<Leaf> {
+            self.0.last().cloned().unwrap_or_default()
+        }
+
+        fn push(&mut self, change: impl FnOnce(&mut Vec<Leaf>)) {
+            let mut leaves = self.leaves();
+            change(&mut leaves);
+            self.0.push(leaves);
+        }
+
+        fn roots(&self) -> Vec<Root> {
+            self.leaves().chunks(SMALL as usize).map(|volume| from_fr(naive(volume, DEPTH)).into()).collect()
+        }
+    }
+
+    fn position(index: usize) -> Position {
+        Position { volume: index as u32 / SMALL, index: index as u32 % SMALL }
+    }
+
+    fn apply(group: &mut Group, model: &mut Model, operation: Operation) {
+        let len = model.leaves().len();
+        match operation {
+            Operation::Append(number) => {
+                assert_eq!(group.append(leaf(number)), position(len));
+                model.push(|leaves| leaves.push(leaf(number)));
+            }
+            Operation::Extend(count) => {
+                group.extend((0..count as u64).map(leaf));
+                (0..count as u64).for_each(|number| model.push(|leaves| leaves.push(leaf(number))));
+            }
+            Operation::Update(at, number) if len > 0 => {
+                group.update(position(at.index(len)), leaf(number)).unwrap();
+                model.push(|leaves| leaves[at.index(len)] = leaf(number));
+            }
+            Operation::Remove(at) if len > 0 => {
+                group.remove(position(at.index(len))).unwrap();
+                model.push(|leaves| leaves[at.index(len)] = leaf(0));
+            }
+            Operation::Update(..) | Operation::Remove(_) => {
+                assert!(group.remove(position(0)).is_err());
+            }
+            Operation::Rollback(to) => {
+                let to = to.index(model.0.len());
+                group.rollback(Version::new(to as u64)).unwrap();
+                model.0.truncate(to + 1);
+            }
+        }
+    }
+
+    fn check_against_model(group: &Group, model: &Model) {
+        assert_eq!(group.version().get(), model.0.len() as u64 - 1);
+        assert_eq!(group.len(), model.leaves().len() as u64);
+        let roots: Vec<Root> = (0..group.volumes()).filter_map(|volume| group.root(volume)).collect();
+        assert_eq!(roots, model.roots());
+        for (index, leaf) in model.leaves().into_iter().enumerate() {
+            assert_eq!(group.leaf(position(index)), Some(leaf));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn group_is_what_its_history_says(operations in prop::collection::vec(arb_operation(), 1..24)) {
+            let mut group = Group::with_volume_leaves(SMALL);
+            let mut model = Model(vec![Vec::new()]);
+            for operation in operations {
+                apply(&mut group, &mut model, operation);
+            }
+            check_against_model(&group, &model);
+        }
+
+        #[test]
+        fn buckets_at_an_old_checkpoint_are_those_of_a_group_that_stopped_there(
+            before in prop::collection::vec(arb_operation(), 1..12),
+            after in prop::collection::vec(arb_operation(), 1..12),
+        ) {
+            let mut model = Model(vec![Vec::new()]);
+            let mut group = Group::with_volume_leaves(SMALL);
+            before.into_iter().for_each(|operation| apply(&mut group, &mut model, operation));
+            let checkpoint = group.checkpoint();
+            let stopped = model.leaves();
+            let mut lowest = model.0.len();
+            for operation in after {
+                apply(&mut group, &mut model, operation);
+                lowest = lowest.min(model.0.len());
+            }
+            let withdrawn = lowest as u64 - 1 < checkpoint.version().get();
+            for (volume, leaves) in stopped.chunks(SMALL as usize).enumerate() {
+                let bucket = group.bucket(&checkpoint, volume as u32, 0);
+                if withdrawn {
+                    prop_assert_eq!(bucket, Err(BucketError::Withdrawn));
+                    continue;
+                }
+                let bucket = bucket.unwrap();
+                prop_assert_eq!(bucket.root(), from_fr(naive(leaves, DEPTH)).into());
+                prop_assert_eq!(bucket.root(), checkpoint.volumes()[volume].root);
+                for (index, leaf) in leaves.iter().enumerate() {
+                    match bucket.path(index as u32) {
+                        Ok(path) => prop_assert_eq!(path.root_of(*leaf), Ok(bucket.root())),
+                        Err(_) => prop_assert!(leaf.field().is_zero()),
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_bucket_of_a_volume_leads_to_the_checkpoints_root() {
+        let mut group = Group::new();
+        let last = 2 * BUCKET_LEAVES as u32 + 99;
+        group.extend((1..=u64::from(last) + 1).map(leaf));
+        let checkpoint = group.checkpoint();
+        group.remove(Position { volume: 0, index: 5000 }).unwrap();
+        group.append(leaf(7));
+        let root = checkpoint.volumes()[0].root;
+        assert_ne!(group.root(0), Some(root));
+        for index in [0, 7, 8, 4095, 4096, 5000, 8191, 8192, last] {
+            let bucket = group.bucket(&checkpoint, 0, Bucket::index_of(index)).unwrap();
+            let path = bucket.path(index).unwrap();
+            assert_eq!(path.root_of(leaf(u64::from(index) + 1)), Ok(root), "{index}");
+            assert!(path.root_of(leaf(u64::MAX)).is_err());
+        }
+        let bucket = group.bucket(&checkpoint, 0, 1).unwrap();
+        assert_eq!((bucket.top().len(), bucket.leaves().len()), (3, BUCKET_LEAVES));
+        assert_eq!(bucket.path(4095), Err(super::super::NotInBucket { index: 4095 }));
+        assert_eq!(bucket.path(8192), Err(super::super::NotInBucket { index: 8192 }));
+        assert_eq!(group.bucket(&checkpoint, 0, 3), Err(BucketError::NoSuchBucket));
+        assert_eq!(group.bucket(&checkpoint, 0, u32::MAX), Err(BucketError::NoSuchBucket));
+        assert_eq!(group.bucket(&checkpoint, 1, 0), Err(BucketError::NoSuchBucket));
+    }
+
+    #[test]
+    fn bucket_with_a_made_up_leaf_has_another_root() {
+        let mut group = Group::new();
+        group.extend((1..20).map(leaf));
+        let honest = group.bucket(&group.checkpoint(), 0, 0).unwrap();
+        let mut leaves = honest.leaves().to_vec();
+        leaves[3] = leaf(99);
+        let forged = Bucket::new(0, 0, honest.top().to_vec(), leaves).unwrap();
+        assert_ne!(forged.root(), honest.root());
+        // The top's node above the bucket is the receiver's own to compute: what is sent there does not matter.
+        let ignored = Bucket::new(0, 0, vec![FieldElement::from(5)], honest.leaves().to_vec()).unwrap();
+        assert_eq!(ignored.root(), honest.root());
+        let stranger = vec![honest.top()[0], FieldElement::from(5)];
+        assert_ne!(Bucket::new(0, 0, stranger, honest.leaves().to_vec()).unwrap().root(), honest.root());
+    }
+
+    #[test]
+    fn oversized_buckets_are_refused() {
+        let check = |index, top, leaves, expected: bool| {
+            let bucket = Bucket::new(0, index, vec![FieldElement::ZERO; top], vec![leaf(1); leaves]);
+            assert_eq!(bucket.is_ok(), expected, "{index} {top} {leaves}");
+        };
+        check(511, 512, 4096, true);
+        check(512, 512, 4096, false);
+        check(511, 513, 4096, false);
+        check(511, 512, 4097, false);
+    }
+
+    #[test]
+    fn forgotten_states_are_neither_served_nor_rolled_back_to() {
+        let mut group = Group::new();
+        group.extend((1..10).map(leaf));
+        let old = group.checkpoint();
+        group.remove(Position { volume: 0, index: 3 }).unwrap();
+        let new = group.checkpoint();
+        group.forget_before(new.version());
+        assert_eq!(group.bucket(&old, 0, 0), Err(BucketError::Forgotten));
+        assert_eq!(group.rollback(old.version()), Err(RollbackError::Forgotten));
+        assert_eq!(group.rollback(Version::new(99)), Err(RollbackError::Ahead));
+        assert!(group.bucket(&new, 0, 0).is_ok());
+    }
+
+    #[test]
+    fn checkpoint_that_was_rolled_back_is_withdrawn_even_when_the_group_has_grown_again() {
+        let mut group = Group::new();
+        group.append(leaf(1));
+        let shared = group.checkpoint();
+        group.append(leaf(2));
+        let orphan = group.checkpoint();
+        group.rollback(shared.version()).unwrap();
+        group.append(leaf(3));
+        assert_eq!(group.version(), orphan.version());
+        assert_eq!(group.bucket(&orphan, 0, 0), Err(BucketError::Withdrawn));
+        assert_eq!(group.bucket(&shared, 0, 0).unwrap().leaves(), [leaf(1)]);
+        assert_eq!(group.bucket(&group.checkpoint(), 0, 0).unwrap().leaves(), [leaf(1), leaf(3)]);
+    }
+}

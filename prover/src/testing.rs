@@ -1,0 +1,63 @@
+//! For unit tests: seeded randomness and a witness to start from.
+
+use ark_bn254::Fr;
+use rand_chacha::{
+    ChaCha20Rng,
+    rand_core::{Rng, SeedableRng},
+};
+
+use crate::{
+    circuit::{PassCircuit, bits},
+    field::random,
+    poseidon::hash,
+    tree::{ARITY, DEPTH},
+};
+
+pub(crate) fn rng(seed: u8) -> ChaCha20Rng {
+    ChaCha20Rng::from_seed([seed; 32])
+}
+
+/// A circuit whose public inputs follow from the rest, whether or not the rest is honest. `at` replaces the children
+/// of one level by strangers.
+pub(crate) struct Sample {
+    pub(crate) secret: Fr,
+    pub(crate) index: [Fr; 16],
+    pub(crate) slack: [Fr; 16],
+    /// The secret and limit in the tree's leaf.
+    pub(crate) member: (Fr, Fr),
+    /// A level among whose children the leaf's ancestor is not.
+    pub(crate) astray_at: Option<usize>,
+}
+
+impl Sample {
+    /// Index 4321 of a leaf with limit 10,000.
+    pub(crate) fn honest(rng: &mut ChaCha20Rng) -> Self {
+        let secret = random(rng);
+        Self {
+            secret,
+            index: bits(4321),
+            slack: bits(9999 - 4321),
+            member: (secret, Fr::from(10_000)),
+            astray_at: None,
+        }
+    }
+
+    pub(crate) fn circuit(&self, rng: &mut ChaCha20Rng) -> PassCircuit {
+        let &Self { secret, index, slack, member, astray_at } = self;
+        let mut current = hash(&[hash(&[member.0]), member.1]);
+        let path: [[Fr; ARITY]; DEPTH] = std::array::from_fn(|level| {
+            let mut children = std::array::from_fn(|_| random(rng));
+            if astray_at != Some(level) {
+                children[rng.next_u32() as usize % ARITY] = current;
+            }
+            current = hash(&children);
+            children
+        });
+        let [external_nullifier, x, scope] = std::array::from_fn(|_| random(rng));
+        let number = index.iter().rev().fold(Fr::from(0), |sum, bit| sum + sum + bit);
+        let slope = hash(&[secret, external_nullifier, number]);
+        let public =
+            [current, external_nullifier, x, secret + slope * x, hash(&[slope]), scope, hash(&[secret, scope])];
+        PassCircuit { public, secret, index, slack, path }
+    }
+}
