@@ -37,7 +37,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
 
 fn generate(here: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     let schema = here.join("schema");
-    let files = protox::compile(["xmtp/v1/node.proto", "xmtp/v1/keys.proto"], [&schema])?;
+    let files = protox::compile(["xmtp/v1/node.proto", "xmtp/v1/keys.proto", "xmtp/v1/content.proto"], [&schema])?;
     fs::write(out.join("descriptors.bin"), files.encode_to_vec())?;
     tonic_prost_build::configure().out_dir(out).compile_fds(files)?;
     Ok(())

@@ -1431,3 +1431,29 @@ pub struct VaultRecord {
     #[prost(bytes = "vec", tag = "4")]
     pub sealed: ::prost::alloc::vec::Vec<u8>,
 }
+/// Stands in an invitation as its first message. At most 1,040,384 bytes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Content {
+    #[prost(message, optional, tag = "1")]
+    pub r#type: ::core::option::Option<ContentType>,
+    /// Shown by who does not know the type.
+    #[prost(string, optional, tag = "3")]
+    pub fallback: ::core::option::Option<::prost::alloc::string::String>,
+    /// Encoded as the type says; `xmtp.org/text:1.0` is UTF-8.
+    #[prost(bytes = "vec", tag = "4")]
+    pub body: ::prost::alloc::vec::Vec<u8>,
+}
+/// Written `authority/name:major.minor`. Who can read one minor version of a major one can read them all.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContentType {
+    /// A domain name; 1 to 64 ASCII letters, digits, `.`, `-` and `_`.
+    #[prost(string, tag = "1")]
+    pub authority: ::prost::alloc::string::String,
+    /// Of the same characters.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub major: u32,
+    #[prost(uint32, tag = "4")]
+    pub minor: u32,
+}

@@ -1,0 +1,104 @@
+//! Sealing: XChaCha20-Poly1305 (RFC 8439 with draft-irtf-cfrg-xchacha's nonce), and padding.
+//!
+//! Two kinds of key. A [`OnceKey`] comes with its nonce from one derivation and seals one plaintext. A [`SealKey`] seals
+//! many, under random nonces, of which 24 bytes never repeat.
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+use crate::keys::{NoRandomness, random};
+
+/// The length of a nonce.
+pub(crate) const NONCE_BYTES: usize = 24;
+/// What sealing adds: the authenticator.
+pub(crate) const TAG_BYTES: usize = 16;
+
+/// What invites and messages are padded to: powers of two from 2 KiB to 1 MiB. Nearly every letter has the smallest size,
+/// and no length says more than its order of magnitude.
+const BUCKETS: std::ops::RangeInclusive<u32> = 11..=20;
+
+/// The seal does not open: another key, another purpose, or other bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the seal does not open")]
+pub(crate) struct Unopened;
+
+/// The smallest bucket that so many bytes fit.
+pub(crate) fn bucket(bytes: usize) -> Option<usize> {
+    BUCKETS.map(|power| 1 << power).find(|bucket| bytes <= *bucket)
+}
+
+/// Seals one plaintext: a key of 32 bytes and its nonce of 24, derived together.
+#[derive(ZeroizeOnDrop)]
+pub(crate) struct OnceKey {
+    key: [u8; 32],
+    nonce: [u8; NONCE_BYTES],
+}
+
+impl OnceKey {
+    pub(crate) fn new(derived: &[u8; 32 + NONCE_BYTES]) -> Self {
+        let mut it = Self { key: [0; 32], nonce: [0; NONCE_BYTES] };
+        it.key.copy_from_slice(&derived[..32]);
+        it.nonce.copy_from_slice(&derived[32..]);
+        it
+    }
+
+    pub(crate) fn seal(self, plaintext: &[u8], associated: &[u8]) -> Vec<u8> {
+        seal(&self.key, &self.nonce, plaintext, associated)
+    }
+
+    pub(crate) fn open(self, sealed: &[u8], associated: &[u8]) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+        open(&self.key, &self.nonce, sealed, associated)
+    }
+}
+
+/// Seals many plaintexts: 32 bytes.
+#[derive(ZeroizeOnDrop)]
+pub(crate) struct SealKey([u8; 32]);
+
+impl SealKey {
+    pub(crate) fn new(derived: &[u8; 32]) -> Self {
+        Self(*derived)
+    }
+
+    /// The nonce and what was sealed under it.
+    pub(crate) fn seal(
+        &self,
+        plaintext: &[u8],
+        associated: &[u8],
+    ) -> Result<([u8; NONCE_BYTES], Vec<u8>), NoRandomness> {
+        let nonce = *random()?;
+        let sealed = seal(&self.0, &nonce, plaintext, associated);
+        Ok((nonce, sealed))
+    }
+
+    pub(crate) fn open(
+        &self,
+        nonce: &[u8; NONCE_BYTES],
+        sealed: &[u8],
+        associated: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+        open(&self.0, nonce, sealed, associated)
+    }
+}
+
+fn seal(key: &[u8; 32], nonce: &[u8; NONCE_BYTES], plaintext: &[u8], associated: &[u8]) -> Vec<u8> {
+    let payload = Payload { msg: plaintext, aad: associated };
+    XChaCha20Poly1305::new(&Key::from(*key))
+        .encrypt(&XNonce::from(*nonce), payload)
+        // The cipher takes 256 GiB, and nothing here is larger than an envelope.
+        .unwrap_or_else(|_| unreachable!("the plaintext is within the cipher's limit"))
+}
+
+fn open(
+    key: &[u8; 32],
+    nonce: &[u8; NONCE_BYTES],
+    sealed: &[u8],
+    associated: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, Unopened> {
+    let payload = Payload { msg: sealed, aad: associated };
+    XChaCha20Poly1305::new(&Key::from(*key))
+        .decrypt(&XNonce::from(*nonce), payload)
+        .map(Zeroizing::new)
+        .map_err(|_| Unopened)
+}
