@@ -1,0 +1,112 @@
+//! Franking: which passes to attach, given what network and recipient ask, and how a stamp is made out of a book
+//! (docs/protocol.md, "Requirements and policies", "The pass circuit"). So far there are stamps only.
+//!
+//! Choosing is a plain function. Whoever frustrates it learns from [`NoPass`] what would do and what it costs.
+
+mod choose;
+mod stamp;
+
+use std::fmt;
+
+use xmtp_contracts::Deployment;
+use xmtp_proto::derive::Denomination;
+use xmtp_proto::requirement::{Requirement, Shown};
+
+use crate::chain::{Amount, Quote};
+
+pub use choose::{Choice, Holding, choose};
+pub use stamp::{FrankError, StampToUse, find_path, stamp};
+
+/// What passes must show for one letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Demand {
+    requirements: Vec<Requirement>,
+}
+
+impl Demand {
+    /// What the network and the recipient ask for an envelope of so many units.
+    #[must_use]
+    pub fn new(network: &Requirement, account: Option<&Requirement>, units: u32) -> Self {
+        Self { requirements: [Some(network), account].into_iter().flatten().map(|it| it.for_units(units)).collect() }
+    }
+
+    /// Whether passes that show this suffice.
+    #[must_use]
+    pub fn is_met_by(&self, shown: &[Shown]) -> bool {
+        self.requirements.iter().all(|requirement| requirement.is_met_by(shown))
+    }
+
+    /// The cheapest stamps that would do, whoever has them.
+    #[must_use]
+    pub fn offer(&self) -> Option<Offer> {
+        choose::cheapest(self)
+    }
+}
+
+impl fmt::Display for Demand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut seen: Vec<&Requirement> = Vec::new();
+        for requirement in &self.requirements {
+            if !seen.contains(&requirement) {
+                f.write_str(if seen.is_empty() { "" } else { " and " })?;
+                write!(f, "{requirement}")?;
+                seen.push(requirement);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Stamps that would meet a demand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// How many of which denomination; descending, none twice. Empty if nothing is asked.
+    pub stamps: Vec<(Denomination, u32)>,
+    /// Whether the recipient will recognise the sender's pseudonym.
+    pub tagged: bool,
+}
+
+impl Offer {
+    /// What they are worth.
+    #[must_use]
+    pub fn units(&self) -> u32 {
+        self.stamps.iter().map(|(denomination, count)| denomination.units() * count).sum()
+    }
+
+    /// What they cost, bonds included.
+    #[must_use]
+    pub fn price(&self, deployment: &Deployment) -> Amount {
+        let total =
+            self.stamps.iter().map(|(denomination, count)| Quote::of(deployment, *denomination, *count).total().0);
+        Amount(total.sum())
+    }
+}
+
+impl fmt::Display for Offer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, (denomination, count)) in self.stamps.iter().enumerate() {
+            f.write_str(if position == 0 { "" } else { ", " })?;
+            write!(f, "{count} of denomination {denomination}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The passes at hand do not suffice. The user's to mend.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("writing to this account takes {demand}, and no stamps at hand meet that{}", self.remedy())]
+pub struct NoPass {
+    /// What is asked.
+    pub demand: Demand,
+    /// The cheapest stamps that would do, and their price; none if no stamps would.
+    pub offer: Option<(Offer, Amount)>,
+}
+
+impl NoPass {
+    fn remedy(&self) -> String {
+        match &self.offer {
+            Some((offer, price)) => format!("; what would: {offer}, for {price} (bond included)"),
+            None => "; no stamps would, and other passes are not offered yet".to_owned(),
+        }
+    }
+}
