@@ -15,8 +15,8 @@ use std::{
 use foundry_compilers::{
     ProjectBuilder, ProjectPathsConfig,
     artifacts::{
-        BytecodeHash, ConfigurableContractArtifact, EvmVersion, Optimizer, Remapping, Settings, Severity,
-        SettingsMetadata, output_selection::OutputSelection,
+        BytecodeHash, ConfigurableContractArtifact, EvmVersion, Optimizer, Remapping, Settings, SettingsMetadata,
+        Severity, output_selection::OutputSelection,
     },
     error::SolcError,
     solc::{Solc, SolcCompiler, SolcSettings},
@@ -152,8 +152,16 @@ impl Profile {
     }
 
     fn settings(&self) -> Result<Settings, Failure> {
-        let Self { solc: _, evm_version, optimizer, optimizer_runs, via_ir, bytecode_hash, cbor_metadata, remappings: _ } =
-            self;
+        let Self {
+            solc: _,
+            evm_version,
+            optimizer,
+            optimizer_runs,
+            via_ir,
+            bytecode_hash,
+            cbor_metadata,
+            remappings: _,
+        } = self;
         Ok(Settings {
             optimizer: Optimizer { enabled: Some(*optimizer), runs: Some(*optimizer_runs), details: None },
             metadata: Some(SettingsMetadata::new(

@@ -1,0 +1,255 @@
+//! Where the contracts live, and what was fixed when they were deployed: `deployments/<chainId>.json`, which
+//! `script/Deploy.s.sol` writes.
+
+use std::{fs, io, path::Path, path::PathBuf};
+
+use alloy::{
+    contract::Error as CallError,
+    primitives::{Address, B256},
+    providers::Provider,
+    transports::{RpcError, TransportErrorKind},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::IPostage;
+
+/// One deployment. Everything in it but `block` is part of the contracts and never changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Deployment {
+    /// The chain's id (EIP-155).
+    pub chain_id: u64,
+    /// No event of these contracts is in an earlier block.
+    pub block: u64,
+    /// The $XMTP token.
+    pub token: Address,
+    /// `Postage`.
+    pub postage: Address,
+    /// The Poseidon library that `Postage` is linked with.
+    pub poseidon: Address,
+    /// Who may release what `Postage` holds.
+    pub settlement: Address,
+    /// The id of the network: every digest and signature names it.
+    pub network_id: B256,
+    /// Price of a unit of postage, in wei of the token; decimal text in the file. At most 96 bits.
+    #[serde(with = "decimal")]
+    pub unit_price: u128,
+    /// Length of an issue.
+    pub issue_seconds: u32,
+    /// Share of a sale that is burned, in basis points.
+    pub burn_bps: u16,
+    /// The bond as a share of face value, in basis points.
+    pub bond_bps: u16,
+}
+
+/// Why a deployment could not be loaded. The operator's to mend: another path, or a file from the script again.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// There is no such file, or it may not be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is not the JSON of a deployment: a field is missing, unknown or out of its range.
+    #[error("{path}: not a deployment: {source}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        source: serde_json::Error,
+    },
+    /// A value that no deployment has.
+    #[error("{path}: {field} is {wrong}")]
+    Value {
+        /// The file.
+        path: PathBuf,
+        /// The field, as in the file.
+        field: &'static str,
+        /// What is wrong with it.
+        wrong: &'static str,
+    },
+}
+
+/// Why a chain does not have this deployment. The operator's to mend, but for [`VerifyError::Rpc`].
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The RPC endpoint serves another chain.
+    #[error("the chain's id is {found}, the deployment is for {expected}")]
+    Chain {
+        /// In the deployment.
+        expected: u64,
+        /// At the endpoint.
+        found: u64,
+    },
+    /// There is no contract at the address, on this chain and as far as the endpoint has it.
+    #[error("there is no contract at {0}")]
+    NoCode(Address),
+    /// The contract says otherwise than the file.
+    #[error("{0} differs between the deployment and the contract")]
+    Differs(&'static str),
+    /// The contract at the address is not a `Postage`.
+    #[error("not the postage contract: {0}")]
+    NotPostage(CallError),
+    /// The endpoint did not answer. Nobody's fault here; try again.
+    #[error("the chain's RPC endpoint: {0}")]
+    Rpc(#[from] RpcError<TransportErrorKind>),
+}
+
+impl Deployment {
+    /// Reads and checks a file. Whether the chain agrees is [`Deployment::verify`]'s to say.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, LoadError> {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path).map_err(|source| LoadError::Read { path: path.into(), source })?;
+        let deployment: Self =
+            serde_json::from_str(&text).map_err(|source| LoadError::Parse { path: path.into(), source })?;
+        match deployment.fault() {
+            None => Ok(deployment),
+            Some((field, wrong)) => Err(LoadError::Value { path: path.into(), field, wrong }),
+        }
+    }
+
+    /// Asks the chain whether this is what is deployed there.
+    pub async fn verify(&self, provider: impl Provider) -> Result<(), VerifyError> {
+        let found = provider.get_chain_id().await?;
+        if found != self.chain_id {
+            return Err(VerifyError::Chain { expected: self.chain_id, found });
+        }
+        for contract in [self.token, self.postage, self.poseidon] {
+            if provider.get_code_at(contract).await?.is_empty() {
+                return Err(VerifyError::NoCode(contract));
+            }
+        }
+        let postage = IPostage::new(self.postage, provider);
+        let same = |field, same: bool| if same { Ok(()) } else { Err(VerifyError::Differs(field)) };
+        same("networkId", postage.networkId().call().await.map_err(call_error)? == self.network_id)?;
+        same("token", postage.TOKEN().call().await.map_err(call_error)? == self.token)?;
+        same("settlement", postage.SETTLEMENT().call().await.map_err(call_error)? == self.settlement)?;
+        same("unitPrice", postage.UNIT_PRICE().call().await.map_err(call_error)?.to::<u128>() == self.unit_price)?;
+        same("issueSeconds", postage.ISSUE_SECONDS().call().await.map_err(call_error)? == self.issue_seconds)?;
+        same("burnBps", postage.BURN_BPS().call().await.map_err(call_error)? == self.burn_bps)?;
+        same("bondBps", postage.BOND_BPS().call().await.map_err(call_error)? == self.bond_bps)
+    }
+
+    /// The first value that no deployment has.
+    fn fault(&self) -> Option<(&'static str, &'static str)> {
+        let Self {
+            chain_id,
+            block: _,
+            token,
+            postage,
+            poseidon,
+            settlement,
+            network_id,
+            unit_price,
+            issue_seconds,
+            burn_bps,
+            bond_bps,
+        } = self;
+        let zero = [
+            ("chainId", *chain_id == 0),
+            ("token", token.is_zero()),
+            ("postage", postage.is_zero()),
+            ("poseidon", poseidon.is_zero()),
+            ("settlement", settlement.is_zero()),
+            ("networkId", network_id.is_zero()),
+            ("unitPrice", *unit_price == 0),
+            ("issueSeconds", *issue_seconds == 0),
+            ("burnBps", *burn_bps == 0),
+            ("bondBps", *bond_bps == 0),
+        ];
+        let large =
+            [("unitPrice", *unit_price >> 96 != 0), ("burnBps", *burn_bps > 10_000), ("bondBps", *bond_bps > 10_000)];
+        let first = |of: &[(&'static str, bool)], wrong| of.iter().find(|it| it.1).map(|it| (it.0, wrong));
+        first(&zero, "zero").or_else(|| first(&large, "too large"))
+    }
+}
+
+/// A contract that answers otherwise than `Postage` is the file's fault, silence is the endpoint's.
+fn call_error(error: CallError) -> VerifyError {
+    match error {
+        CallError::TransportError(error) if error.as_error_resp().is_none() => VerifyError::Rpc(error),
+        error => VerifyError::NotPostage(error),
+    }
+}
+
+/// Wei as decimal text: numbers in JSON are exact to 2^53 only.
+mod decimal {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(value: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"{
+        "chainId": 31337, "block": 7, "unitPrice": "1000000000000000", "issueSeconds": 7889400, "burnBps": 3000, "bondBps": 1000,
+        "token": "0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512", "postage": "0x9fE46736679d2D9a65F0992F2272dE9f3c7fa6e0",
+        "poseidon": "0xBE7fAd9dBd6bCaD0b9D13161fD60418206750aAf", "settlement": "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266",
+        "networkId": "0x52258f1ff7861709f22b094b045544c68e588077951d0ccdeb6e67a9696609d9"
+    }"#;
+
+    /// Loads `FILE` with the first `from` in it replaced by `to`.
+    fn load(from: &str, to: &str) -> Result<Deployment, LoadError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("31337.json");
+        assert!(FILE.contains(from));
+        fs::write(&path, FILE.replacen(from, to, 1)).unwrap();
+        Deployment::load(&path)
+    }
+
+    #[test]
+    fn a_file_of_the_script_is_read() {
+        let deployment = load("", "").unwrap();
+        assert_eq!((deployment.chain_id, deployment.unit_price), (31_337, 1_000_000_000_000_000));
+        let written = serde_json::to_string(&deployment).unwrap();
+        assert_eq!(serde_json::from_str::<Deployment>(&written).unwrap(), deployment);
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let error = Deployment::load("nowhere/1.json").unwrap_err();
+        assert!(matches!(&error, LoadError::Read { .. }));
+        assert!(error.to_string().contains("nowhere/1.json"));
+    }
+
+    #[test]
+    fn what_is_no_deployment_is_refused() {
+        for (from, to) in [
+            (r#""block": 7, "#, ""),                        // a field is missing
+            (r#""block": 7"#, r#""block": 7, "owner": 1"#), // a field is unknown
+            (r#""1000000000000000""#, "1000000000000000"),  // wei as a number
+            (r#""1000000000000000""#, r#""-1""#),           // below zero
+            ("7889400", "4294967296"),                      // above 32 bits
+            ("0xe7f1", "0xe7f1ff"),                         // too long
+            ("52258f1f", "5225"),                           // too short
+        ] {
+            assert!(matches!(load(from, to), Err(LoadError::Parse { .. })), "{from} → {to}");
+        }
+    }
+
+    #[test]
+    fn values_that_no_deployment_has_are_refused() {
+        for (from, to, name) in [
+            ("31337", "0", "chainId"),
+            ("0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512", "0x0000000000000000000000000000000000000000", "token"),
+            ("1000000000000000", "0", "unitPrice"),
+            ("1000000000000000", "79228162514264337593543950336", "unitPrice"),
+            ("7889400", "0", "issueSeconds"),
+            ("3000", "10001", "burnBps"),
+            (r#""bondBps": 1000"#, r#""bondBps": 0"#, "bondBps"),
+        ] {
+            assert!(matches!(load(from, to), Err(LoadError::Value { field, .. }) if field == name), "{name}");
+        }
+    }
+}

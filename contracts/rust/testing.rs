@@ -1,0 +1,39 @@
+//! A chain for a test: anvil on a free port, ended when its handle is dropped.
+
+use std::{env, path::PathBuf};
+
+use alloy::node_bindings::{Anvil, AnvilInstance};
+
+/// Starts a chain with ten funded, unlocked accounts, on a free port of the loopback interface.
+///
+/// # Panics
+/// If anvil is missing or does not start; the message says how to get it.
+pub fn anvil() -> AnvilInstance {
+    start(anvil_builder())
+}
+
+/// Starts a chain as `anvil` describes it (see [`anvil_builder`]).
+///
+/// # Panics
+/// As [`anvil()`].
+pub fn start(anvil: Anvil) -> AnvilInstance {
+    match anvil.try_spawn() {
+        Ok(instance) => instance,
+        Err(error) => panic!("{} does not start: {error}; {HOW_TO_GET_IT}", anvil_path().display()),
+    }
+}
+
+/// For chains of another kind: block times, finality, hard forks.
+pub fn anvil_builder() -> Anvil {
+    Anvil::at(anvil_path()).port(0_u16)
+}
+
+const HOW_TO_GET_IT: &str = "run scripts/setup, or name a binary in ANVIL";
+
+/// The binary: `ANVIL` if it is set, else what is pinned in `contracts/package.json`.
+fn anvil_path() -> PathBuf {
+    match env::var_os("ANVIL") {
+        Some(path) => path.into(),
+        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("node_modules/.bin/anvil"),
+    }
+}
