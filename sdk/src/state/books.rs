@@ -1,0 +1,305 @@
+//! Books of stamps, and which index of which went with which envelope.
+//!
+//! A book is written down before its transaction is made, with the commitment that the chain can be asked for: whatever dies
+//! in between, the stamps are found again. An index is written down with its envelope before a proof is made: whatever dies
+//! in between, the index never meets another envelope.
+
+use alloy::primitives::B256;
+use xmtp_proto::derive::{Denomination, EnvelopeId, Issue};
+use xmtp_proto::field::Commitment;
+use xmtp_prover::{Index, Limit, Position};
+
+use super::store::{Entries, Table};
+use super::{State, StateError};
+use crate::identity::Identity;
+use crate::keys::InstallationId;
+use crate::layout::{Reader, Unreadable, join};
+
+const NEXT_BOOK: &[u8] = b"book";
+
+/// Names a book: its secret is [`PostalSeed::book_secret`](crate::keys::PostalSeed::book_secret) of both parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BookId {
+    /// Who bought it.
+    pub installation: InstallationId,
+    /// Counts the installation's books, from 0.
+    pub counter: u32,
+}
+
+/// A book of stamps, from the wish to buy it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Book {
+    /// Its name here.
+    pub id: BookId,
+    /// Face value of each stamp.
+    pub denomination: Denomination,
+    /// Stamps in it.
+    pub count: Limit,
+    /// By this the chain knows it.
+    pub commitment: Commitment,
+    /// How far the purchase is.
+    pub purchase: Purchase,
+    /// Stamps taken so far; the next one's index. At most `count`.
+    pub taken: u32,
+}
+
+/// How far the purchase of a book is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purchase {
+    /// Written down; a transaction may be under way. Ask the chain for the commitment before sending another.
+    Intended,
+    /// A transaction was sent.
+    Submitted {
+        /// Its hash.
+        transaction: B256,
+    },
+    /// The chain has it.
+    Bought(Bought),
+    /// The transaction was refused for good; the commitment is not used again.
+    Failed,
+}
+
+/// Where the chain has a book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bought {
+    /// The issue that it was bought in.
+    pub issue: Issue,
+    /// Where its leaf is in the group.
+    pub position: Position,
+}
+
+/// A stamp that belongs to an envelope for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StampUse {
+    /// Of which book.
+    pub book: BookId,
+    /// Which stamp.
+    pub index: Index,
+}
+
+/// A book cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum BooksError {
+    /// There is no such book. The caller's fault.
+    #[error("there is no book {} of installation {}", .0.counter, .0.installation)]
+    Unknown(BookId),
+    /// The chain does not have it yet. Wait.
+    #[error("book {} is not bought yet", .0.counter)]
+    NotBought(BookId),
+    /// It has no stamp left. Buy another.
+    #[error("book {} is used up", .0.counter)]
+    UsedUp(BookId),
+    /// Purchases do not run backwards. The caller's fault.
+    #[error("book {} cannot go from {from:?} to {to:?}", .id.counter)]
+    Backwards {
+        /// Which.
+        id: BookId,
+        /// What it is.
+        from: Purchase,
+        /// What it should have become.
+        to: Purchase,
+    },
+    /// Counters have run out.
+    #[error("this installation can buy no more books")]
+    Counters,
+    /// See there.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Book {
+    /// Stamps left.
+    #[must_use]
+    pub const fn left(&self) -> u32 {
+        self.count.get().saturating_sub(self.taken)
+    }
+
+    /// Where the chain has it.
+    #[must_use]
+    pub const fn bought(&self) -> Option<Bought> {
+        match self.purchase {
+            Purchase::Bought(bought) => Some(bought),
+            Purchase::Intended | Purchase::Submitted { .. } | Purchase::Failed => None,
+        }
+    }
+}
+
+impl State {
+    /// Writes down the wish to buy a book, under the next commitment of this installation. Call it before the transaction
+    /// is made.
+    ///
+    /// # Errors
+    /// [`BooksError::Counters`], [`BooksError::State`].
+    pub fn intend_book(
+        &self,
+        identity: &Identity,
+        denomination: Denomination,
+        count: Limit,
+    ) -> Result<Book, BooksError> {
+        if (identity.account(), identity.network()) != (self.account, self.network) {
+            return Err(StateError::OtherAccount.into());
+        }
+        let read = |bytes: &[u8]| bytes.try_into().map(u32::from_be_bytes).map_err(|_| Unreadable);
+        self.store.write(|entries| {
+            let counter = entries.get(Table::Counters, NEXT_BOOK, read)?.unwrap_or_default();
+            let next = counter.checked_add(1).ok_or(BooksError::Counters)?;
+            let id = BookId { installation: self.installation, counter };
+            let commitment = identity.postal_seed().book_secret(&id.installation, counter).commitment();
+            let book = Book { id, denomination, count, commitment, purchase: Purchase::Intended, taken: 0 };
+            entries.put(Table::Counters, NEXT_BOOK, &next.to_be_bytes())?;
+            book.put(entries)?;
+            Ok(book)
+        })
+    }
+
+    /// Writes down how far the purchase of a book is.
+    ///
+    /// # Errors
+    /// [`BooksError::Unknown`]; [`BooksError::Backwards`] if it would become intended again, or lose its place on the
+    /// chain to anything but another place; [`BooksError::State`].
+    pub fn record_purchase(&self, id: BookId, to: Purchase) -> Result<Book, BooksError> {
+        self.store.write(|entries| {
+            let mut book = Book::get(entries, id)?;
+            let from = book.purchase;
+            // A reorganisation of the chain can move a book; to a failed one the chain may still say yes.
+            let forwards = match (from, to) {
+                (_, Purchase::Bought(_)) => true,
+                (Purchase::Bought(_), _) | (Purchase::Submitted { .. } | Purchase::Failed, Purchase::Intended) => false,
+                (_, Purchase::Intended | Purchase::Submitted { .. } | Purchase::Failed) => true,
+            };
+            if !forwards {
+                return Err(BooksError::Backwards { id, from, to });
+            }
+            book.purchase = to;
+            book.put(entries)?;
+            Ok(book)
+        })
+    }
+
+    /// All books, the oldest first.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`], [`StateError::Database`].
+    pub fn books(&self) -> Result<Vec<Book>, StateError> {
+        let mut books = self.store.read_all(Table::Books, Book::from_bytes)?;
+        books.sort_by_key(|book| (*book.id.installation.as_bytes(), book.id.counter));
+        Ok(books)
+    }
+
+    /// The envelope that a stamp belongs to, once it was taken.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`], [`StateError::Database`].
+    pub fn envelope_of(&self, stamp: StampUse) -> Result<Option<EnvelopeId>, StateError> {
+        self.store.read(Table::Uses, &stamp.to_bytes(), |bytes| {
+            bytes.try_into().map(|id: [u8; 32]| EnvelopeId::from(id)).map_err(|_| Unreadable)
+        })
+    }
+}
+
+/// Takes the next stamp of a book for an envelope.
+pub(super) fn take(entries: &Entries<'_>, id: BookId, envelope: EnvelopeId) -> Result<StampUse, BooksError> {
+    let mut book = Book::get(entries, id)?;
+    if book.bought().is_none() {
+        return Err(BooksError::NotBought(id));
+    }
+    if book.left() == 0 {
+        return Err(BooksError::UsedUp(id));
+    }
+    let index = u16::try_from(book.taken).map_err(|_| BooksError::UsedUp(id))?;
+    let stamp = StampUse { book: id, index: Index::new(index) };
+    if entries.get(Table::Uses, &stamp.to_bytes(), |_| Ok(()))?.is_some() {
+        // Two envelopes under one index would cost the bond.
+        return Err(StateError::Damaged { table: "books" }.into());
+    }
+    entries.put(Table::Uses, &stamp.to_bytes(), envelope.as_bytes())?;
+    book.taken += 1;
+    book.put(entries)?;
+    Ok(stamp)
+}
+
+impl StampUse {
+    pub(super) const BYTES: usize = 22;
+
+    /// Installation 16, counter u32, index u16.
+    pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..20].copy_from_slice(&self.book.to_bytes());
+        bytes[20..].copy_from_slice(&self.index.get().to_be_bytes());
+        bytes
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        Ok(Self { book: BookId::read(reader)?, index: Index::new(reader.u16()?) })
+    }
+}
+
+impl BookId {
+    /// Installation 16, counter u32.
+    fn to_bytes(self) -> [u8; 20] {
+        let mut bytes = [0; 20];
+        bytes[..16].copy_from_slice(self.installation.as_bytes());
+        bytes[16..].copy_from_slice(&self.counter.to_be_bytes());
+        bytes
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        Ok(Self { installation: InstallationId::from(*reader.array()?), counter: reader.u32()? })
+    }
+}
+
+impl Book {
+    fn get(entries: &Entries<'_>, id: BookId) -> Result<Self, BooksError> {
+        entries.get(Table::Books, &id.to_bytes(), Self::from_bytes)?.ok_or(BooksError::Unknown(id))
+    }
+
+    fn put(&self, entries: &Entries<'_>) -> Result<(), StateError> {
+        entries.put(Table::Books, &self.id.to_bytes(), &self.to_bytes())
+    }
+
+    /// Id 20, denomination u32, count u32, commitment 32, taken u32; then 0, or 1 and the transaction 32, or 2 and issue
+    /// u32, volume u32, index u32, or 3.
+    fn to_bytes(self) -> Vec<u8> {
+        let Self { id, denomination, count, commitment, purchase, taken } = self;
+        let purchase = match purchase {
+            Purchase::Intended => vec![0],
+            Purchase::Submitted { transaction } => [&[1], transaction.as_slice()].concat(),
+            Purchase::Bought(Bought { issue, position: Position { volume, index } }) => {
+                [&[2], [issue.0, volume, index].map(u32::to_be_bytes).as_flattened()].concat()
+            }
+            Purchase::Failed => vec![3],
+        };
+        join(&[
+            &id.to_bytes(),
+            &denomination.units().to_be_bytes(),
+            &count.get().to_be_bytes(),
+            commitment.as_bytes(),
+            &taken.to_be_bytes(),
+            &purchase,
+        ])
+        .to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let mut reader = Reader::new(bytes);
+        let it = Self {
+            id: BookId::read(&mut reader)?,
+            denomination: reader.u32()?.try_into().map_err(|_| Unreadable)?,
+            count: Limit::new(reader.u32()?).map_err(|_| Unreadable)?,
+            commitment: Commitment::from_be_bytes(*reader.array()?).map_err(|_| Unreadable)?,
+            taken: reader.u32()?,
+            purchase: match reader.u8()? {
+                0 => Purchase::Intended,
+                1 => Purchase::Submitted { transaction: B256::from(*reader.array()?) },
+                2 => Purchase::Bought(Bought {
+                    issue: Issue(reader.u32()?),
+                    position: Position { volume: reader.u32()?, index: reader.u32()? },
+                }),
+                3 => Purchase::Failed,
+                _ => return Err(Unreadable),
+            },
+        };
+        reader.end()?;
+        if it.taken > it.count.get() { Err(Unreadable) } else { Ok(it) }
+    }
+}

@@ -1,0 +1,141 @@
+//! The newest bundle and policy seen of every account, so that no node can roll one back.
+
+use std::fmt;
+
+use alloy::primitives::B256;
+use xmtp_proto::account::Account;
+use xmtp_proto::policy::SignedPolicy;
+
+use super::store::Table;
+use super::{State, StateError};
+use crate::identity::VerifiedBundle;
+use crate::layout::{Reader, Unreadable, join};
+
+/// What can be rolled back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A key bundle.
+    Bundle,
+    /// A policy.
+    Policy,
+}
+
+impl fmt::Display for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bundle => "key bundle",
+            Self::Policy => "policy",
+        })
+    }
+}
+
+/// The newest of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// A bundle's revision; 0 for a policy.
+    pub revision: u32,
+    /// The version.
+    pub version: u64,
+    /// What is signed.
+    pub digest: B256,
+}
+
+/// What was served is not the newest there is. The node's fault, or of who took the account's keys: use another node, and do
+/// not write under this bundle or policy.
+#[derive(Debug, thiserror::Error)]
+pub enum RememberError {
+    /// A newer one was seen before.
+    #[error("the {record} of {account} was rolled back from {}.{} to {}.{}", seen.revision, seen.version, got.revision, got.version)]
+    RolledBack {
+        /// Whose.
+        account: Account,
+        /// What.
+        record: Record,
+        /// The newest.
+        seen: Seen,
+        /// What was served now.
+        got: Seen,
+    },
+    /// Another one of the same number was seen before: two were signed.
+    #[error("the {record} {}.{} of {account} is another than the one seen before", got.revision, got.version)]
+    Differs {
+        /// Whose.
+        account: Account,
+        /// What.
+        record: Record,
+        /// What was served now.
+        got: Seen,
+    },
+    /// See there.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl State {
+    /// Compares a bundle, served as somebody's newest, with the newest seen, and remembers it.
+    ///
+    /// # Errors
+    /// [`RememberError`]; what was seen before stays.
+    pub fn remember_bundle(&self, bundle: &VerifiedBundle) -> Result<(), RememberError> {
+        let (revision, version) = bundle.bundle().order();
+        let got = Seen { revision, version: version.into(), digest: bundle.digest() };
+        self.remember(bundle.account(), Record::Bundle, got)
+    }
+
+    /// Compares a policy, served as somebody's newest and verified, with the newest seen, and remembers it.
+    ///
+    /// # Errors
+    /// [`RememberError`]; what was seen before stays.
+    pub fn remember_policy(&self, policy: &SignedPolicy) -> Result<(), RememberError> {
+        let digest = policy.digest(self.network);
+        let got = Seen { revision: 0, version: policy.policy().version, digest };
+        self.remember(policy.policy().account, Record::Policy, got)
+    }
+
+    /// The newest record seen of an account.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`], [`StateError::Database`].
+    pub fn seen(&self, account: Account, record: Record) -> Result<Option<Seen>, StateError> {
+        self.store.read(Table::Seen, &name(account, record), Seen::from_bytes)
+    }
+
+    fn remember(&self, account: Account, record: Record, got: Seen) -> Result<(), RememberError> {
+        let name = name(account, record);
+        self.store.write(|entries| {
+            if let Some(seen) = entries.get(Table::Seen, &name, Seen::from_bytes)? {
+                let [before, now] = [seen, got].map(|it| (it.revision, it.version));
+                if now < before {
+                    return Err(RememberError::RolledBack { account, record, seen, got });
+                }
+                if now == before && got.digest != seen.digest {
+                    return Err(RememberError::Differs { account, record, got });
+                }
+            }
+            Ok(entries.put(Table::Seen, &name, &got.to_bytes())?)
+        })
+    }
+}
+
+/// Kind u8, chain id u64, address 20.
+fn name(account: Account, record: Record) -> Vec<u8> {
+    let kind = match record {
+        Record::Bundle => 0,
+        Record::Policy => 1,
+    };
+    [&[kind], account.chain_id().to_be_bytes().as_slice(), account.address().as_slice()].concat()
+}
+
+impl Seen {
+    /// Revision u32, version u64, digest 32.
+    fn to_bytes(self) -> Vec<u8> {
+        join(&[&self.revision.to_be_bytes(), &self.version.to_be_bytes(), self.digest.as_slice()]).to_vec()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let mut reader = Reader::new(bytes);
+        let it = Self { revision: reader.u32()?, version: reader.u64()?, digest: B256::from(*reader.array()?) };
+        reader.end()?;
+        Ok(it)
+    }
+}
