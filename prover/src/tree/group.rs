@@ -21,7 +21,8 @@ pub struct Group {
     changes: VecDeque<Change>,
     /// States before this version are gone.
     horizon: u64,
-    /// When a rollback went below a checkpoint, the checkpoint is no longer part of this group's history.
+    /// When a rollback went below a checkpoint, the checkpoint is no longer part of this group's history. In order, and
+    /// each went back less far than the one before it.
     rollbacks: Vec<Rollback>,
     /// How many rollbacks there were.
     rollback_count: u64,
@@ -278,6 +279,9 @@ impl Group {
     pub fn forget_before(&mut self, version: Version) {
         self.horizon = self.horizon.max(version.0.min(self.version));
         while self.changes.pop_front_if(|change| change.version <= self.horizon).is_some() {}
+        // To any checkpoint that is left, the latest of the rollbacks below the horizon says what all of them say.
+        let below = self.rollbacks.partition_point(|rollback| rollback.to < self.horizon);
+        self.rollbacks.drain(..below.saturating_sub(1));
     }
 
     /// The present state, to refer to later.
@@ -630,5 +634,12 @@ mod tests {
         assert_eq!(group.bucket(&orphan, 0, 0), Err(BucketError::Withdrawn));
         assert_eq!(group.bucket(&shared, 0, 0).unwrap().leaves(), [leaf(1)]);
         assert_eq!(group.bucket(&group.checkpoint(), 0, 0).unwrap().leaves(), [leaf(1), leaf(3)]);
+        // A later rollback that does not go back so far changes nothing about that, and neither does forgetting.
+        group.append(leaf(4));
+        group.rollback(orphan.version()).unwrap();
+        assert_eq!(group.bucket(&orphan, 0, 0), Err(BucketError::Withdrawn));
+        group.forget_before(orphan.version());
+        assert_eq!(group.bucket(&orphan, 0, 0), Err(BucketError::Withdrawn));
+        assert!(group.bucket(&group.checkpoint(), 0, 0).is_ok());
     }
 }

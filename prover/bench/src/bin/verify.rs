@@ -1,0 +1,12 @@
+//! One proof, from its bytes to the verdict, ours beside zerokit's: `cargo run --release --bin verify`.
+
+use std::error::Error;
+
+use xmtp_prover_bench::{Ours, Peer, compare};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let (mut ours, peer) = (Ours::new()?, Peer::new()?);
+    let (statement, proof) = ours.prove()?;
+    let (values, peers_proof) = peer.prove()?;
+    compare("verify", 21, 50, || Ours::verify(&statement, &proof), || peer.verify(&values, &peers_proof))
+}

@@ -1,0 +1,46 @@
+//! Our side: a member of a group, 2^21 places in its volume.
+
+use std::error::Error;
+
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use xmtp_proto::field::{ExternalNullifier, FieldElement, Scope, Signal};
+use xmtp_prover::{
+    Group, Index, Limit, PassSecret, Path, Proof, ProvingKey, Statement, VerifyingKey, Witness, leaf, prove, verify,
+};
+
+/// A member that proves, and a node that verifies.
+pub struct Ours {
+    key: ProvingKey,
+    secret: PassSecret,
+    limit: Limit,
+    path: Path,
+    rng: ChaCha20Rng,
+}
+
+impl Ours {
+    /// Makes the key and a group of eleven.
+    pub fn new() -> Result<Self, Box<dyn Error>> {
+        let secret = PassSecret::from_wide_bytes(&[7; 64])?;
+        let limit = Limit::new(10)?;
+        let mut group = Group::new();
+        group.extend((1..=10).map(|other| FieldElement::from(other).into()));
+        let position = group.append(leaf(secret.commitment(), limit));
+        let path = group.bucket(&group.checkpoint(), position.volume, 0)?.path(position.index)?;
+        Ok(Self { key: ProvingKey::dev()?, secret, limit, path, rng: ChaCha20Rng::from_seed([1; 32]) })
+    }
+
+    /// From the witness to the bytes of a proof.
+    pub fn prove(&mut self) -> Result<(Statement, [u8; Proof::LEN]), Box<dyn Error>> {
+        let Self { key, secret, limit, path, rng } = self;
+        let witness = Witness { secret, limit: *limit, index: Index::new(1), path };
+        let [external_nullifier, signal, scope] = [11, 12, 13].map(FieldElement::from);
+        let (external_nullifier, signal) = (ExternalNullifier::from(external_nullifier), Signal::from(signal));
+        let (statement, proof) = prove(key, &witness, external_nullifier, signal, Scope::from(scope), rng)?;
+        Ok((statement, proof.to_bytes()))
+    }
+
+    /// From the bytes of a proof to the verdict.
+    pub fn verify(statement: &Statement, bytes: &[u8; Proof::LEN]) -> Result<(), Box<dyn Error>> {
+        Ok(verify(VerifyingKey::dev(), statement, &Proof::from_bytes(bytes)?)?)
+    }
+}
