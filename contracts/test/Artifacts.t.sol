@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {stdJson} from "forge-std/StdJson.sol";
+import {PoseidonT2} from "poseidon-solidity/PoseidonT2.sol";
+
+import {Postage} from "../src/Postage.sol";
+import {XmtpToken} from "../src/XmtpToken.sol";
+import {Base} from "./Base.t.sol";
+
+/// @dev contracts/build and forge read the same settings; here is that they read them the same way.
+contract ArtifactsTest is Base {
+    using stdJson for string;
+
+    function bytecodeOf(string memory name) internal view returns (string memory) {
+        return vm.readFile(string.concat("artifacts/", name, ".json")).readString(".bytecode");
+    }
+
+    function test_theTokensBytecodeIsForges() public view {
+        assertEq(vm.parseBytes(bytecodeOf("XmtpToken")), type(XmtpToken).creationCode, "bytecode");
+    }
+
+    /// @dev Solidity's mark for a library is the first 34 hex digits of the hash of its name.
+    function test_thePostagesBytecodeIsForgesOnceLinked() public view {
+        bytes32 name = keccak256("node_modules/poseidon-solidity/PoseidonT2.sol:PoseidonT2");
+        string memory digits = vm.replace(vm.toString(name), "0x", "");
+        bytes memory mark = bytes.concat("__$", slice(bytes(digits), 34), "$__");
+        string memory library_ = vm.replace(vm.toString(address(PoseidonT2)), "0x", "");
+        string memory linked = vm.replace(bytecodeOf("Postage"), string(mark), library_);
+        assertEq(vm.parseBytes(linked), type(Postage).creationCode, "bytecode");
+    }
+
+    function slice(bytes memory text, uint256 length) internal pure returns (bytes memory first) {
+        first = new bytes(length);
+        for (uint256 index = 0; index < length; index++) {
+            first[index] = text[index];
+        }
+    }
+}

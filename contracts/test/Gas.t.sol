@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {IPostage} from "../src/interfaces/IPostage.sol";
+import {Base} from "./Base.t.sol";
+
+/// @dev What users pay, in snapshots/Postage.json. Every call is a transaction of its own (`isolate`): with its 21,000,
+/// its call data, storage cold, refunds made. Usual means: not the group's first book, nor the account's first permit
+/// or credit.
+/// forge-config: default.isolate = true
+contract GasTest is Base {
+    uint32 internal constant DENOMINATION = 5;
+    uint32 internal constant COUNT = 100;
+
+    function setUp() public override {
+        super.setUp();
+        vm.warp(uint256(postage.currentIssue()) * ISSUE_SECONDS + 1 days);
+        buyWithSecret(DENOMINATION, COUNT, 1);
+        buyWithSecret(DENOMINATION, COUNT, 2);
+        buyWithPermit(3);
+        vm.prank(buyer);
+        token.approve(address(postage), type(uint256).max);
+        postage.slash(1, reporter);
+    }
+
+    function buyWithPermit(uint256 commitment) internal {
+        (uint256 value, uint256 bond) = postage.quote(DENOMINATION, COUNT);
+        (uint8 v, bytes32 r, bytes32 s) = signPermit(value + bond, block.timestamp);
+        vm.prank(buyer);
+        postage.buyWithPermit(DENOMINATION, COUNT, commitment, block.timestamp, v, r, s);
+    }
+
+    function snapshot(string memory name, uint256 most) internal {
+        assertLe(vm.snapshotGasLastCall("Postage", name), most, name);
+    }
+
+    function test_buy() public {
+        buy(DENOMINATION, COUNT, commitmentOf(42));
+        snapshot("buy", 110_000);
+    }
+
+    function test_buyOfAnExactAllowance() public {
+        (uint256 value, uint256 bond) = postage.quote(DENOMINATION, COUNT);
+        vm.prank(buyer);
+        token.approve(address(postage), value + bond);
+        buy(DENOMINATION, COUNT, commitmentOf(42));
+        snapshot("buy, exact allowance", 110_000);
+    }
+
+    function test_buyFirstOfTheGroup() public {
+        buy(500, COUNT, commitmentOf(42));
+        snapshot("buy, first of the group", 150_000);
+    }
+
+    function test_buyWithPermit() public {
+        vm.prank(buyer);
+        token.approve(address(postage), 0);
+        buyWithPermit(commitmentOf(42));
+        snapshot("buyWithPermit", 150_000);
+    }
+
+    function test_slash() public {
+        postage.slash(2, reporter);
+        snapshot("slash", 120_000);
+    }
+
+    function test_slashReportersFirst() public {
+        postage.slash(2, stranger);
+        snapshot("slash, reporter's first", 120_000);
+    }
+
+    function test_returnBond() public {
+        uint256 commitment = commitmentOf(2);
+        vm.warp(postage.validUntil(postage.currentIssue()) + 14 days);
+        postage.returnBond(commitment);
+        snapshot("returnBond", 80_000);
+    }
+
+    function test_withdraw() public {
+        vm.prank(reporter);
+        postage.withdraw();
+        snapshot("withdraw", 80_000);
+    }
+
+    function test_release() public {
+        uint32 issue = postage.currentIssue();
+        vm.prank(settlement);
+        postage.release(issue, DENOMINATION, operator, 1 ether / 10);
+        snapshot("release", 90_000);
+    }
+
+    function test_depositFor() public {
+        vm.prank(buyer);
+        postage.depositFor(wallet, operator, 1 ether, 1 ether);
+        snapshot("depositFor", 130_000);
+    }
+
+    function test_debit() public {
+        vm.prank(buyer);
+        postage.depositFor(wallet, operator, 1 ether, 1 ether);
+        vm.prank(operator);
+        postage.debit(buyer, wallet, 0.5 ether);
+        snapshot("debit", 110_000);
+    }
+}

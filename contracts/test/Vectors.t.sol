@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {stdJson} from "forge-std/StdJson.sol";
+
+import {Postage} from "../src/Postage.sol";
+import {IPostage} from "../src/interfaces/IPostage.sol";
+import {Base} from "./Base.t.sol";
+
+/// @dev The vectors that Rust meets too (testdata/vectors).
+contract VectorsTest is Base {
+    using stdJson for string;
+
+    string internal constant FOLDER = "../testdata/vectors/";
+    /// @dev Kind of group: stamps.
+    uint256 internal constant STAMPS = 1;
+
+    /// @dev The contract as if it had been deployed at `where` on the chain `chainId`.
+    function deployAt(address where, uint64 chainId) internal returns (IPostage) {
+        vm.chainId(chainId);
+        vm.etch(
+            where,
+            bytes.concat(
+                type(Postage).creationCode, abi.encode(token, settlement, UNIT_PRICE, ISSUE_SECONDS, BURN_BPS, BOND_BPS)
+            )
+        );
+        (bool success, bytes memory runtime) = where.call("");
+        assertTrue(success, "constructed");
+        vm.etch(where, runtime);
+        return IPostage(where);
+    }
+
+    function path(string memory list, uint256 index, string memory field) internal pure returns (string memory) {
+        return string.concat(".", list, "[", vm.toString(index), "].", field);
+    }
+
+    function test_poseidonOfOneInput() public view {
+        string memory json = vm.readFile(string.concat(FOLDER, "poseidon.json"));
+        uint256 index = 0;
+        for (; json.keyExists(path("poseidon1", index, "input")); index++) {
+            uint256 input = uint256(json.readBytes32(path("poseidon1", index, "input")));
+            assertEq(commitmentOf(input), uint256(json.readBytes32(path("poseidon1", index, "output"))), "poseidon");
+        }
+        assertGt(index, 2, "there are vectors");
+    }
+
+    function test_networkIds() public {
+        string memory json = vm.readFile(string.concat(FOLDER, "derived.json"));
+        uint256 index = 0;
+        for (; json.keyExists(path("network_id", index, "chain_id")); index++) {
+            uint64 chainId = uint64(vm.parseUint(json.readString(path("network_id", index, "chain_id"))));
+            IPostage there = deployAt(json.readAddress(path("network_id", index, "postage")), chainId);
+            assertEq(there.networkId(), json.readBytes32(path("network_id", index, "network_id")), "network id");
+        }
+        assertGt(index, 2, "there are vectors");
+    }
+
+    function test_groupIdsOfStamps() public {
+        string memory json = vm.readFile(string.concat(FOLDER, "derived.json"));
+        uint256 met = 0;
+        for (uint256 index = 0; json.keyExists(path("group_id", index, "kind")); index++) {
+            if (json.readUint(path("group_id", index, "kind")) != STAMPS) continue;
+            address source = address(uint160(uint256(json.readBytes32(path("group_id", index, "source")))));
+            IPostage there = deployAt(source, 31_337);
+            assertEq(there.networkId(), json.readBytes32(path("group_id", index, "network_id")), "network id");
+            bytes32 id = there.groupId(
+                uint32(json.readUint(path("group_id", index, "class"))),
+                uint32(json.readUint(path("group_id", index, "issue")))
+            );
+            assertEq(id, json.readBytes32(path("group_id", index, "group_id")), "group id");
+            met++;
+        }
+        assertGt(met, 1, "there are vectors");
+    }
+
+    /// @dev The commitments of passes are made by another implementation; a book bought under one must be slashable.
+    function test_passesOfTheProverCanBeSlashed() public {
+        string memory json = vm.readFile(string.concat(FOLDER, "pass.json"));
+        uint256 index = 0;
+        for (; json.keyExists(path("passes", index, "secret")); index++) {
+            uint256 commitment = uint256(json.readBytes32(path("passes", index, "commitment")));
+            buy(1, 1, commitment);
+            postage.slash(uint256(json.readBytes32(path("passes", index, "secret"))), reporter);
+            assertEq(postage.bookOf(commitment).buyer, address(0), "slashed");
+        }
+        assertGt(index, 0, "there are vectors");
+    }
+}
