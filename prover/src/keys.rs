@@ -4,18 +4,18 @@
 //! network that is worth something refuses them ([`VerifyingKey::is_dev`]).
 
 use std::{
-    fs,
+    fmt, fs,
     io::{self, Read, Write},
     path::{Path, PathBuf},
     sync::{
-        LazyLock,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use alloy_primitives::{B256, keccak256};
-use ark_bn254::{Bn254, G1Affine, G1Projective, G2Affine, G2Projective};
-use ark_ec::{AffineRepr, PrimeGroup};
+use ark_bn254::{Bn254, Fr, G1Affine, G1Projective, G2Affine, G2Projective};
+use ark_ec::{AffineRepr, PrimeGroup, scalar_mul::BatchMulPreprocessing};
 use ark_groth16::{Groth16, PreparedVerifyingKey};
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 use rand_chacha::{
@@ -35,18 +35,27 @@ const DEV_SEED: &[u8] = b"xmtp/keys/dev/1";
 const DEV_VERIFYING_KEY: &[u8] = include_bytes!("../keys/dev.vk");
 /// The hash of the development proving key, as [`ProvingKey::to_bytes`] writes it.
 const DEV_PROVING_KEY_KECCAK: B256 = B256::new(*include_bytes!("../keys/dev.pk.keccak"));
+/// What arkworks derives the windows of a verifying key's tables from: five bits, a hundred kilobytes per public input.
+const TABLE_USES: usize = 1 << 8;
 /// More than a proving key's file.
 const MAX_FILE_BYTES: u64 = 1 << 22;
 
-/// What a node needs to verify proofs. Ready for pairings.
-#[derive(Clone, Debug, PartialEq)]
+/// What a node needs to verify proofs. Ready for pairings: it takes some milliseconds to make and not quite a megabyte
+/// to keep; clones share it.
+#[derive(Clone)]
 pub struct VerifyingKey {
-    prepared: PreparedVerifyingKey<Bn254>,
+    prepared: Arc<Prepared>,
     keccak: B256,
 }
 
+struct Prepared {
+    key: PreparedVerifyingKey<Bn254>,
+    /// Multiples of each public input's point, so that a statement costs additions only.
+    inputs: Vec<BatchMulPreprocessing<G1Projective>>,
+}
+
 /// What a client needs to prove: some 1.6 MB.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ProvingKey {
     key: ark_groth16::ProvingKey<Bn254>,
 }
@@ -79,6 +88,20 @@ pub enum DevKeyError {
     NotPinned,
 }
 
+impl PartialEq for VerifyingKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.keccak == other.keccak
+    }
+}
+
+impl Eq for VerifyingKey {}
+
+impl fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VerifyingKey({})", self.keccak)
+    }
+}
+
 impl VerifyingKey {
     /// The development key.
     #[must_use]
@@ -102,7 +125,7 @@ impl VerifyingKey {
     /// the public inputs; points compressed as in [`crate::Proof`].
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        compressed(&self.prepared.vk)
+        compressed(&self.prepared.key.vk)
     }
 
     /// keccak256 of [`Self::to_bytes`]: the key's name.
@@ -117,8 +140,17 @@ impl VerifyingKey {
         self.keccak == Self::dev().keccak
     }
 
+    /// For pairings.
     pub(crate) fn prepared(&self) -> &PreparedVerifyingKey<Bn254> {
-        &self.prepared
+        &self.prepared.key
+    }
+
+    /// The sum of the public inputs' points, each times its input.
+    pub(crate) fn combine(&self, public: &[Fr; PUBLIC - 1]) -> G1Projective {
+        let Prepared { key, inputs } = &*self.prepared;
+        let one = key.vk.gamma_abc_g1.iter().take(1).copied();
+        let others = inputs.iter().zip(public).flat_map(|(table, input)| table.batch_mul(&[*input]));
+        one.chain(others).map(G1Projective::from).sum()
     }
 
     fn from_points(key: ark_groth16::VerifyingKey<Bn254>) -> Result<Self, MalformedKey> {
@@ -134,7 +166,16 @@ impl VerifyingKey {
             return Err(MalformedKey::Points);
         }
         let keccak = keccak256(compressed(&key));
-        Ok(Self { prepared: ark_groth16::prepare_verifying_key(&key), keccak })
+        let inputs = gamma_abc_g1.iter().skip(1);
+        let inputs = inputs.map(|point| BatchMulPreprocessing::new((*point).into(), TABLE_USES)).collect();
+        let key = ark_groth16::prepare_verifying_key(&key);
+        Ok(Self { prepared: Arc::new(Prepared { key, inputs }), keccak })
+    }
+}
+
+impl fmt::Debug for ProvingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProvingKey(..)")
     }
 }
 

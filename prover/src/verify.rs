@@ -25,7 +25,8 @@ pub fn verify(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Resul
     if statement.signal.field().is_zero() {
         return Err(VerifyError::ZeroSignal);
     }
-    match Groth16::<Bn254>::verify_proof(key.prepared(), proof.points(), &statement.numbers()) {
+    let public = key.combine(&statement.numbers());
+    match Groth16::<Bn254>::verify_proof_with_prepared_inputs(key.prepared(), proof.points(), &public) {
         Ok(true) => Ok(()),
         Ok(false) | Err(_) => Err(VerifyError::NotProved),
     }
