@@ -180,7 +180,7 @@ impl fmt::Debug for ProvingKey {
 }
 
 impl ProvingKey {
-    /// Makes the development key from its seed: about a second.
+    /// Makes the development key from its seed: a third of a second.
     ///
     /// # Errors
     /// [`DevKeyError::NotPinned`] if it is not the key that nodes know.
@@ -211,7 +211,7 @@ impl ProvingKey {
         Self { key: generate(&mut ChaCha20Rng::from_seed(keccak256(DEV_SEED).0)) }
     }
 
-    /// Reads a key as [`Self::to_bytes`] writes it and checks every point: about a second.
+    /// Reads a key as [`Self::to_bytes`] writes it and checks every point: a third of a second.
     ///
     /// A key can be well-formed and still not be one of the pass circuit; proofs made with it do not verify.
     ///
@@ -262,7 +262,7 @@ impl ProvingKey {
         if keccak256(&bytes) != DEV_PROVING_KEY_KECCAK {
             return None;
         }
-        // The bytes are the ones that this crate wrote, so their points need no check, which would take a second.
+        // The bytes are the ones that this crate wrote, so their points need no check, which takes ten times as long as reading them.
         let key = ark_groth16::ProvingKey::deserialize_uncompressed_unchecked(bytes.as_slice()).ok()?;
         Self::from_points(key).ok()
     }

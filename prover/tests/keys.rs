@@ -23,6 +23,17 @@ fn check_refused(points: &Points, expected: MalformedKey) {
     assert_eq!(VerifyingKey::from_bytes(&bytes), Err(expected));
 }
 
+/// On the twist, and not in its subgroup.
+fn stray_point() -> G2Affine {
+    let mut rng = StdRng::seed_from_u64(1);
+    loop {
+        if let Some(point) = G2Affine::get_point_from_x_unchecked(Fq2::rand(&mut rng), true) {
+            assert!(!point.is_in_correct_subgroup_assuming_on_curve());
+            return point;
+        }
+    }
+}
+
 #[test]
 fn verifying_key_survives_its_encoding() {
     let bytes = VerifyingKey::dev().to_bytes();
@@ -54,13 +65,38 @@ fn verifying_key_with_a_point_at_infinity_is_refused() {
 
 #[test]
 fn verifying_key_with_a_point_outside_the_subgroup_is_refused() {
-    let mut rng = StdRng::seed_from_u64(1);
-    let stray = loop {
-        if let Some(point) = G2Affine::get_point_from_x_unchecked(Fq2::rand(&mut rng), true) {
-            break point;
-        }
-    };
-    check_refused(&Points { delta_g2: stray, ..points() }, MalformedKey::Points);
+    check_refused(&Points { delta_g2: stray_point(), ..points() }, MalformedKey::Points);
+}
+
+#[test]
+fn verifying_key_that_lies_about_its_length_is_refused_without_making_room_for_it() {
+    let mut bytes = VerifyingKey::dev().to_bytes();
+    let length = 32 + 3 * 64;
+    assert_eq!(bytes[length..length + 8], 8_u64.to_le_bytes());
+    for lie in [7, 9, u64::MAX / 32, u64::MAX] {
+        bytes[length..length + 8].copy_from_slice(&lie.to_le_bytes());
+        assert!(VerifyingKey::from_bytes(&bytes).is_err(), "{lie}");
+    }
+}
+
+#[test]
+fn proving_key_with_a_point_outside_the_subgroup_is_refused() {
+    let bytes = ProvingKey::dev().unwrap().to_bytes();
+    let mut points = ark_groth16::ProvingKey::<Bn254>::deserialize_uncompressed_unchecked(bytes.as_slice()).unwrap();
+    points.b_g2_query[17] = stray_point();
+    let mut bytes = Vec::new();
+    points.serialize_uncompressed(&mut bytes).unwrap();
+    assert_eq!(ProvingKey::from_bytes(&bytes), Err(MalformedKey::Points));
+}
+
+#[test]
+fn proving_key_of_another_circuit_is_refused() {
+    let bytes = ProvingKey::dev().unwrap().to_bytes();
+    let mut points = ark_groth16::ProvingKey::<Bn254>::deserialize_uncompressed_unchecked(bytes.as_slice()).unwrap();
+    points.h_query.truncate(2047);
+    let mut bytes = Vec::new();
+    points.serialize_uncompressed(&mut bytes).unwrap();
+    assert_eq!(ProvingKey::from_bytes(&bytes), Err(MalformedKey::OtherCircuit));
 }
 
 #[test]
