@@ -25,7 +25,7 @@ contract Postage is IPostage, ReentrancyGuardTransient {
         21_888_242_871_839_275_222_246_405_745_257_275_088_548_364_400_416_034_343_698_204_186_575_808_495_617;
 
     uint256 private constant MAX_COUNT = 1 << 16;
-    uint32 private constant VOLUME_LEAVES = 1 << 21;
+    uint32 private constant VOLUME_BITS = 21;
     uint256 private constant VALID_ISSUES_AFTER = 4;
     uint256 private constant BOND_COOLDOWN = 14 days;
     uint256 private constant EXPIRY = 180 days;
@@ -209,6 +209,7 @@ contract Postage is IPostage, ReentrancyGuardTransient {
         Deposit memory deposit = _deposits[payer][wallet][msg.sender];
         if (amount > deposit.balance) revert InsufficientFunds(deposit.balance);
         uint32 today = (block.timestamp / 1 days).toUint32();
+        // slither-disable-next-line incorrect-equality
         uint256 spent = deposit.day == today ? deposit.spent : 0;
         // The daily amount may have been lowered below what was debited today.
         uint256 available = Math.saturatingSub(deposit.daily, spent);
@@ -287,6 +288,7 @@ contract Postage is IPostage, ReentrancyGuardTransient {
     /// @inheritdoc IPostage
     function quote(uint32 denomination, uint32 count) public view returns (uint256 value, uint256 bond) {
         if (!_isDenomination(denomination)) revert InvalidDenomination();
+        // slither-disable-next-line incorrect-equality
         if (count == 0 || count > MAX_COUNT) revert InvalidCount();
         value = uint256(UNIT_PRICE) * denomination * count;
         bond = Math.ceilDiv(value * BOND_BPS, BPS);
@@ -345,6 +347,7 @@ contract Postage is IPostage, ReentrancyGuardTransient {
     /// @dev The book under `commitment`, if its bond is still here.
     function _bonded(uint256 commitment) private view returns (Book memory book) {
         book = _books[commitment];
+        // slither-disable-next-line incorrect-equality
         if (book.denomination == 0) revert UnknownBook();
         if (book.buyer == address(0)) revert BondGone();
     }
@@ -358,11 +361,11 @@ contract Postage is IPostage, ReentrancyGuardTransient {
     }
 
     function _volumeOf(uint32 leaf) private pure returns (uint32) {
-        return leaf / VOLUME_LEAVES;
+        return leaf >> VOLUME_BITS;
     }
 
     function _positionOf(uint32 leaf) private pure returns (uint32) {
-        return leaf % VOLUME_LEAVES;
+        return leaf & ((uint32(1) << VOLUME_BITS) - 1);
     }
 
     function _countOf(Book memory book) private pure returns (uint32) {
@@ -370,6 +373,7 @@ contract Postage is IPostage, ReentrancyGuardTransient {
     }
 
     function _isDenomination(uint32 denomination) private pure returns (bool) {
+        // slither-disable-next-line incorrect-equality
         return denomination == 1 || denomination == 2 || denomination == 5 || denomination == 10 || denomination == 20
             || denomination == 50 || denomination == 100 || denomination == 200 || denomination == 500;
     }

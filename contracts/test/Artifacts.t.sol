@@ -17,7 +17,7 @@ contract ArtifactsTest is Base {
     }
 
     function test_theTokensBytecodeIsForges() public view {
-        assertEq(vm.parseBytes(bytecodeOf("XmtpToken")), type(XmtpToken).creationCode, "bytecode");
+        check(vm.parseBytes(bytecodeOf("XmtpToken")), type(XmtpToken).creationCode);
     }
 
     /// @dev Solidity's mark for a library is the first 34 hex digits of the hash of its name.
@@ -27,7 +27,11 @@ contract ArtifactsTest is Base {
         bytes memory mark = bytes.concat("__$", slice(bytes(digits), 34), "$__");
         string memory library_ = vm.replace(vm.toString(address(PoseidonT2)), "0x", "");
         string memory linked = vm.replace(bytecodeOf("Postage"), string(mark), library_);
-        assertEq(vm.parseBytes(linked), type(Postage).creationCode, "bytecode");
+        check(vm.parseBytes(linked), type(Postage).creationCode);
+    }
+
+    function check(bytes memory artifact, bytes memory compiled) internal pure {
+        assertEq(keccak256(artifact), keccak256(compiled), "stale: run `cargo run -p xmtp-contracts-build`");
     }
 
     function slice(bytes memory text, uint256 length) internal pure returns (bytes memory first) {

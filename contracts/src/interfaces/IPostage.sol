@@ -14,7 +14,8 @@ pragma solidity ^0.8.28;
 /// @dev What this relies on: the token moves exactly the amount asked (one that does not is refused), and `burn` lowers
 /// its supply. It is immutable, has no owner and no way to pause or upgrade. Money leaves only as written here:
 /// burned, as a bond to its buyer, as a credit, as a deposit to its payer, or released by the settlement contract.
-/// At all times the value sold equals what was burned of it, plus what was released, plus what is held.
+/// At all times the value sold equals what was burned of it, plus what was released, plus what is held; and the tokens
+/// here are what is held, open bonds, credits and deposits (tokens sent here by mistake stay here for ever).
 interface IPostage {
     /* TYPES */
 
@@ -32,7 +33,8 @@ interface IPostage {
         uint32 leaf;
     }
 
-    /// @notice The state of a group. `chain` stands in the first word: a storage proof of it is all a follower needs.
+    /// @notice The state of a group. The mapping of groups is at slot 0 and `chain` in its first word, so that a follower
+    /// needs one storage proof, of the word at `keccak256(group || 0 u256)`.
     struct Group {
         /// @dev Keccak chain over the operations on the leaf log, from zero:
         /// `keccak256(chain || kind u8 || commitment u256 || limit u32)`, kind 1 = insert, 2 = exit, 3 = slash
