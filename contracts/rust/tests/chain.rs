@@ -1,5 +1,7 @@
 //! The bindings, the bytecode and both ways of deploying, on a real chain.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{path::Path, process::Command};
 
 use alloy::{
@@ -145,7 +147,12 @@ fn run_script(endpoint: &str, deployer: Address, name: &str, variables: &[(&str,
     // Below the one folder besides `deployments` that forge may write to.
     let file = contracts.join(format!("cache/test-{}-{name}.json", std::process::id()));
     let broadcast = tempfile::tempdir().unwrap();
-    let output = Command::new(contracts.join("node_modules/.bin/forge"))
+    let mut forge = Command::new(contracts.join("node_modules/.bin/forge"));
+    // Whoever runs the tests may have a deployment of their own in mind.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("XMTP_") || name.starts_with("FOUNDRY_")) {
+        forge.env_remove(name);
+    }
+    let output = forge
         .args(["script", "script/Deploy.s.sol", "--broadcast", "--unlocked", "--rpc-url", endpoint])
         .args(["--sender", &deployer.to_string()])
         .env("XMTP_DEPLOYMENT", &file)
