@@ -198,3 +198,88 @@ impl From<Content> for wire::Content {
         Self { r#type: Some(wire::ContentType { authority, name, major, minor }), fallback, body }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::hex;
+
+    use super::*;
+
+    #[test]
+    fn type_has_one_spelling() {
+        for text in ["xmtp.org/text:1.0", "example.com/a_b-c:0.4294967295"] {
+            assert_eq!(text.parse::<ContentType>().map(|it| it.to_string()).as_deref(), Ok(text));
+        }
+        let long = format!("{}/text:1.0", "a".repeat(MAX_ID_BYTES + 1));
+        for text in [
+            "",
+            "xmtp.org",
+            "xmtp.org/text",
+            "xmtp.org/text:1",
+            "xmtp.org/text:1.0.0",
+            "xmtp.org/text:01.0",
+            "xmtp.org/text:+1.0",
+            "xmtp.org/text:1.4294967296",
+            "/text:1.0",
+            "xmtp.org/:1.0",
+            "xmtp.org/te xt:1.0",
+            "xmtp.org/te/xt:1.0",
+            "xmtp.org/t\u{e9}xt:1.0",
+            &long,
+        ] {
+            assert_eq!(text.parse::<ContentType>(), Err(InvalidContent::Type), "{text}");
+        }
+    }
+
+    #[test]
+    fn text_is_pinned() {
+        let content = Content::text("hi").unwrap();
+        // type { authority "xmtp.org", name "text", major 1 }, body "hi".
+        let bytes = hex!("0a120a08786d74702e6f726712047465787418012202 6869");
+        assert_eq!(hex::encode(content.to_bytes()), hex::encode(bytes));
+        assert!(Content::from_bytes(&bytes) == Ok(content));
+    }
+
+    #[test]
+    fn later_minor_version_of_text_is_read_and_another_type_shows_its_fallback() {
+        let of = |content_type: &str, fallback: Option<&str>, body: &[u8]| {
+            let content_type = content_type.parse().unwrap();
+            let content = Content::new(content_type, fallback.map(str::to_owned), body.to_vec()).ok().unwrap();
+            let again = Content::from_bytes(&content.to_bytes()).ok().unwrap();
+            (again.as_text().map(str::to_owned), again.shown().map(str::to_owned))
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(of("xmtp.org/text:1.7", None, b"hello"), (text("hello"), text("hello")));
+        assert_eq!(of("xmtp.org/text:2.0", Some("a text"), b"hello"), (None, text("a text")));
+        assert_eq!(of("xmtp.org/text:2.0", None, b"hello"), (None, None));
+        assert_eq!(of("example.com/text:1.0", Some(""), &[0xff]), (None, text("")));
+    }
+
+    #[test]
+    fn what_is_no_content_is_refused() {
+        let new = Content::new(ContentType::text(), None, vec![0xff]);
+        assert_eq!(new.err(), Some(InvalidContent::NotText));
+        let wire = |change: fn(&mut wire::Content)| {
+            let mut wire = wire::Content::from(Content::text("hi").ok().unwrap());
+            change(&mut wire);
+            Content::from_bytes(&wire.encode_to_vec()).err()
+        };
+        assert_eq!(wire(|_| ()), None);
+        assert_eq!(wire(|wire| wire.r#type = None), Some(InvalidContent::Type));
+        assert_eq!(wire(|wire| wire.body = vec![0xc3]), Some(InvalidContent::NotText));
+        assert_eq!(wire(|wire| wire.r#type.as_mut().unwrap().name.clear()), Some(InvalidContent::Type));
+        assert!(matches!(Content::from_bytes(&[0x0a, 0x05]).err(), Some(InvalidContent::Encoding(_))));
+    }
+
+    #[test]
+    fn content_of_the_largest_size_is_the_last_to_be_taken() {
+        let overhead = Content::text(" ".repeat(MAX_BYTES - 100)).ok().unwrap().to_bytes().len() - (MAX_BYTES - 100);
+        let largest = MAX_BYTES - overhead;
+        let content = Content::text(" ".repeat(largest)).ok().unwrap();
+        assert_eq!(content.to_bytes().len(), MAX_BYTES);
+        assert!(Content::from_bytes(&content.to_bytes()).is_ok());
+        let got = MAX_BYTES + 1;
+        assert_eq!(Content::text(" ".repeat(largest + 1)).err(), Some(InvalidContent::TooLarge { got }));
+        assert_eq!(Content::from_bytes(&vec![0; got]).err(), Some(InvalidContent::TooLarge { got }));
+    }
+}

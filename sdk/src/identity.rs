@@ -58,6 +58,14 @@ pub(crate) struct Prekey {
     created_at: Timestamp,
 }
 
+/// The keys of a new identity.
+pub(crate) struct NewKeys {
+    pub(crate) identity_key: IdentityKey,
+    pub(crate) agreement_key: AgreementKey,
+    pub(crate) postal_seed: PostalSeed,
+    pub(crate) prekey: AgreementKey,
+}
+
 /// An identity could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum IdentityError {
@@ -95,20 +103,37 @@ impl Identity {
         if revision == 0 {
             return Err(IdentityError::Revision);
         }
+        let keys = NewKeys {
+            identity_key: IdentityKey::random()?,
+            agreement_key: AgreementKey::random()?,
+            postal_seed: PostalSeed::random()?,
+            prekey: AgreementKey::random()?,
+        };
+        Ok(Self::attest(wallet, network, revision, now, keys).await?)
+    }
+
+    pub(crate) async fn attest<S: Signer + Sync + ?Sized>(
+        wallet: &S,
+        network: NetworkId,
+        revision: u32,
+        now: Timestamp,
+        keys: NewKeys,
+    ) -> Result<Self, WalletError> {
+        let NewKeys { identity_key, agreement_key, postal_seed, prekey } = keys;
         let mut it = Self {
             network,
             account: wallet::account_of(wallet),
             revision,
-            version: 0,
+            version: 1,
             generation: generation_at(now),
-            identity_key: IdentityKey::random()?,
-            agreement_key: AgreementKey::random()?,
-            postal_seed: PostalSeed::random()?,
+            identity_key,
+            agreement_key,
+            postal_seed,
             wallet_signature: [0; 65],
-            prekeys: Vec::new(),
+            prekeys: vec![Prekey { key: prekey, bundle: B256::ZERO, created_at: now }],
         };
         it.wallet_signature = *wallet::sign(wallet, &it.attested().attestation_text(network)).await?;
-        it.rotate_prekey(now)?;
+        it.name_bundle();
         Ok(it)
     }
 
@@ -181,10 +206,7 @@ impl Identity {
             self.prekeys.remove(0);
         }
         self.prekeys.push(Prekey { key, bundle: B256::ZERO, created_at: now });
-        let digest = self.bundle().digest(self.network);
-        if let Some(current) = self.prekeys.last_mut() {
-            current.bundle = digest;
-        }
+        self.name_bundle();
         Ok(())
     }
 
@@ -229,6 +251,14 @@ impl Identity {
     /// The prekey of one of this account's bundles, past or present.
     pub(crate) fn prekey_of(&self, bundle: B256) -> Option<&Prekey> {
         self.prekeys.iter().rev().find(|prekey| prekey.bundle == bundle)
+    }
+
+    /// Notes which bundle the current prekey is published in.
+    fn name_bundle(&mut self) {
+        let digest = self.bundle().digest(self.network);
+        if let Some(current) = self.prekeys.last_mut() {
+            current.bundle = digest;
+        }
     }
 
     fn prekey(&self) -> &Prekey {
@@ -394,5 +424,162 @@ impl VerifiedBundle {
 
     fn of(bundle: KeyBundle, network: NetworkId) -> Self {
         Self { digest: bundle.digest(network), bundle, network }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ALICE, BOB, NETWORK, OTHER_NETWORK, SpelledOtherwise, identity, now, wallet};
+
+    #[tokio::test]
+    async fn identity_is_what_the_wallet_attested() {
+        let alice = Identity::create(&wallet(ALICE), NETWORK, 3, now()).await.unwrap();
+        let bundle = alice.bundle();
+        assert_eq!(bundle.keys.account, Account::externally_owned(wallet(ALICE).address()));
+        assert_eq!((bundle.order(), bundle.keys.generation), ((3, 1), generation_at(now())));
+        assert_eq!(VerifiedBundle::new(bundle, alice.account(), NETWORK), Ok(alice.verified_bundle()));
+        assert_eq!(KeyBundle::from_bytes(&bundle.to_bytes()), Ok(bundle));
+        assert_eq!(alice.bundle(), bundle, "a bundle has one encoding");
+
+        let another = Identity::create(&wallet(ALICE), NETWORK, 3, now()).await.unwrap();
+        assert_ne!(another.bundle().keys, bundle.keys, "keys are random");
+    }
+
+    #[tokio::test]
+    async fn revision_zero_is_refused() {
+        let refused = Identity::create(&wallet(ALICE), NETWORK, 0, now()).await;
+        assert!(matches!(refused.err(), Some(IdentityError::Revision)));
+    }
+
+    #[tokio::test]
+    async fn signature_that_a_wallet_spells_otherwise_attests_the_same() {
+        let alice = Identity::create(&SpelledOtherwise(wallet(ALICE)), NETWORK, 1, now()).await.unwrap();
+        assert_eq!(alice.bundle().verify(NETWORK), Ok(()));
+    }
+
+    #[tokio::test]
+    async fn bundle_that_is_not_the_accounts_is_no_address() {
+        let (alice, bob) = (identity(ALICE).await, identity(BOB).await);
+        let expect = |bundle: KeyBundle, network, error| {
+            assert_eq!(VerifiedBundle::new(bundle, alice.account(), network), Err(error));
+        };
+        let got = bob.account();
+        expect(bob.bundle(), NETWORK, NotVerified::Account { expected: alice.account(), got });
+        expect(alice.bundle(), OTHER_NETWORK, InvalidBundle::Wallet.into());
+
+        let stolen = |change: fn(&mut KeyBundle, &Identity)| {
+            let mut bundle = alice.bundle();
+            change(&mut bundle, &bob);
+            bundle
+        };
+        let keys = [
+            stolen(|bundle, bob| bundle.keys.identity_key = bob.bundle().keys.identity_key),
+            stolen(|bundle, bob| bundle.keys.agreement_key = bob.bundle().keys.agreement_key),
+            stolen(|bundle, bob| bundle.keys.claim_commitment = bob.bundle().keys.claim_commitment),
+            stolen(|bundle, bob| bundle.keys.member_commitment = bob.bundle().keys.member_commitment),
+            stolen(|bundle, _| bundle.keys.revision += 1),
+            stolen(|bundle, _| bundle.keys.generation += 1),
+            stolen(|bundle, bob| bundle.wallet_signature = bob.bundle().wallet_signature),
+        ];
+        for bundle in keys {
+            expect(bundle, NETWORK, InvalidBundle::Wallet.into());
+        }
+        for bundle in [
+            stolen(|bundle, bob| bundle.prekey = bob.bundle().prekey),
+            stolen(|bundle, _| bundle.version += 1),
+            stolen(|bundle, bob| bundle.signature = bob.bundle().signature),
+        ] {
+            expect(bundle, NETWORK, InvalidBundle::Identity.into());
+        }
+    }
+
+    #[tokio::test]
+    async fn rotation_makes_a_newer_bundle_and_keeps_the_old_prekey() {
+        let mut alice = identity(ALICE).await;
+        let before = alice.verified_bundle();
+        let later = now().saturating_add(PREKEY_LIFE);
+        assert!(!alice.prekey_is_due(later));
+        assert!(alice.prekey_is_due(later.saturating_add(Duration::from_nanos(1))));
+
+        alice.rotate_prekey(later).unwrap();
+        let after = alice.verified_bundle();
+        assert!(VerifiedBundle::new(*after.bundle(), alice.account(), NETWORK).is_ok());
+        assert_eq!(after.bundle().keys, before.bundle().keys, "the wallet is not needed");
+        assert_eq!(after.bundle().order(), (1, 2));
+        assert_ne!(after.bundle().prekey, before.bundle().prekey);
+        assert!(!alice.prekey_is_due(later));
+        for bundle in [before, after] {
+            let prekey = alice.prekey_of(bundle.digest()).unwrap();
+            assert_eq!(prekey.key.public(), bundle.bundle().prekey);
+        }
+    }
+
+    #[tokio::test]
+    async fn prekeys_are_kept_up_to_a_limit_and_the_oldest_goes_first() {
+        let mut alice = identity(ALICE).await;
+        let first = alice.verified_bundle();
+        for _ in 1..MAX_PREKEYS {
+            alice.prekeys.push(Prekey { key: AgreementKey::random().unwrap(), bundle: B256::ZERO, created_at: now() });
+        }
+        assert!(alice.prekey_of(first.digest()).is_some());
+        alice.rotate_prekey(now()).unwrap();
+        assert_eq!(alice.prekeys.len(), MAX_PREKEYS);
+        assert!(alice.prekey_of(first.digest()).is_none());
+        assert!(Identity::from_secret_bytes(&alice.to_secret_bytes()).is_ok());
+    }
+
+    #[tokio::test]
+    async fn last_version_is_the_last() {
+        let mut alice = identity(ALICE).await;
+        alice.version = u32::MAX;
+        assert!(matches!(alice.rotate_prekey(now()), Err(IdentityError::Versions)));
+        assert_eq!(alice.prekeys.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn identity_is_read_back_whole_or_not_at_all() {
+        let mut alice = identity(ALICE).await;
+        let first = alice.verified_bundle();
+        alice.rotate_prekey(now()).unwrap();
+        let bytes = alice.to_secret_bytes();
+        let again = Identity::from_secret_bytes(&bytes).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(again.bundle(), alice.bundle());
+        assert_eq!(again.prekey_created_at(), alice.prekey_created_at());
+        assert_eq!(again.to_secret_bytes(), bytes);
+        assert!(again.prekey_of(first.digest()).is_some());
+
+        for end in 0..bytes.len() {
+            assert!(Identity::from_secret_bytes(&bytes[..end]).is_err(), "{end} bytes");
+        }
+        assert!(Identity::from_secret_bytes(&[&bytes[..], &[0]].concat()).is_err());
+        let mut later = bytes.to_vec();
+        later[0] = FORMAT + 1;
+        assert!(Identity::from_secret_bytes(&later).is_err());
+    }
+
+    #[tokio::test]
+    async fn owner_signs_envelopes_and_policies() {
+        let alice = identity(ALICE).await;
+        let key = alice.bundle().keys.identity_key;
+        let id = EnvelopeId::from([9; 32]);
+        let digest = signature::digest(Label::Owner, NETWORK, &[id.as_bytes()]);
+        assert_eq!(signature::verify(&key, digest, &alice.sign_owner(id).signature), Ok(()));
+
+        let asked = Requirement::Stamp { at_least: 2, tagged: true };
+        let policy = alice.sign_policy(7, asked.clone(), Vec::new(), Vec::new()).unwrap();
+        assert_eq!(policy.verify(NETWORK, &key), Ok(()));
+        assert_eq!(policy.verify(OTHER_NETWORK, &key), Err(signature::Invalid));
+        let Policy { account, version, requirement, .. } = policy.policy().clone();
+        assert_eq!((account, version, requirement), (alice.account(), 7, asked));
+        let none = alice.sign_policy(0, Requirement::AllOf(Vec::new()), Vec::new(), Vec::new());
+        assert!(none.is_err(), "versions count from 1");
+    }
+
+    #[test]
+    fn generations_are_quarters() {
+        for (seconds, generation) in [(0, 0), (7_889_399, 0), (7_889_400, 1), (1_795_000_000, 227)] {
+            assert_eq!(generation_at(Timestamp::from_secs(seconds)), generation, "{seconds}");
+        }
     }
 }

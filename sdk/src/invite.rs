@@ -14,10 +14,12 @@
 
 use alloy::primitives::B256;
 use ed25519_dalek::SigningKey;
-use xmtp_proto::derive::conversation_topic;
+use xmtp_proto::derive::{EnvelopeId, NetworkId, conversation_topic};
 use xmtp_proto::envelope::{Envelope, MAX_CIPHERTEXT_BYTES};
 use xmtp_proto::key_bundle::{InvalidBundle, KeyBundle};
 use xmtp_proto::malformed::Malformed;
+use xmtp_proto::pass::Posting;
+use xmtp_proto::signature::{self, Label};
 use xmtp_proto::time::Timestamp;
 use xmtp_proto::topic::Topic;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
@@ -291,11 +293,32 @@ pub fn open_invite(recipient: &Identity, envelope: &Envelope) -> Result<OpenedIn
     Ok(OpenedInvite { sender, recipient: digest, invitation: Invitation::from_secret_bytes(&opened)? })
 }
 
+/// Whose messages a key seals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Author {
+    /// Who wrote the invite.
+    Inviter,
+    /// To whom it was written.
+    Invitee,
+}
+
+/// Seals the messages of one author in one conversation: 32 bytes, for XChaCha20-Poly1305.
+#[derive(ZeroizeOnDrop)]
+pub struct MessageKey([u8; 32]);
+
+impl MessageKey {
+    /// 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
 /// The keys of a conversation. Both parties derive them; nobody can make two pairs of people share one.
 pub struct ConversationKeys {
     posting: SigningKey,
-    inviter: Zeroizing<[u8; 32]>,
-    invitee: Zeroizing<[u8; 32]>,
+    inviter: MessageKey,
+    invitee: MessageKey,
 }
 
 impl ConversationKeys {
@@ -304,7 +327,11 @@ impl ConversationKeys {
     #[must_use]
     pub fn new(material: &KeyMaterial, inviter: B256, invitee: B256) -> Self {
         let key = |label| derive(label, &material.0, &[inviter.as_slice(), invitee.as_slice()]);
-        Self { posting: SigningKey::from_bytes(&key(POSTING)), inviter: key(INVITER), invitee: key(INVITEE) }
+        Self {
+            posting: SigningKey::from_bytes(&key(POSTING)),
+            inviter: MessageKey(*key(INVITER)),
+            invitee: MessageKey(*key(INVITEE)),
+        }
     }
 
     /// Where the conversation goes on: a hash of the posting key.
@@ -312,4 +339,23 @@ impl ConversationKeys {
     pub fn topic(&self) -> Topic {
         conversation_topic(&self.posting.verifying_key().to_bytes())
     }
+
+    /// The pass for the conversation's topic.
+    #[must_use]
+    pub fn sign_posting(&self, network: NetworkId, id: EnvelopeId) -> Posting {
+        let digest = signature::digest(Label::Posting, network, &[id.as_bytes()]);
+        Posting { key: self.posting.verifying_key().to_bytes(), signature: signature::sign(&self.posting, digest) }
+    }
+
+    /// The key of an author's messages.
+    #[must_use]
+    pub const fn message_key(&self, author: Author) -> &MessageKey {
+        match author {
+            Author::Inviter => &self.inviter,
+            Author::Invitee => &self.invitee,
+        }
+    }
 }
+
+#[cfg(test)]
+mod tests;

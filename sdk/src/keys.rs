@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use alloy::primitives::hex;
+use alloy::primitives::{B256, hex};
 use ed25519_dalek::SigningKey;
 use hkdf::Hkdf;
 use sha2::Sha256;
@@ -75,7 +75,7 @@ impl IdentityKey {
     }
 
     /// Signs a digest of [`signature::digest`].
-    pub(crate) fn sign(&self, digest: alloy::primitives::B256) -> [u8; 64] {
+    pub(crate) fn sign(&self, digest: B256) -> [u8; 64] {
         signature::sign(&self.0, digest)
     }
 }
@@ -213,4 +213,85 @@ impl PostalSeed {
         // One attempt fails with a probability of 2^-253.
         (0..=u8::MAX).find_map(attempt).unwrap_or_else(|| unreachable!("HKDF gave multiples of the modulus only"))
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{SMALL_ORDER, assert_secret};
+
+    assert_secret!(
+        IdentityKey,
+        AgreementKey,
+        Agreed,
+        PostalSeed,
+        PassSecret,
+        crate::seal::OnceKey,
+        crate::seal::SealKey,
+        crate::vault::VaultKey,
+        crate::invite::KeyMaterial,
+        crate::invite::MessageKey,
+        crate::invite::ConversationKeys,
+        crate::invite::Invitation,
+        crate::identity::Identity,
+        crate::state::Letter,
+    );
+
+    #[test]
+    fn derivation_is_hkdf_of_rfc_5869() {
+        // Test case 1 of its appendix A.
+        let salt = hex!("000102030405060708090a0b0c");
+        let info = hex!("f0f1f2f3f4f5f6f7f8f9");
+        let expected = hex!("3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
+        assert_eq!(*derive::<42>(&salt, &[0x0b; 22], &[&info]), expected);
+        assert_eq!(*derive::<42>(&salt, &[0x0b; 22], &[&info[..4], &info[4..]]), expected);
+    }
+
+    #[test]
+    fn agreement_is_x25519_of_rfc_7748() {
+        // Section 6.1.
+        let alice = AgreementKey::from_bytes(&hex!("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"));
+        let bob = AgreementKey::from_bytes(&hex!("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"));
+        let shared = hex!("4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742");
+        for (own, other) in [(&alice, &bob), (&bob, &alice)] {
+            assert_eq!(own.agree(&other.public()).map(|agreed| *agreed.as_bytes()), Ok(shared));
+        }
+    }
+
+    #[test]
+    fn key_of_small_order_is_refused() {
+        let own = AgreementKey::random().unwrap();
+        for point in SMALL_ORDER {
+            assert_eq!(own.agree(&point).err(), Some(AllZero), "{}", hex::encode(point));
+        }
+    }
+
+    #[test]
+    fn every_pass_secret_is_its_own_and_pinned() {
+        let seed = PostalSeed::from_bytes(&[7; 32]);
+        let [one, two] = [[1; 16], [2; 16]].map(InstallationId::from);
+        let commitments = [
+            seed.book_secret(&one, 0),
+            seed.book_secret(&one, 1),
+            seed.book_secret(&two, 0),
+            seed.claim_secret(0),
+            seed.claim_secret(1),
+            seed.member_secret(0),
+            seed.member_secret(1),
+            PostalSeed::from_bytes(&[8; 32]).member_secret(1),
+        ]
+        .map(|secret| secret.commitment());
+        for (position, commitment) in commitments.iter().enumerate() {
+            assert!(!commitments[..position].contains(commitment), "{position}");
+        }
+        let pinned = [commitments[0], commitments[3], commitments[5]].map(|it| hex::encode(it.as_bytes()));
+        assert_eq!(pinned, PINNED);
+    }
+
+    /// A book's, a claim's and a membership's commitment, of the seed 07…07.
+    const PINNED: [&str; 3] = [
+        "0abcc58a1df08c9b1f0c1565320e11ebf3cd0a047caf0a98415dba25bfb674da",
+        "22f0e2f6a9322099ebb5e452e9ad33414ec4eac397a576c5497f8fea73538bc7",
+        "10bff652e401268dd938a52f77952062cfa5354bf4dff00ede18b1c41a3c662e",
+    ];
 }

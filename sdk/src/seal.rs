@@ -102,3 +102,55 @@ fn open(
         .map(Zeroizing::new)
         .map_err(|_| Unopened)
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::hex;
+
+    use super::*;
+
+    #[test]
+    fn seal_is_xchacha20_poly1305_of_its_draft() {
+        // draft-irtf-cfrg-xchacha-03, appendix A.3.1.
+        let text = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, \
+                     sunscreen would be it.";
+        let key = hex!("808182838485868788898a8b8c8d8e8f909192939495969798999a9b9c9d9e9f");
+        let nonce = hex!("404142434445464748494a4b4c4d4e4f5051525354555657");
+        let associated = hex!("50515253c0c1c2c3c4c5c6c7");
+        let sealed = hex!(
+            "bd6d179d3e83d43b9576579493c0e939572a1700252bfaccbed2902c21396cbb731c7f1b0b4aa6440bf3a82f4eda7e39ae64c670"
+            "8c54c216cb96b72e1213b4522f8c9ba40db5d945b11b69b982c1bb9e3f3fac2bc369488f76b2383565d3fff921f9664c97637da9"
+            "768812f615c68b13b52ec0875924c1c7987947deafd8780acf49"
+        );
+        assert_eq!(seal(&key, &nonce, text, &associated), sealed);
+        assert_eq!(open(&key, &nonce, &sealed, &associated).as_deref().map(Vec::as_slice), Ok(text.as_slice()));
+        assert_eq!(open(&key, &nonce, &sealed, &associated[1..]), Err(Unopened));
+        assert_eq!(open(&key, &nonce, &sealed[1..], &associated), Err(Unopened));
+        assert_eq!(open(&key, &nonce, &[], &associated), Err(Unopened));
+    }
+
+    #[test]
+    fn no_nonce_comes_twice() {
+        let key = SealKey::new(&[1; 32]);
+        let (first, second) = (key.seal(b"text", b"").unwrap(), key.seal(b"text", b"").unwrap());
+        assert_ne!(first, second);
+        for (nonce, sealed) in [first, second] {
+            assert_eq!(key.open(&nonce, &sealed, b"").as_deref().map(Vec::as_slice), Ok(b"text".as_slice()));
+        }
+    }
+
+    #[test]
+    fn buckets_are_powers_of_two() {
+        for (bytes, expected) in [
+            (0, Some(2048)),
+            (2048, Some(2048)),
+            (2049, Some(4096)),
+            (16 * 1024, Some(16 * 1024)),
+            (16 * 1024 + 1, Some(32 * 1024)),
+            (1 << 20, Some(1 << 20)),
+            ((1 << 20) + 1, None),
+        ] {
+            assert_eq!(bucket(bytes), expected, "{bytes}");
+        }
+    }
+}

@@ -83,3 +83,52 @@ pub(crate) async fn sign_repeatably<S: Signer + Sync + ?Sized>(
     let second = sign(wallet, text).await?;
     if *first == *second { Ok(first) } else { Err(WalletError::NotRepeatable) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{ALICE, Declines, NETWORK, NeverTheSame, OfAContract, SpelledOtherwise, wallet};
+
+    const TEXT: &str = "XMTP: a text";
+
+    #[tokio::test]
+    async fn every_spelling_of_a_signature_is_one_key() {
+        let plain = sign_repeatably(&wallet(ALICE), TEXT).await.unwrap();
+        let otherwise = sign_repeatably(&SpelledOtherwise(wallet(ALICE)), TEXT).await.unwrap();
+        assert_eq!(*plain, *otherwise);
+        assert!(matches!(plain[64], 27 | 28));
+    }
+
+    #[tokio::test]
+    async fn wallet_that_signs_in_several_ways_makes_no_key() {
+        let wallet = NeverTheSame::new(wallet(ALICE));
+        assert!(sign(&wallet, TEXT).await.is_ok(), "the signatures are good");
+        let refused = sign_repeatably(&wallet, TEXT).await;
+        assert!(matches!(refused, Err(WalletError::NotRepeatable)));
+    }
+
+    #[tokio::test]
+    async fn smart_account_is_not_offered() {
+        let refused = sign(&OfAContract(wallet(ALICE)), TEXT).await.unwrap_err();
+        assert!(matches!(refused, WalletError::NotOffered { .. }));
+        assert!(refused.to_string().starts_with("not_offered"));
+    }
+
+    #[tokio::test]
+    async fn wallet_that_declines_is_told_from_one_that_cannot() {
+        assert!(matches!(sign(&Declines, TEXT).await, Err(WalletError::Refused(_))));
+    }
+
+    #[test]
+    fn text_names_what_it_opens_for_whom_and_what_signing_gives_away() {
+        let account = account_of(&wallet(ALICE));
+        let [vault, state] =
+            [Opens::Vault, Opens::State].map(|opens| unlocking_text(opens, account, NETWORK, &[0xab; 32]));
+        assert_ne!(vault, state);
+        for text in [vault, state] {
+            for part in [&account.to_string(), &NETWORK.to_string(), &"ab".repeat(32), "hands over the whole inbox"] {
+                assert!(text.contains(part), "{part} is not in {text}");
+            }
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use alloy::signers::Signer;
+use redb::backends::FileBackend;
 use redb::{
     Builder, Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction,
 };
@@ -95,7 +96,8 @@ impl Store {
     ) -> Result<(Self, InstallationId), StateError> {
         let path = folder.join("state.redb");
         let file = folder::open(&path).map_err(|source| StateError::Io { path, source })?;
-        let database = Builder::new().create_file(file).map_err(redb::Error::from)?;
+        let file = FileBackend::new(file).map_err(redb::Error::from)?;
+        let database = Builder::new().create_with_backend(file).map_err(redb::Error::from)?;
         folder::sync(folder)?;
         let text = |salt| wallet::unlocking_text(Opens::State, wallet::account_of(wallet), network, salt);
 
