@@ -262,7 +262,7 @@ impl ProvingKey {
         if keccak256(&bytes) != DEV_PROVING_KEY_KECCAK {
             return None;
         }
-        // The bytes are the ones that this crate wrote, so their points need no check, which takes ten times as long as reading them.
+        // The bytes are the ones that this crate wrote, so their points need no check, which takes several times as long as all the rest.
         let key = ark_groth16::ProvingKey::deserialize_uncompressed_unchecked(bytes.as_slice()).ok()?;
         Self::from_points(key).ok()
     }

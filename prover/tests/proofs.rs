@@ -6,7 +6,7 @@ use std::{path::Path as FilePath, sync::LazyLock};
 
 use ark_bn254::{Bn254, Fq, Fq2, Fr, G1Affine, G2Affine, G2Projective};
 use ark_ec::{AffineRepr, CurveGroup};
-use ark_ff::{AdditiveGroup, BigInteger, PrimeField, UniformRand};
+use ark_ff::{BigInteger, PrimeField, UniformRand};
 use ark_groth16::Groth16;
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 use ark_std::rand::{SeedableRng as _, rngs::StdRng};
@@ -256,14 +256,21 @@ fn coordinates_that_are_not_canonical_are_refused() {
         tried += 1;
     }
     assert!(tried > 5);
-    // G2: whichever coordinate of the proof's own B has room.
-    for range in [32..64, 64..96] {
-        let mut raised = encode(&honest);
-        if add_modulus(&mut raised[range]) {
-            assert_eq!(Proof::from_bytes(&raised), Err(MalformedProof));
+    // G2: both coordinates of x, wherever there is room.
+    let mut tried = [0, 0];
+    for factor in 1..40_u64 {
+        let b = (G2Affine::generator() * Fr::from(factor)).into_affine();
+        let bytes = encode(&Points { b, ..honest.clone() });
+        assert!(Proof::from_bytes(&bytes).is_ok());
+        for (coordinate, range) in [32..64, 64..96].into_iter().enumerate() {
+            let mut raised = bytes;
+            if add_modulus(&mut raised[range]) {
+                assert_eq!(Proof::from_bytes(&raised), Err(MalformedProof));
+                tried[coordinate] += 1;
+            }
         }
     }
-    assert_eq!(Fq::ZERO, Fq::from(0));
+    assert!(tried.into_iter().all(|tried| tried > 5), "{tried:?}");
 }
 
 #[test]
