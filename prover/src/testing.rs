@@ -17,8 +17,7 @@ pub(crate) fn rng(seed: u8) -> ChaCha20Rng {
     ChaCha20Rng::from_seed([seed; 32])
 }
 
-/// A circuit whose public inputs follow from the rest, whether or not the rest is honest. `at` replaces the children
-/// of one level by strangers.
+/// A circuit whose public inputs follow from the rest, whether or not the rest is honest.
 pub(crate) struct Sample {
     pub(crate) secret: Fr,
     pub(crate) index: [Fr; 16],

@@ -1,6 +1,6 @@
 //! Keys: what is read, what is refused, and what a cache is trusted with.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "functions beside the tests")]
 
 use std::fs;
 

@@ -1,6 +1,6 @@
 //! Proofs from end to end: what verifies, and everything that must not.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "functions beside the tests")]
 
 use std::{path::Path as FilePath, sync::LazyLock};
 

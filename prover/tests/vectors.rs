@@ -1,6 +1,6 @@
 //! Values of passes and trees against vectors that were written from the definition, in another language.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, reason = "functions beside the tests")]
 
 use alloy_primitives::{B256, hex};
 use serde_json::Value;
