@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::contract::Error as ContractError;
-use alloy::network::{EthereumWallet, TxSigner};
+use alloy::network::{Ethereum, EthereumWallet, TxSigner};
 use alloy::primitives::{Address, Signature, TxHash, U256};
-use alloy::providers::{DynProvider, PendingTransactionError, Provider, ProviderBuilder};
+use alloy::providers::{DynProvider, PendingTransactionBuilder, PendingTransactionError, Provider, ProviderBuilder};
 use alloy::signers::Signer;
 use alloy::sol_types::{SolStruct, eip712_domain};
 use alloy::transports::{RpcError, TransportErrorKind};
@@ -98,7 +98,7 @@ impl Quote {
 
 /// A book as the chain remembers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BoughtBook {
+pub struct ChainBook {
     /// Denomination and issue.
     pub group: StampGroup,
     /// Stamps in it.
@@ -109,15 +109,16 @@ pub struct BoughtBook {
     pub buyer: Option<Address>,
 }
 
-/// A purchase that went through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Purchase {
-    /// What was bought.
-    pub book: BoughtBook,
-    /// What was paid.
-    pub quote: Quote,
-    /// The transaction; none if an earlier one was found to have gone through.
-    pub transaction: Option<TxHash>,
+/// A purchase on its way into a block.
+#[derive(Debug)]
+pub struct Submitted(PendingTransactionBuilder<Ethereum>);
+
+impl Submitted {
+    /// Its transaction.
+    #[must_use]
+    pub fn transaction(&self) -> TxHash {
+        *self.0.tx_hash()
+    }
 }
 
 /// Why no book was bought.
@@ -210,7 +211,7 @@ impl Chain {
     ///
     /// # Errors
     /// [`BuyError::Rpc`] and its like.
-    pub async fn book(&self, commitment: Commitment) -> Result<Option<BoughtBook>, BuyError> {
+    pub async fn book(&self, commitment: Commitment) -> Result<Option<ChainBook>, BuyError> {
         let book = within(self.postage().bookOf(commitment.field().to_u256()).call()).await?;
         if book.denomination == 0 {
             return Ok(None);
@@ -218,7 +219,7 @@ impl Chain {
         let denomination = u32::from(book.denomination)
             .try_into()
             .map_err(|_| BuyError::Contract("an unknown denomination".into()))?;
-        Ok(Some(BoughtBook {
+        Ok(Some(ChainBook {
             group: StampGroup { denomination, issue: Issue(book.issue) },
             count: Limit::new(u32::from(book.lastIndex) + 1).map_err(|_| BuyError::Count)?,
             position: Position { volume: book.leaf >> VOLUME_BITS, index: book.leaf & ((1 << VOLUME_BITS) - 1) },
@@ -226,33 +227,59 @@ impl Chain {
         }))
     }
 
-    /// Buys a book in one transaction. `commitment` must be on record before this is called.
+    /// Asks the contract for a book, in one transaction, and returns once that is sent. `commitment` must be on record
+    /// before this is called; whether the chain has it already is asked with [`Chain::book`].
     ///
     /// # Errors
-    /// [`BuyError`]; after [`BuyError::Pending`] and [`BuyError::Rpc`] the book may still have been bought.
-    pub async fn buy(
+    /// [`BuyError`]; after [`BuyError::Rpc`] the transaction may still have been sent.
+    pub async fn submit(
         &self,
         wallet: &dyn Wallet,
         denomination: Denomination,
         count: Limit,
         commitment: Commitment,
-    ) -> Result<Purchase, BuyError> {
+    ) -> Result<Submitted, BuyError> {
         within(async { Ok::<_, BuyError>(self.deployment.verify(&self.provider).await?) }).await?;
         let owner = Signer::address(wallet);
-        if let Some(book) = self.book(commitment).await? {
-            // Ours, from a purchase that was cut short. Anybody else's has another buyer.
-            return if book.buyer == Some(owner) {
-                let quote = Quote::of(&self.deployment, book.group.denomination, book.count.get());
-                Ok(Purchase { book, quote, transaction: None })
-            } else {
-                Err(BuyError::CommitmentUsed)
-            };
-        }
         let quote = Quote::of(&self.deployment, denomination, count.get());
         self.check_balance(owner, quote.total()).await?;
-        let transaction = self.send(wallet, owner, denomination, count, commitment, quote).await?;
-        let book = self.book(commitment).await?.ok_or(BuyError::Reverted(transaction))?;
-        Ok(Purchase { book, quote, transaction: Some(transaction) })
+        let (deadline, permit) = self.permit(wallet, owner, quote.total()).await?;
+        let postage = self.postage();
+        let call = postage
+            .buyWithPermit(
+                denomination.units(),
+                count.get(),
+                commitment.field().to_u256(),
+                deadline,
+                27 + u8::from(permit.v()),
+                permit.r().into(),
+                permit.s().into(),
+            )
+            .from(owner);
+        // Refusals come out of the estimate, before a transaction is signed or anything is paid.
+        let gas = within(call.estimate_gas()).await?;
+        self.check_gas(owner, gas).await?;
+        Ok(Submitted(within(call.send()).await?))
+    }
+
+    /// Waits until a purchase is in a block.
+    ///
+    /// # Errors
+    /// [`BuyError::Reverted`], [`BuyError::Pending`], [`BuyError::Rpc`].
+    pub async fn confirm(&self, submitted: Submitted) -> Result<(), BuyError> {
+        let hash = submitted.transaction();
+        match submitted.0.with_timeout(Some(RECEIPT_TIMEOUT)).get_receipt().await {
+            Ok(receipt) if receipt.status() => Ok(()),
+            Ok(_) => Err(BuyError::Reverted(hash)),
+            Err(PendingTransactionError::TransportError(error)) => Err(BuyError::Rpc(error.to_string())),
+            Err(_) => Err(BuyError::Pending(hash)),
+        }
+    }
+
+    /// The terms that books are sold on.
+    #[must_use]
+    pub const fn deployment(&self) -> &Deployment {
+        &self.deployment
     }
 
     async fn check_balance(&self, wallet: Address, needed: Amount) -> Result<(), BuyError> {
@@ -261,42 +288,6 @@ impl Chain {
             return Ok(());
         }
         Err(BuyError::Balance { wallet, needed, available, missing: Amount(needed.0 - available.0) })
-    }
-
-    async fn send(
-        &self,
-        wallet: &dyn Wallet,
-        owner: Address,
-        denomination: Denomination,
-        count: Limit,
-        commitment: Commitment,
-        quote: Quote,
-    ) -> Result<TxHash, BuyError> {
-        let (deadline, permit) = self.permit(wallet, owner, quote.total()).await?;
-        let v = 27 + u8::from(permit.v());
-        let postage = self.postage();
-        let call = postage
-            .buyWithPermit(
-                denomination.units(),
-                count.get(),
-                commitment.field().to_u256(),
-                deadline,
-                v,
-                permit.r().into(),
-                permit.s().into(),
-            )
-            .from(owner);
-        // Refusals come out of the estimate, before anything is signed or paid.
-        let gas = within(call.estimate_gas()).await?;
-        self.check_gas(owner, gas).await?;
-        let pending = within(call.send()).await?;
-        let hash = *pending.tx_hash();
-        let receipt = match pending.with_timeout(Some(RECEIPT_TIMEOUT)).get_receipt().await {
-            Ok(receipt) => receipt,
-            Err(PendingTransactionError::TransportError(error)) => return Err(BuyError::Rpc(error.to_string())),
-            Err(_) => return Err(BuyError::Pending(hash)),
-        };
-        if receipt.status() { Ok(hash) } else { Err(BuyError::Reverted(hash)) }
     }
 
     /// A permit over exactly `value`, and its deadline.

@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
 use backon::{ExponentialBuilder, Retryable};
-use prost::Message as _;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code as GrpcCode, Status};
 use tonic_types::StatusExt;
@@ -593,17 +592,6 @@ fn deepest(status: &Status) -> Option<String> {
         source = next;
     }
     Some(source.to_string())
-}
-
-/// A submission as a client's own store keeps it until it is postmarked.
-#[must_use]
-pub(crate) fn submission_to_bytes(submission: Submission) -> Vec<u8> {
-    wire::Submission::from(submission).encode_to_vec()
-}
-
-/// Reads [`submission_to_bytes`].
-pub(crate) fn submission_from_bytes(bytes: &[u8]) -> Result<Submission, Malformed> {
-    wire::Submission::decode(bytes).map_err(|source| Malformed::Encoding { field: "submission", source })?.try_into()
 }
 
 impl From<StampGroup> for wire::StampGroup {

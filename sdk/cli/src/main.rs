@@ -1,2 +1,51 @@
-//! Placeholder.
-fn main() {}
+//! `xmtp`: identities, policies, stamps and letters from the command line (README.md).
+//!
+//! What a command says goes to stdout: text for people, or with `--json` one JSON object. Everything else (progress,
+//! notes, questions) goes to stderr. Exit status: 0 done, 1 refused or failed, 2 wrong usage.
+
+mod args;
+mod command;
+mod context;
+mod failure;
+mod output;
+mod wallet;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use args::Args;
+use failure::Failure;
+use output::Output;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    // One TLS provider for https endpoints; it can only be set once, and here is where.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    let output = Output::new(args.global.json);
+    match command::run(args, &output).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::from(failure.exit_status())
+        }
+    }
+}
+
+/// Help and version are what was asked for; all else is wrong usage, which programs want to read as JSON too.
+fn usage(error: &clap::Error) -> ExitCode {
+    let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if !asked_for && std::env::args_os().any(|arg| arg == "--json") {
+        let failure = Failure::usage(error.to_string().trim_end().to_owned());
+        Output::new(true).failure(&failure);
+        return ExitCode::from(failure.exit_status());
+    }
+    // Nobody is left to tell if this cannot be printed.
+    let _ = error.print();
+    ExitCode::from(u8::from(!asked_for) * 2)
+}

@@ -36,13 +36,20 @@ pub struct Choice {
 /// Since the value is the least, none of the stamps is surplus.
 #[must_use]
 pub fn choose(demand: &Demand, holdings: &[Holding]) -> Option<Choice> {
+    choose_more(demand, &[], holdings)
+}
+
+/// As [`choose`], for a letter that stamps of these denominations belong to already: what to add to them, so that none of
+/// all is surplus.
+#[must_use]
+pub fn choose_more(demand: &Demand, already: &[Denomination], holdings: &[Holding]) -> Option<Choice> {
     let usable = |holding: &Holding, tagged: bool| !(tagged && holding.tag_blocked);
     let supply = |denomination: Denomination, tagged: bool| {
         let of_it = |holding: &&Holding| holding.group.denomination == denomination && usable(holding, tagged);
         holdings.iter().filter(of_it).fold(0_u32, |sum, holding| sum.saturating_add(holding.left))
     };
     let (counts, tagged) =
-        least(demand, supply, |counts| usize::try_from(counts.iter().sum::<u32>()).unwrap_or(usize::MAX))?;
+        least(demand, already, supply, |counts| usize::try_from(counts.iter().sum::<u32>()).unwrap_or(usize::MAX))?;
 
     let mut oldest_first: Vec<usize> = (0..holdings.len()).filter(|book| usable(&holdings[*book], tagged)).collect();
     oldest_first.sort_by_key(|book| holdings[*book].group.issue);
@@ -61,7 +68,7 @@ pub(super) fn cheapest(demand: &Demand) -> Option<Offer> {
         let kinds = counts.iter().filter(|count| **count > 0).count();
         kinds * (MAX_STAMPS + 1) + usize::try_from(counts.iter().sum::<u32>()).unwrap_or(usize::MAX)
     };
-    let (counts, tagged) = least(demand, |_, _| u32::MAX, kinds)?;
+    let (counts, tagged) = least(demand, &[], |_, _| u32::MAX, kinds)?;
     Some(Offer { stamps: pairs(&counts).rev().collect(), tagged })
 }
 
@@ -71,6 +78,7 @@ type Counts = [u32; Denomination::ALL.len()];
 /// The least by (value, tagged, `rank`) of all that the supply allows and the demand accepts.
 fn least(
     demand: &Demand,
+    already: &[Denomination],
     supply: impl Fn(Denomination, bool) -> u32,
     rank: impl Fn(&Counts) -> usize,
 ) -> Option<(Counts, bool)> {
@@ -82,7 +90,7 @@ fn least(
             let affordable = counts.iter().zip(&supply).all(|(count, supply)| count <= supply);
             if affordable
                 && best.as_ref().is_none_or(|(known, _)| key < *known)
-                && demand.is_met_by(&shown(counts, tagged))
+                && meets_without_surplus(demand, &shown(already, counts, tagged))
             {
                 best = Some((key, *counts));
             }
@@ -115,10 +123,16 @@ fn pairs(counts: &Counts) -> impl DoubleEndedIterator<Item = (Denomination, u32)
     Denomination::ALL.into_iter().zip(*counts).filter(|(_, count)| *count > 0)
 }
 
-fn shown(counts: &Counts, tagged: bool) -> Vec<Shown> {
-    pairs(counts)
-        .flat_map(|(denomination, count)| std::iter::repeat_n(Shown::Stamp { denomination, tagged }, stamps_of(count)))
-        .collect()
+fn shown(already: &[Denomination], counts: &Counts, tagged: bool) -> Vec<Shown> {
+    let added = pairs(counts).flat_map(|(denomination, count)| std::iter::repeat_n(denomination, stamps_of(count)));
+    already.iter().copied().chain(added).map(|denomination| Shown::Stamp { denomination, tagged }).collect()
+}
+
+fn meets_without_surplus(demand: &Demand, shown: &[Shown]) -> bool {
+    let without = |position: usize| [&shown[..position], &shown[position + 1..]].concat();
+    shown.len() <= MAX_STAMPS
+        && demand.is_met_by(shown)
+        && (0..shown.len()).all(|position| !demand.is_met_by(&without(position)))
 }
 
 /// Never more than fit on a letter.
@@ -194,6 +208,24 @@ mod tests {
         check("stamp(2, tagged)", &[blocked, holding(2, 1)], Some(&[1]));
         check("stamp(2, tagged)", &[blocked], None);
         check("stamp(2)", &[blocked], Some(&[0, 0]));
+    }
+
+    #[test]
+    fn letter_with_stamps_gets_only_what_is_missing() {
+        let units = |units: u32| Denomination::try_from(units).unwrap();
+        for (account, already, books) in [
+            ("stamp(3)", vec![1], Some(vec![1])),
+            ("stamp(6)", vec![1], Some(vec![0])),
+            ("stamp(1)", vec![1], Some(vec![])),
+            // Adding five would make the one surplus, and twos do not come to four without it.
+            ("stamp(5)", vec![1], Some(vec![1, 1])),
+            ("stamp(5)", vec![1, 1, 1], Some(vec![1])),
+            ("stamp(10)", vec![2, 2, 1, 1], None),
+        ] {
+            let already: Vec<_> = already.into_iter().map(units).collect();
+            let chosen = choose_more(&demand(account), &already, &[holding(5, 9), holding(2, 9)]);
+            assert_eq!(chosen.map(|choice| choice.books), books, "{account} for {already:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,181 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand};
+use url::Url;
+use xmtp_proto::account::Account;
+use xmtp_proto::derive::Denomination;
+use xmtp_proto::requirement::Requirement;
+use xmtp_prover::Limit;
+
+/// Mail between blockchain accounts: end-to-end encrypted, and delivered on the recipient's conditions.
+#[derive(Debug, Parser)]
+#[command(name = "xmtp", version, arg_required_else_help = true, max_term_width = 110)]
+#[command(after_help = "Exit status: 0 done, 1 refused or failed, 2 wrong usage.\n\
+                        With --json a failure is {\"error\":{\"code\",\"message\",\"hint\"}} on stdout.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Global {
+    /// The network's deployment file, `deployments/<chainId>.json`.
+    #[arg(long, env = "XMTP_NETWORK", value_name = "FILE", global = true, help_heading = "Network")]
+    pub(crate) network: Option<PathBuf>,
+    /// The node to publish to and read from.
+    #[arg(long, env = "XMTP_NODE", value_name = "URL", global = true, help_heading = "Network")]
+    #[arg(default_value = "http://127.0.0.1:5050")]
+    pub(crate) node: Url,
+    /// The chain's JSON-RPC endpoint, needed to buy stamps.
+    #[arg(long, env = "XMTP_RPC", value_name = "URL", global = true, help_heading = "Network")]
+    #[arg(default_value = "http://127.0.0.1:8545")]
+    pub(crate) rpc: Url,
+    /// Where state is kept; one folder per network and account [default: the system's folder for data].
+    #[arg(long, env = "XMTP_HOME", value_name = "FOLDER", global = true, help_heading = "State")]
+    pub(crate) home: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) wallet: Wallet,
+    /// Print exactly one JSON object.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// The wallet whose account this is. Without a keystore and without the environment's key, the key is asked for.
+#[derive(Debug, Group)]
+pub(crate) struct Wallet {
+    /// A Web3 keystore (version 3) with the wallet's key.
+    #[arg(long, env = "XMTP_KEYSTORE", value_name = "FILE", global = true, help_heading = "Wallet")]
+    pub(crate) keystore: Option<PathBuf>,
+    /// A file whose first line is the keystore's password; without it the password is asked for.
+    #[arg(long, env = "XMTP_PASSWORD_FILE", value_name = "FILE", global = true, help_heading = "Wallet")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+/// A key on the command line would be in every list of processes, so it is read here and cannot be given there.
+pub(crate) const WALLET_KEY: &str = "XMTP_WALLET_KEY";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The account's messaging keys.
+    #[command(
+        subcommand,
+        after_help = "The wallet's key is read from --keystore, from $XMTP_WALLET_KEY (64 hexadecimal digits), or asked for."
+    )]
+    Identity(Identity),
+    /// Who may write to an account.
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Prepaid postage.
+    #[command(subcommand)]
+    Stamps(Stamps),
+    /// Show what writing to an account takes, and what it would cost.
+    Requirements {
+        /// The account: 0x and 40 hexadecimal digits, or CAIP-10.
+        #[arg(value_parser = account)]
+        account: Account,
+    },
+    /// Write to an account.
+    Send(Send),
+    /// Read the letters that came, decrypted and verified.
+    Inbox {
+        /// Only those that this client has not read before.
+        #[arg(long)]
+        new: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Identity {
+    /// Make messaging keys, have the wallet attest them, and publish them.
+    New,
+    /// Show the account's messaging keys, here and as published.
+    Show,
+    /// Recover the messaging keys from the network, with the wallet alone.
+    Restore,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Policy {
+    /// Show an account's policy, verified.
+    Show {
+        /// Whose; the own account's by default.
+        #[arg(value_parser = account)]
+        account: Option<Account>,
+    },
+    /// Publish what strangers must show to write to this account.
+    #[command(after_help = "A requirement is any(…), all(…), stamp(UNITS), stamp(UNITS, tagged), stake(TIER | any),\n\
+                            claim(ID | any), member or connection; all() asks for nothing.\n\
+                            Example: xmtp policy set 'any(connection, stamp(5))'")]
+    Set {
+        /// Such as `stamp(5)`: five units of postage.
+        #[arg(value_parser = requirement)]
+        requirement: Requirement,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Stamps {
+    /// Buy a book of stamps with $XMTP, in one transaction.
+    Buy {
+        /// What one stamp is worth, in units: 1, 2, 5, 10, 20, 50, 100, 200 or 500.
+        #[arg(long, value_name = "UNITS", default_value = "1", value_parser = denomination)]
+        denomination: Denomination,
+        /// How many stamps: 1 to 65,536.
+        #[arg(long, value_parser = count)]
+        count: Limit,
+    },
+    /// List the books of this installation.
+    List,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Send {
+    /// To whom: 0x and 40 hexadecimal digits, or CAIP-10.
+    #[arg(value_parser = account)]
+    pub(crate) account: Account,
+    /// What to write.
+    pub(crate) text: String,
+    /// The most to pay, in units of postage [default: twice what the recipient asks].
+    #[arg(long, value_name = "UNITS")]
+    pub(crate) max_price: Option<u32>,
+    /// Attach nothing and let the node judge: right for those who ask for nothing, refused by all others.
+    #[arg(long, alias = "without-pass", conflicts_with = "max_price")]
+    pub(crate) without_passes: bool,
+    /// Spend even from a group of so few books that it hides nobody.
+    #[arg(long)]
+    pub(crate) from_small_groups: bool,
+}
+
+fn account(text: &str) -> Result<Account, String> {
+    text.parse().map_err(|error: xmtp_proto::account::InvalidAccount| error.to_string())
+}
+
+fn requirement(text: &str) -> Result<Requirement, String> {
+    text.parse().map_err(|error: xmtp_proto::requirement::InvalidText| error.to_string())
+}
+
+fn denomination(text: &str) -> Result<Denomination, String> {
+    let units: u32 = text.parse().map_err(|_| "expected a number of units".to_owned())?;
+    units.try_into().map_err(|error: xmtp_proto::derive::NoSuchDenomination| error.to_string())
+}
+
+fn count(text: &str) -> Result<Limit, String> {
+    let count = text.parse().map_err(|_| "expected a number".to_owned())?;
+    Limit::new(count).map_err(|_| "a book has between 1 and 65,536 stamps".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn commands_are_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,119 @@
+//! `xmtp identity`.
+
+use std::fmt;
+
+use serde::Serialize;
+use xmtp_sdk::client::{Client, IdentityStatus, Published};
+use xmtp_sdk::identity::VerifiedBundle;
+
+use super::shown;
+use crate::args::Identity;
+use crate::failure::Failure;
+use crate::output::{Output, Said};
+
+pub(super) async fn run(command: Identity, client: &Client, output: &Output) -> Result<(), Failure> {
+    match command {
+        Identity::New => output.say(&Made::new(client, "created", client.create_identity().await?)),
+        Identity::Restore => output.say(&Made::new(client, "restored", client.restore_identity().await?)),
+        Identity::Show => output.say(&Status::new(client, &client.identity_status().await?)),
+    }
+}
+
+#[derive(Serialize)]
+struct Made {
+    account: String,
+    network: String,
+    /// `created` or `restored`.
+    status: &'static str,
+    published: Bundle,
+    home: String,
+}
+
+#[derive(Serialize)]
+struct Status {
+    account: String,
+    network: String,
+    installation: String,
+    here: Option<Bundle>,
+    published: Option<Bundle>,
+    home: String,
+}
+
+#[derive(Serialize)]
+struct Bundle {
+    revision: u32,
+    version: u32,
+    identity_key: String,
+    agreement_key: String,
+    prekey: String,
+    /// Where it stands in the operator's log.
+    cursor: Option<u64>,
+}
+
+impl Made {
+    fn new(client: &Client, status: &'static str, Published { bundle, cursor }: Published) -> Self {
+        Self {
+            account: client.account().to_string(),
+            network: client.network().to_string(),
+            status,
+            published: Bundle::new(&bundle, Some(cursor.0)),
+            home: client.state().folder().display().to_string(),
+        }
+    }
+}
+
+impl Status {
+    fn new(client: &Client, status: &IdentityStatus) -> Self {
+        let IdentityStatus { here, published } = status;
+        Self {
+            account: client.account().to_string(),
+            network: client.network().to_string(),
+            installation: client.state().installation().to_string(),
+            here: here.map(|bundle| Bundle::new(&bundle, None)),
+            published: published.map(|it| Bundle::new(&it.bundle, Some(it.cursor.0))),
+            home: client.state().folder().display().to_string(),
+        }
+    }
+}
+
+impl Bundle {
+    fn new(bundle: &VerifiedBundle, cursor: Option<u64>) -> Self {
+        let bundle = bundle.bundle();
+        Self {
+            revision: bundle.keys.revision,
+            version: bundle.version,
+            identity_key: shown::bytes(&bundle.keys.identity_key),
+            agreement_key: shown::bytes(&bundle.keys.agreement_key),
+            prekey: shown::bytes(&bundle.prekey),
+            cursor,
+        }
+    }
+}
+
+impl fmt::Display for Bundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "revision {}, version {}, identity key {}", self.revision, self.version, self.identity_key)
+    }
+}
+
+impl Said for Made {
+    fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        let what = if self.status == "created" { "now has messaging keys" } else { "has its messaging keys back" };
+        writeln!(f, "{} {what}.", self.account)?;
+        writeln!(f, "  published  {}", self.published)?;
+        writeln!(f, "  kept in    {}", self.home)
+    }
+}
+
+impl Said for Status {
+    fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        writeln!(f, "{}", self.account)?;
+        for (name, bundle) in [("here     ", &self.here), ("published", &self.published)] {
+            match bundle {
+                Some(bundle) => writeln!(f, "  {name}  {bundle}")?,
+                None => writeln!(f, "  {name}  no messaging keys")?,
+            }
+        }
+        writeln!(f, "  kept in    {}", self.home)
+    }
+}

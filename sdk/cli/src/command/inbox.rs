@@ -1,0 +1,109 @@
+//! `xmtp inbox`.
+
+use std::fmt;
+
+use serde::Serialize;
+use xmtp_sdk::client::Client;
+use xmtp_sdk::inbox::{Inbox, Message, Unverified, Which};
+
+use super::shown;
+use crate::failure::Failure;
+use crate::output::{Output, Said};
+
+pub(super) async fn run(new: bool, client: &Client, output: &Output) -> Result<(), Failure> {
+    let which = if new { Which::New } else { Which::All };
+    let Inbox { messages, unverified } = client.inbox(which).await?;
+    output.say(&Letters {
+        account: client.account().to_string(),
+        messages: messages.into_iter().map(Letter::from).collect(),
+        unverified: unverified.iter().map(Doubtful::from).collect(),
+    })
+}
+
+#[derive(Serialize)]
+struct Letters {
+    account: String,
+    /// Genuine ones only.
+    messages: Vec<Letter>,
+    /// What came and does not verify: never a text.
+    unverified: Vec<Doubtful>,
+}
+
+#[derive(Serialize)]
+struct Letter {
+    from: String,
+    /// Always true here: what does not verify stands elsewhere.
+    verified: bool,
+    /// The text, or what the content's type gives instead.
+    text: Option<String>,
+    content_type: Option<String>,
+    sent_at: String,
+    accepted_at: String,
+    units_paid: u32,
+    /// The sender's pseudonym, if a stamp was tagged.
+    tag: Option<String>,
+    cursor: u64,
+    envelope: String,
+}
+
+#[derive(Serialize)]
+struct Doubtful {
+    reason: String,
+    accepted_at: String,
+    cursor: u64,
+    envelope: String,
+}
+
+impl From<Message> for Letter {
+    fn from(it: Message) -> Self {
+        let Message { envelope, cursor, from, sent_at, accepted_at, content, units_paid, tag } = it;
+        Self {
+            from: from.to_string(),
+            verified: true,
+            text: content.as_ref().and_then(|content| content.shown()).map(ToOwned::to_owned),
+            content_type: content.map(|content| content.content_type().to_string()),
+            sent_at: shown::time(sent_at),
+            accepted_at: shown::time(accepted_at),
+            units_paid,
+            tag: tag.map(|tag| tag.to_string()),
+            cursor: cursor.0,
+            envelope: envelope.to_string(),
+        }
+    }
+}
+
+impl From<&Unverified> for Doubtful {
+    fn from(it: &Unverified) -> Self {
+        let Unverified { envelope, cursor, accepted_at, reason } = it;
+        Self {
+            reason: reason.to_string(),
+            accepted_at: shown::time(*accepted_at),
+            cursor: cursor.0,
+            envelope: envelope.to_string(),
+        }
+    }
+}
+
+impl Said for Letters {
+    fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        if self.messages.is_empty() && self.unverified.is_empty() {
+            return writeln!(f, "No letters.");
+        }
+        for Letter { from, text, sent_at, units_paid, tag, .. } in &self.messages {
+            write!(f, "From {from}, {sent_at}, {units_paid} units paid")?;
+            match tag {
+                Some(tag) => writeln!(f, ", tag {tag}")?,
+                None => writeln!(f)?,
+            }
+            // Another's text must not steer the terminal.
+            let text = text.as_deref().unwrap_or("(content that this program cannot show)");
+            for line in text.lines() {
+                writeln!(f, "  {}", line.replace(|it: char| it.is_control() && it != '\t', "\u{fffd}"))?;
+            }
+        }
+        for Doubtful { reason, accepted_at, envelope, .. } in &self.unverified {
+            writeln!(f, "Not genuine, {accepted_at}: {reason} (envelope {envelope})")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! `xmtp requirements`.
+
+use std::fmt;
+
+use serde::Serialize;
+use xmtp_proto::account::Account;
+use xmtp_sdk::client::{Client, WhatItTakes};
+
+use super::shown::Offered;
+use crate::failure::Failure;
+use crate::output::{Output, Said};
+
+pub(super) async fn run(account: Account, client: &Client, output: &Output) -> Result<(), Failure> {
+    output.say(&Asked::new(account, &client.requirements(account).await?))
+}
+
+#[derive(Serialize)]
+struct Asked {
+    account: String,
+    /// By the network, of everybody.
+    network: String,
+    /// By the account; null if it asks for nothing more.
+    policy: Option<String>,
+    /// The cheapest stamps for a letter of one unit; null if no stamps would do.
+    offer: Option<Offered>,
+    /// Whether the stamps at hand suffice.
+    met: bool,
+    #[serde(skip)]
+    offer_text: String,
+}
+
+impl Asked {
+    fn new(account: Account, what: &WhatItTakes) -> Self {
+        let WhatItTakes { recipient, demand: _, offer, at_hand } = what;
+        let offer_text = match offer {
+            None => "no stamps would do, and other passes are not offered yet".to_owned(),
+            Some((offer, _)) if offer.stamps.is_empty() => "nothing".to_owned(),
+            Some((offer, price)) => format!("stamps: {offer}, for {price} (bond included)"),
+        };
+        Self {
+            account: account.to_string(),
+            network: recipient.network.to_string(),
+            policy: recipient.policy.as_ref().map(|policy| policy.requirement.to_string()),
+            offer: offer.as_ref().map(Offered::from),
+            met: at_hand.is_some(),
+            offer_text,
+        }
+    }
+}
+
+impl Said for Asked {
+    fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        writeln!(f, "To write to {}", self.account)?;
+        writeln!(f, "  the network asks  {}", self.network)?;
+        writeln!(f, "  its owner asks    {}", self.policy.as_deref().unwrap_or("nothing more"))?;
+        writeln!(f, "  what would do     {}", self.offer_text)?;
+        writeln!(f, "  at hand           {}", if self.met { "enough" } else { "not enough" })
+    }
+}

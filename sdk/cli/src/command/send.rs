@@ -1,0 +1,74 @@
+//! `xmtp send`.
+
+use std::fmt;
+
+use serde::Serialize;
+use xmtp_sdk::client::{Client, Draft, LITTLE_COVER, Sent};
+
+use super::shown;
+use crate::args::Send;
+use crate::failure::Failure;
+use crate::output::{Output, Said};
+
+pub(super) async fn run(letter: Send, client: &Client, output: &Output) -> Result<(), Failure> {
+    let Send { account, text, max_price, without_passes, from_small_groups } = letter;
+    let draft = Draft { max_price, without_passes, from_small_groups, ..Draft::new(account, text) };
+    output.say(&Receipt::from(client.send_draft(draft).await?))
+}
+
+#[derive(Serialize)]
+struct Receipt {
+    to: String,
+    envelope: String,
+    cursor: u64,
+    accepted_at: String,
+    operator: String,
+    stamps_cancelled: usize,
+    units_paid: u32,
+    tagged: bool,
+    /// Among how many books the stamp hid.
+    cover: Option<u32>,
+    fresh_root: bool,
+    /// Letters from before that got through now.
+    resumed: usize,
+}
+
+impl From<Sent> for Receipt {
+    fn from(it: Sent) -> Self {
+        let Sent { to, envelope, postmark, stamps, tagged, cover, fresh_root, resumed } = it;
+        Self {
+            to: to.to_string(),
+            envelope: envelope.to_string(),
+            cursor: postmark.postmark.cursor.0,
+            accepted_at: shown::time(postmark.postmark.accepted_at),
+            operator: postmark.postmark.operator.to_string(),
+            stamps_cancelled: stamps.len(),
+            units_paid: stamps.iter().map(|stamp| stamp.units()).sum(),
+            tagged,
+            cover,
+            fresh_root,
+            resumed,
+        }
+    }
+}
+
+impl Said for Receipt {
+    fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        writeln!(f, "Delivered to {} at {}.", self.to, self.accepted_at)?;
+        match self.stamps_cancelled {
+            0 => writeln!(f, "  nothing was paid")?,
+            1 => writeln!(f, "  paid with 1 stamp ({} units)", self.units_paid)?,
+            count => writeln!(f, "  paid with {count} stamps ({} units)", self.units_paid)?,
+        }
+        if let Some(cover) = self.cover.filter(|cover| *cover < LITTLE_COVER) {
+            writeln!(f, "  little cover: the stamp is one of only {cover} books'")?;
+        }
+        if self.fresh_root {
+            writeln!(f, "  a fresh root was used: it says that the book was bought lately")?;
+        }
+        if self.resumed > 0 {
+            writeln!(f, "  {} letters from before got through too", self.resumed)?;
+        }
+        Ok(())
+    }
+}

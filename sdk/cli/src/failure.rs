@@ -1,0 +1,354 @@
+//! Failures as people and programs read them: a code to compare, what happened, and what to do next.
+
+use std::fmt;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use xmtp_contracts::LoadError;
+use xmtp_sdk::chain::BuyError;
+use xmtp_sdk::client::{
+    AskError, BuyStampsError, ConnectError, NoIdentity, ProvingKeyError, PublishError, RestoreError, SendError,
+};
+use xmtp_sdk::franking::{FrankError, NoPass};
+use xmtp_sdk::identity::{IdentityError, NotVerified};
+use xmtp_sdk::inbox::InboxError;
+use xmtp_sdk::state::{BooksError, LettersError, RememberError, StateError};
+use xmtp_sdk::transport::TransportError;
+use xmtp_sdk::vault::VaultError;
+use xmtp_sdk::wallet::WalletError;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: &'static str,
+    message: String,
+    hint: Option<String>,
+    status: u8,
+}
+
+impl Failure {
+    fn new(code: &'static str, error: &impl fmt::Display) -> Self {
+        Self { code, message: error.to_string(), hint: None, status: 1 }
+    }
+
+    fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    pub(crate) fn usage(message: String) -> Self {
+        Self { code: "usage", message, hint: Some("see xmtp --help".to_owned()), status: 2 }
+    }
+
+    pub(crate) fn wallet(message: String) -> Self {
+        Self::new("wallet", &message).hint("give a keystore with --keystore, or the key in $XMTP_WALLET_KEY")
+    }
+
+    pub(crate) fn output(message: String) -> Self {
+        Self::new("output", &format!("cannot write to stdout: {message}"))
+    }
+
+    pub(crate) const fn exit_status(&self) -> u8 {
+        self.status
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.code == "usage" {
+            return f.write_str(&self.message);
+        }
+        write!(f, "error [{}]: {}", self.code, self.message)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\n  next: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Serialize for Failure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(serde::Serialize)]
+        struct Inner<'a> {
+            code: &'a str,
+            message: &'a str,
+            hint: Option<&'a str>,
+        }
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry("error", &Inner { code: self.code, message: &self.message, hint: self.hint.as_deref() })?;
+        map.end()
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        Self::new("deployment", &error).hint("name the network's deployment file with --network or $XMTP_NETWORK")
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Deployment { .. } => Self::new("deployment", &error),
+            ConnectError::State(error) => error.into(),
+        }
+    }
+}
+
+impl From<StateError> for Failure {
+    fn from(error: StateError) -> Self {
+        match error {
+            StateError::Wallet(error) => error.into(),
+            StateError::WrongKey => {
+                Self::new("state", &error).hint("use the wallet that the state was made with, or another --home")
+            }
+            StateError::Damaged { .. } => Self::new("state", &error).hint("xmtp --home <new folder> identity restore"),
+            other => Self::new("state", &other),
+        }
+    }
+}
+
+impl From<WalletError> for Failure {
+    fn from(error: WalletError) -> Self {
+        match error {
+            WalletError::NotOffered { .. } => Self::new("not_offered", &error),
+            other => Self::new("wallet", &other),
+        }
+    }
+}
+
+impl From<NoIdentity> for Failure {
+    fn from(error: NoIdentity) -> Self {
+        Self::new("no_identity", &error)
+            .hint("xmtp identity new; or xmtp identity restore if the account has keys already")
+    }
+}
+
+impl From<TransportError> for Failure {
+    fn from(error: TransportError) -> Self {
+        if let Some(code) = error.code() {
+            return Self::new(code.as_str(), &error);
+        }
+        match error {
+            TransportError::Address(_) => {
+                Self::new("bad_address", &error).hint("name a node with --node, such as http://127.0.0.1:5050")
+            }
+            TransportError::Unreachable { .. } => {
+                Self::new("unreachable", &error).hint("is the node running? name another with --node or $XMTP_NODE")
+            }
+            TransportError::OtherNetwork { .. } => Self::new("other_network", &error),
+            TransportError::OtherVerifyingKey { .. } => Self::new("other_verifying_key", &error),
+            TransportError::Failed { .. } => Self::new("node_failed", &error).hint("try again later, or another node"),
+            other => Self::new("bad_answer", &other).hint("do not use this node"),
+        }
+    }
+}
+
+impl From<RememberError> for Failure {
+    fn from(error: RememberError) -> Self {
+        match error {
+            RememberError::State(error) => error.into(),
+            other => Self::new("rolled_back", &other).hint("ask another node; write nothing to this account meanwhile"),
+        }
+    }
+}
+
+impl From<NotVerified> for Failure {
+    fn from(error: NotVerified) -> Self {
+        Self::new("not_verified", &error).hint("do not use this node")
+    }
+}
+
+impl From<VaultError> for Failure {
+    fn from(error: VaultError) -> Self {
+        match error {
+            VaultError::Wallet(error) => error.into(),
+            other => Self::new("vault", &other),
+        }
+    }
+}
+
+impl From<PublishError> for Failure {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Exists(_) => {
+                Self::new("identity_exists", &error).hint("xmtp identity show; on a new machine: xmtp identity restore")
+            }
+            PublishError::NoIdentity(error) => error.into(),
+            PublishError::Refused { ref refusal, .. } => {
+                Self::new(refusal.code().as_str(), &error).hint("run the same command again")
+            }
+            PublishError::NotVerified(error) => error.into(),
+            PublishError::Remember(error) => error.into(),
+            PublishError::Identity(IdentityError::Wallet(error)) => error.into(),
+            PublishError::Vault(error) => error.into(),
+            PublishError::Transport(error) => error.into(),
+            PublishError::State(error) => error.into(),
+            PublishError::Identity(_) | PublishError::Malformed(_) | PublishError::Versions => {
+                Self::new("malformed", &error)
+            }
+        }
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        match error {
+            RestoreError::NothingPublished(_) => Self::new("no_such_inbox", &error).hint("xmtp identity new"),
+            RestoreError::NoVault(_) => {
+                Self::new("no_vault", &error).hint("run xmtp identity new again on the machine that made the keys")
+            }
+            RestoreError::OtherKeysHere(_) => Self::new("other_keys_here", &error).hint("choose another --home"),
+            RestoreError::Malformed(_) => Self::new("vault", &error),
+            RestoreError::NotVerified(error) => error.into(),
+            RestoreError::Remember(error) => error.into(),
+            RestoreError::Vault(error) => error.into(),
+            RestoreError::Transport(error) => error.into(),
+            RestoreError::State(error) => error.into(),
+        }
+    }
+}
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        match error {
+            AskError::NoSuchInbox(_) => {
+                Self::new("no_such_inbox", &error).hint("its owner must run xmtp identity new on this network first")
+            }
+            AskError::NotVerified(error) => error.into(),
+            AskError::Remember(error) => error.into(),
+            AskError::Transport(error) => error.into(),
+            AskError::State(error) => error.into(),
+        }
+    }
+}
+
+impl From<BuyStampsError> for Failure {
+    fn from(error: BuyStampsError) -> Self {
+        match error {
+            BuyStampsError::NoIdentity(error) => error.into(),
+            BuyStampsError::NoRpc => Self::new("rpc", &error).hint("name the endpoint with --rpc or $XMTP_RPC"),
+            BuyStampsError::Buy(error) => error.into(),
+            BuyStampsError::Books(BooksError::State(error)) | BuyStampsError::State(error) => error.into(),
+            BuyStampsError::Books(error) => Self::new("state", &error),
+        }
+    }
+}
+
+impl From<BuyError> for Failure {
+    fn from(error: BuyError) -> Self {
+        match error {
+            BuyError::Balance { missing, wallet, .. } => {
+                Self::new("insufficient_funds", &error).hint(format!("send {missing} to {wallet}, or buy fewer stamps"))
+            }
+            BuyError::Gas { wallet, .. } => {
+                Self::new("insufficient_gas", &error).hint(format!("send some of the chain's coin to {wallet}"))
+            }
+            BuyError::Count => Self::new("malformed", &error),
+            BuyError::Deployment(_) => {
+                Self::new("deployment", &error).hint("do --network and --rpc name the same chain?")
+            }
+            BuyError::CommitmentUsed => Self::new("commitment_used", &error).hint("run the same command again"),
+            BuyError::Contract(_) => Self::new("contract", &error),
+            BuyError::Reverted(_) => Self::new("transaction_failed", &error).hint("run the same command again"),
+            BuyError::Pending(_) => Self::new("transaction_pending", &error).hint("xmtp stamps list"),
+            BuyError::Wallet(_) => Self::new("wallet", &error),
+            BuyError::Rpc(_) => Self::new("rpc", &error)
+                .hint("name another endpoint with --rpc; running the same command again never pays twice"),
+        }
+    }
+}
+
+impl From<NoPass> for Failure {
+    fn from(error: NoPass) -> Self {
+        let failure = Self::new("no_pass", &error);
+        let Some((offer, _)) = &error.offer else { return failure };
+        let buy = offer
+            .stamps
+            .iter()
+            .map(|(denomination, count)| format!("xmtp stamps buy --denomination {denomination} --count {count}"));
+        failure.hint(buy.collect::<Vec<_>>().join("; "))
+    }
+}
+
+impl From<ProvingKeyError> for Failure {
+    fn from(error: ProvingKeyError) -> Self {
+        match error {
+            ProvingKeyError::NotOffered(_) => Self::new("not_offered", &error),
+            other => Self::new("proving_key", &other),
+        }
+    }
+}
+
+impl From<FrankError> for Failure {
+    fn from(error: FrankError) -> Self {
+        match error {
+            FrankError::NotYetRooted => {
+                Self::new("root_unknown", &error).hint("run the same command again in a minute")
+            }
+            FrankError::WrongBucket => Self::new("bad_answer", &error).hint("do not use this node"),
+            FrankError::Transport(error) => error.into(),
+            other => Self::new("proof", &other),
+        }
+    }
+}
+
+impl From<LettersError> for Failure {
+    fn from(error: LettersError) -> Self {
+        match error {
+            LettersError::State(error) | LettersError::Books(BooksError::State(error)) => error.into(),
+            other => Self::new("state", &other),
+        }
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Account(_) => Self::new("usage", &error),
+            SendError::NoIdentity(error) => error.into(),
+            SendError::Ask(error) => error.into(),
+            SendError::NoPass(error) => error.into(),
+            SendError::SpendLimit { needed, .. } => Self::new("spend_limit", &error)
+                .hint(format!("allow it with --max-price {needed}, or buy stamps of a smaller denomination")),
+            SendError::SmallGroup { .. } => Self::new("small_group", &error)
+                .hint("spend all the same with --from-small-groups, or wait until more are bought"),
+            SendError::ProvingKey(error) => error.into(),
+            SendError::Frank(error) => error.into(),
+            SendError::Refused(ref refusal) => {
+                Self::new(refusal.code().as_str(), &error).hint("xmtp requirements <account> shows what is asked")
+            }
+            SendError::Unknown(ref source) => {
+                let code = source.code().map_or("unreachable", |code| code.as_str());
+                Self::new(code, &error).hint("run the same command again: the letter goes out once")
+            }
+            SendError::Transport(error) => error.into(),
+            SendError::Letters(error) => error.into(),
+            SendError::State(error) => error.into(),
+            SendError::Content(_) | SendError::Seal(_) | SendError::Malformed(_) | SendError::NoRandomness(_) => {
+                Self::new("malformed", &error)
+            }
+        }
+    }
+}
+
+impl From<InboxError> for Failure {
+    fn from(error: InboxError) -> Self {
+        match error {
+            InboxError::NoIdentity(error) => error.into(),
+            InboxError::Transport(error) => error.into(),
+            InboxError::State(error) => error.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_is_one_object_with_code_message_and_hint() {
+        let failure = Failure::new("spend_limit", &"too dear").hint("allow it");
+        let json = serde_json::to_string(&failure).unwrap();
+        assert_eq!(json, r#"{"error":{"code":"spend_limit","message":"too dear","hint":"allow it"}}"#);
+        assert_eq!(failure.to_string(), "error [spend_limit]: too dear\n  next: allow it");
+    }
+}

@@ -1,0 +1,308 @@
+//! A client: one account on one network, its wallet, its state on disk, a node and, for buying, a chain (litepaper 4.2).
+//!
+//! | part | does |
+//! |---|---|
+//! | `account` | makes, publishes and restores the identity; publishes the policy |
+//! | `ask` | asks what writing to somebody takes, and believes nothing unverified |
+//! | `stamps` | buys books, and finds those again whose purchase was cut short |
+//! | `send` | seals, franks and publishes a letter, and sends again what did not get through |
+//! | [`inbox`](crate::inbox) | reads what came |
+
+mod account;
+mod ask;
+mod send;
+mod stamps;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use alloy::primitives::{Address, B256};
+use tokio::sync::OnceCell;
+use url::Url;
+use xmtp_contracts::Deployment;
+use xmtp_proto::account::Account;
+use xmtp_proto::derive::NetworkId;
+use xmtp_proto::time::Clock;
+use xmtp_prover::{DevKeyError, ProvingKey, VerifyingKey};
+
+use crate::chain::{Chain, Wallet};
+use crate::identity::Identity;
+use crate::state::{State, StateError};
+use crate::transport::{Connection, Node, Role, TransportError};
+
+pub use account::{IdentityStatus, PublishError, Published, PublishedPolicy, RestoreError};
+pub use ask::{AskError, Recipient, WhatItTakes};
+pub use send::{Draft, SendError, Sent};
+pub use stamps::{BookStatus, BoughtBook, BuyStampsError};
+
+/// The chain of development networks, whose proofs anybody can forge.
+pub const DEV_CHAIN: u64 = 31_337;
+/// A group of fewer books is not spent from unless the user says so; development networks aside.
+pub const SMALL_GROUP: u32 = 64;
+/// A group of fewer leaves offers little cover.
+pub const LITTLE_COVER: u32 = 1_000;
+
+/// One account on one network.
+pub struct Client {
+    deployment: Deployment,
+    network: NetworkId,
+    wallet: Arc<dyn Wallet>,
+    state: State,
+    clock: Clock,
+    node_url: Url,
+    node: OnceCell<Node>,
+    chain: Option<Chain>,
+    cache: PathBuf,
+    proving_key: OnceCell<Arc<ProvingKey>>,
+    on_step: OnStep,
+}
+
+/// What a client is doing, for whoever waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Another process has the state.
+    WaitingForState,
+    /// Keys are made and attested.
+    MakingKeys,
+    /// Talking to the node.
+    Asking,
+    /// A transaction is on its way into a block.
+    Buying,
+    /// The node has not seen a book yet.
+    WaitingForRoot,
+    /// The proving key is read, or made if this is the first time.
+    LoadingProvingKey,
+    /// Stamps are proved.
+    Proving,
+    /// A letter or a record is published.
+    Publishing,
+}
+
+type OnStep = Arc<dyn Fn(Step) + Send + Sync>;
+
+/// Says what a client needs; [`Builder::connect`] makes it.
+pub struct Builder {
+    wallet: Arc<dyn Wallet>,
+    deployment: Deployment,
+    home: PathBuf,
+    cache: Option<PathBuf>,
+    node: Url,
+    rpc: Option<Url>,
+    clock: Clock,
+    on_step: OnStep,
+}
+
+/// There is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The deployment file names another network than its chain and contract make. The user's to mend: get it anew.
+    #[error("the deployment names network {named}, and its chain and contract make {computed}: get the file anew")]
+    Deployment {
+        /// In the file.
+        named: NetworkId,
+        /// From chain id and contract.
+        computed: NetworkId,
+    },
+    /// See there.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// The identity is missing on this machine. The user's to mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{account} has no messaging keys on this machine")]
+pub struct NoIdentity {
+    /// Whose.
+    pub account: Account,
+}
+
+/// There is no key to prove with.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvingKeyError {
+    /// Only development networks have one so far: keys that are worth something come out of a ceremony.
+    #[error("there is no proving key for chain {0} yet: only development networks (chain {DEV_CHAIN}) have one")]
+    NotOffered(u64),
+    /// The folder for caches cannot be used. The user's to mend.
+    #[error("{path}: {source}")]
+    Cache {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// See there.
+    #[error(transparent)]
+    Dev(#[from] DevKeyError),
+    /// The computation was broken off.
+    #[error("the computation was broken off")]
+    Interrupted,
+}
+
+impl Builder {
+    /// The node to publish to and read from; by default `http://127.0.0.1:5050`.
+    #[must_use]
+    pub fn node(mut self, url: Url) -> Self {
+        self.node = url;
+        self
+    }
+
+    /// The chain's JSON-RPC endpoint. Without one, nothing can be bought.
+    #[must_use]
+    pub fn rpc(mut self, url: Url) -> Self {
+        self.rpc = Some(url);
+        self
+    }
+
+    /// Where what can be made again is kept, such as the proving key; by default `cache` in the home.
+    #[must_use]
+    pub fn cache(mut self, folder: PathBuf) -> Self {
+        self.cache = Some(folder);
+        self
+    }
+
+    /// The clock to go by; by default the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Is told what the client is doing, as it begins to.
+    #[must_use]
+    pub fn on_step(mut self, on_step: impl Fn(Step) + Send + Sync + 'static) -> Self {
+        self.on_step = Arc::new(on_step);
+        self
+    }
+
+    /// Opens the account's state, which takes a signature of the wallet, and waits while another process has it. The node is
+    /// greeted when it is needed first, and must then serve the deployment's network.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn connect(self) -> Result<Client, ConnectError> {
+        let Self { wallet, deployment, home, cache, node, rpc, clock, on_step } = self;
+        let named = NetworkId(deployment.network_id);
+        let network = NetworkId::new(deployment.chain_id, deployment.postage);
+        if named != network {
+            return Err(ConnectError::Deployment { named, computed: network });
+        }
+        let waiting = Arc::clone(&on_step);
+        let state = State::open(&home, network, &*wallet, move || waiting(Step::WaitingForState)).await?;
+        Ok(Client {
+            network,
+            state,
+            clock,
+            node_url: node,
+            node: OnceCell::new(),
+            chain: rpc.map(|rpc| Chain::new(rpc, deployment.clone(), Arc::clone(&wallet))),
+            cache: cache.unwrap_or_else(|| home.join("cache")),
+            proving_key: OnceCell::new(),
+            on_step,
+            deployment,
+            wallet,
+        })
+    }
+}
+
+impl Client {
+    /// A client for the wallet's account on a network, with its state under `home`.
+    #[must_use]
+    pub fn builder(wallet: impl Wallet + 'static, deployment: Deployment, home: PathBuf) -> Builder {
+        Builder {
+            wallet: Arc::new(wallet),
+            deployment,
+            home,
+            cache: None,
+            node: default_node(),
+            rpc: None,
+            clock: Clock::system(),
+            on_step: Arc::new(|_| ()),
+        }
+    }
+
+    /// Whose client it is.
+    #[must_use]
+    pub const fn account(&self) -> Account {
+        self.state.account()
+    }
+
+    /// On which network.
+    #[must_use]
+    pub const fn network(&self) -> NetworkId {
+        self.network
+    }
+
+    /// The terms that stamps are sold on.
+    #[must_use]
+    pub const fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    /// What is remembered on this machine.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The node, greeted.
+    ///
+    /// # Errors
+    /// [`TransportError`].
+    pub async fn node(&self) -> Result<&Node, TransportError> {
+        self.node
+            .get_or_try_init(|| async {
+                self.step(Step::Asking);
+                Node::greet(&self.node_url, self.network, self.verifying_key().keccak()).await
+            })
+            .await
+    }
+
+    pub(crate) async fn connection(&self, role: Role) -> Result<Connection, TransportError> {
+        Ok(self.node().await?.open(role))
+    }
+
+    pub(crate) fn identity(&self) -> Result<Result<Identity, NoIdentity>, StateError> {
+        Ok(self.state.identity()?.ok_or_else(|| NoIdentity { account: self.account() }))
+    }
+
+    pub(crate) fn step(&self, step: Step) {
+        (self.on_step)(step);
+    }
+
+    /// There is one so far; see [`ProvingKeyError::NotOffered`].
+    fn verifying_key(&self) -> &'static VerifyingKey {
+        VerifyingKey::dev()
+    }
+
+    async fn proving_key(&self) -> Result<Arc<ProvingKey>, ProvingKeyError> {
+        let load = || async {
+            if self.deployment.chain_id != DEV_CHAIN {
+                return Err(ProvingKeyError::NotOffered(self.deployment.chain_id));
+            }
+            self.step(Step::LoadingProvingKey);
+            let path = self.cache.clone();
+            let loaded = tokio::task::spawn_blocking(move || {
+                std::fs::create_dir_all(&path)
+                    .map_err(|source| ProvingKeyError::Cache { path: path.clone(), source })?;
+                Ok(Arc::new(ProvingKey::dev_cached(&path)?))
+            });
+            loaded.await.map_err(|_| ProvingKeyError::Interrupted)?
+        };
+        self.proving_key.get_or_try_init(load).await.cloned()
+    }
+
+    /// What digests and proofs are bound to.
+    const fn place(&self) -> (NetworkId, Address) {
+        (self.network, self.deployment.postage)
+    }
+
+    /// The name of the key that proofs are verified with.
+    #[must_use]
+    pub fn verifying_key_hash(&self) -> B256 {
+        self.verifying_key().keccak()
+    }
+}
+
+fn default_node() -> Url {
+    Url::parse("http://127.0.0.1:5050").unwrap_or_else(|_| unreachable!("a literal that is a URL"))
+}

@@ -1,0 +1,284 @@
+//! The own account: identity and policy.
+
+use xmtp_proto::account::Account;
+use xmtp_proto::envelope::Envelope;
+use xmtp_proto::field::Tag;
+use xmtp_proto::malformed::Malformed;
+use xmtp_proto::pass::Pass;
+use xmtp_proto::policy::SignedPolicy;
+use xmtp_proto::postmark::{Cursor, SignedPostmark};
+use xmtp_proto::refusal::{Code, Refusal};
+use xmtp_proto::requirement::Requirement;
+use xmtp_proto::submission::Submission;
+use xmtp_proto::topic::Topic;
+use xmtp_proto::vault::VaultRecord;
+
+use super::{Client, NoIdentity, Step};
+use crate::identity::{Identity, IdentityError, NotVerified, VerifiedBundle};
+use crate::keys::NoRandomness;
+use crate::state::{RememberError, StateError};
+use crate::transport::{Connection, Order, Role, TransportError};
+use crate::vault::{VaultError, VaultKey, new_salt};
+
+/// An identity as it stands on the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The bundle, verified.
+    pub bundle: VerifiedBundle,
+    /// Where it stands in the operator's log.
+    pub cursor: Cursor,
+}
+
+/// An identity here and on the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IdentityStatus {
+    /// The public part of the private keys on this machine.
+    pub here: Option<VerifiedBundle>,
+    /// What others write to.
+    pub published: Option<Published>,
+}
+
+/// A policy that was published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedPolicy {
+    /// Policy and signature.
+    pub signed: SignedPolicy,
+    /// Where it stands in the operator's log.
+    pub cursor: Cursor,
+}
+
+/// Something of the account's own was not published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The account has keys on this network already. The user's to decide: restore them.
+    #[error("{0} has messaging keys on this network already")]
+    Exists(Account),
+    /// See there.
+    #[error(transparent)]
+    NoIdentity(#[from] NoIdentity),
+    /// The node refused. What is here stays, and publishing can be tried again.
+    #[error("the node refused the {what}: {refusal}")]
+    Refused {
+        /// What was to be published.
+        what: &'static str,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// What is published does not prove itself. The node's fault.
+    #[error(transparent)]
+    NotVerified(#[from] NotVerified),
+    /// See there.
+    #[error(transparent)]
+    Remember(#[from] RememberError),
+    /// See there.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// See there.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// What was to be published breaks a limit. The caller's fault.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// Policies, or vault records, have run out of versions.
+    #[error("no version is left")]
+    Versions,
+    /// See there.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// See there.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl From<NoRandomness> for PublishError {
+    fn from(error: NoRandomness) -> Self {
+        Self::Identity(error.into())
+    }
+}
+
+/// The identity was not restored.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// Nothing was ever published. Make an identity.
+    #[error("{0} has no messaging keys on this network")]
+    NothingPublished(Account),
+    /// There are keys, and no vault: they can be found on the machine that made them only.
+    #[error("{0} has messaging keys on this network, and no vault to restore them from")]
+    NoVault(Account),
+    /// This machine holds other keys than the published ones, and perhaps stamps that only they can use.
+    #[error("this machine holds other messaging keys of {0} than the published ones: restore under another home")]
+    OtherKeysHere(Account),
+    /// What is published does not prove itself. The node's fault.
+    #[error(transparent)]
+    NotVerified(#[from] NotVerified),
+    /// What lies on the vault topic is no vault record. The fault of whoever wrote it.
+    #[error("the vault: {0}")]
+    Malformed(#[from] Malformed),
+    /// See there.
+    #[error(transparent)]
+    Remember(#[from] RememberError),
+    /// See there.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// See there.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// See there.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Client {
+    /// Makes messaging keys, has the wallet attest them, publishes them, and puts them sealed into the vault. If it was cut
+    /// short, calling it again goes on where it stopped.
+    ///
+    /// # Errors
+    /// [`PublishError`]; [`PublishError::Exists`] if the account has keys already, here and published, or from elsewhere.
+    pub async fn create_identity(&self) -> Result<Published, PublishError> {
+        let mine = self.connection(Role::Mine).await?;
+        let published = self.published(&mine).await?;
+        let identity = match (self.state.identity()?, &published) {
+            (Some(identity), None) => identity,
+            (Some(identity), Some(published)) if identity.require_published(&published.bundle).is_ok() => identity,
+            (_, Some(_)) => return Err(PublishError::Exists(self.account())),
+            (None, None) => {
+                self.step(Step::MakingKeys);
+                let identity = Identity::create(&*self.wallet, self.network, 1, self.clock.now()).await?;
+                // Before anything is published: keys that others write to must not be lost.
+                self.state.save_identity(&identity)?;
+                identity
+            }
+        };
+        let vault = self.newest(&mine, Topic::Vault(self.account())).await?;
+        if published.is_some() && vault.is_some() {
+            return Err(PublishError::Exists(self.account()));
+        }
+        let published = match published {
+            Some(published) => published,
+            None => self.publish_bundle(&mine, &identity).await?,
+        };
+        if vault.is_none() {
+            self.publish_vault(&mine, &identity).await?;
+        }
+        Ok(published)
+    }
+
+    /// The keys here, and as published.
+    ///
+    /// # Errors
+    /// [`PublishError`].
+    pub async fn identity_status(&self) -> Result<IdentityStatus, PublishError> {
+        let mine = self.connection(Role::Mine).await?;
+        Ok(IdentityStatus {
+            here: self.state.identity()?.map(|identity| identity.verified_bundle()),
+            published: self.published(&mine).await?,
+        })
+    }
+
+    /// Recovers the private keys from the vault, with the wallet alone.
+    ///
+    /// # Errors
+    /// [`RestoreError`].
+    pub async fn restore_identity(&self) -> Result<Published, RestoreError> {
+        let mine = self.connection(Role::Mine).await?;
+        let account = self.account();
+        let (bundle, cursor) = mine.key_bundle(account).await?.ok_or(RestoreError::NothingPublished(account))?;
+        let bundle = VerifiedBundle::new(bundle, account, self.network)?;
+        self.state.remember_bundle(&bundle)?;
+        if let Some(here) = self.state.identity()? {
+            here.require_published(&bundle).map_err(|_| RestoreError::OtherKeysHere(account))?;
+        }
+        let (record, _) = self.newest(&mine, Topic::Vault(account)).await?.ok_or(RestoreError::NoVault(account))?;
+        let record = VaultRecord::from_bytes(&record.ciphertext)?;
+        let key = VaultKey::from_wallet(&*self.wallet, self.network, record.salt).await?;
+        self.state.save_identity(&key.open(&record, &bundle)?)?;
+        Ok(Published { bundle, cursor })
+    }
+
+    /// Publishes what strangers must show. Blocked tags and revoked attestations stay as they were.
+    ///
+    /// # Errors
+    /// [`PublishError`]; [`Refusal::HeadMoved`] if another client of the account was faster: try again.
+    pub async fn set_policy(&self, requirement: Requirement) -> Result<PublishedPolicy, PublishError> {
+        let identity = self.identity()??;
+        let mine = self.connection(Role::Mine).await?;
+        let topic = Topic::Policy(self.account());
+        let newest = self.newest(&mine, topic).await?;
+        let head = newest.as_ref().map(|(_, cursor)| *cursor).unwrap_or_default();
+        let before = newest.map(|(envelope, _)| SignedPolicy::from_bytes(&envelope.ciphertext)).transpose()?;
+        let (version, blocked_tags, revoked) = match &before {
+            None => (0, Vec::<Tag>::new(), Vec::new()),
+            Some(signed) => {
+                let policy = signed.policy();
+                (policy.version, policy.blocked_tags.clone(), policy.revoked_attestations.clone())
+            }
+        };
+        let version = version.checked_add(1).ok_or(PublishError::Versions)?;
+        let signed = identity.sign_policy(version, requirement, blocked_tags, revoked)?;
+        let postmark = self.publish_own(&mine, &identity, "policy", topic, signed.to_bytes(), head).await?;
+        self.state.remember_policy(&signed)?;
+        Ok(PublishedPolicy { signed, cursor: postmark.postmark.cursor })
+    }
+
+    /// The own bundle as others find it, verified and compared with the newest seen.
+    async fn published(&self, mine: &Connection) -> Result<Option<Published>, PublishError> {
+        let Some((bundle, cursor)) = mine.key_bundle(self.account()).await? else { return Ok(None) };
+        let bundle = VerifiedBundle::new(bundle, self.account(), self.network)?;
+        self.state.remember_bundle(&bundle)?;
+        Ok(Some(Published { bundle, cursor }))
+    }
+
+    async fn publish_bundle(&self, mine: &Connection, identity: &Identity) -> Result<Published, PublishError> {
+        let bundle = identity.verified_bundle();
+        let topic = Topic::Contact(self.account());
+        let bytes = bundle.bundle().to_bytes();
+        match self.publish_own(mine, identity, "key bundle", topic, bytes, Cursor::default()).await {
+            Ok(postmark) => Ok(Published { bundle, cursor: postmark.postmark.cursor }),
+            // Somebody with this wallet was faster.
+            Err(PublishError::Refused { refusal, .. }) if refusal.code() == Code::HeadMoved => {
+                Err(PublishError::Exists(self.account()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn publish_vault(&self, mine: &Connection, identity: &Identity) -> Result<(), PublishError> {
+        let key = VaultKey::from_wallet(&*self.wallet, self.network, new_salt()?).await?;
+        let record = key.seal(identity, 1)?;
+        let topic = Topic::Vault(self.account());
+        self.publish_own(mine, identity, "vault", topic, record.to_bytes(), Cursor::default()).await?;
+        Ok(())
+    }
+
+    /// Publishes a record on a topic of the account's own.
+    async fn publish_own(
+        &self,
+        mine: &Connection,
+        identity: &Identity,
+        what: &'static str,
+        topic: Topic,
+        record: Vec<u8>,
+        head: Cursor,
+    ) -> Result<SignedPostmark, PublishError> {
+        self.step(Step::Publishing);
+        let envelope = Envelope { topic, sent_at: self.clock.now(), ciphertext: record };
+        let owner = identity.sign_owner(envelope.id(self.network));
+        let submission = Submission::new(envelope, vec![Pass::Owner(owner)])?;
+        let result = mine.publish_one(submission, Some(head)).await?;
+        result.map_err(|refusal| PublishError::Refused { what, refusal })
+    }
+
+    /// The newest envelope of a topic, and where it stands.
+    async fn newest(
+        &self,
+        connection: &Connection,
+        topic: Topic,
+    ) -> Result<Option<(Envelope, Cursor)>, TransportError> {
+        let page = connection.query(topic, Cursor::default(), Order::NewestFirst, 1).await?;
+        Ok(page
+            .records
+            .into_iter()
+            .next()
+            .map(|record| (record.submission.envelope().clone(), record.postmark.postmark.cursor)))
+    }
+}

@@ -1,0 +1,119 @@
+//! What writing to somebody takes: its key bundle, its policy, the network's requirement. All of it is verified, and
+//! compared with the newest that was seen, before anything depends on it.
+
+use xmtp_proto::account::Account;
+use xmtp_proto::policy::Policy;
+use xmtp_proto::refusal::Code;
+use xmtp_proto::requirement::Requirement;
+use xmtp_proto::topic::Topic;
+
+use super::Client;
+use crate::chain::Amount;
+use crate::franking::{Choice, Demand, Offer, choose};
+use crate::identity::{NotVerified, VerifiedBundle};
+use crate::state::{RememberError, StateError};
+use crate::transport::{Asked, Connection, Role, TransportError};
+
+/// Somebody who can be written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// Its keys.
+    pub bundle: VerifiedBundle,
+    /// What the network asks.
+    pub network: Requirement,
+    /// Its conditions, if it published any under these keys.
+    pub policy: Option<Policy>,
+}
+
+/// What a letter of one unit takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WhatItTakes {
+    /// To whom, and on which conditions.
+    pub recipient: Recipient,
+    /// Both requirements.
+    pub demand: Demand,
+    /// The cheapest stamps that would do, and what they cost; none if no stamps would.
+    pub offer: Option<(Offer, Amount)>,
+    /// What the stamps at hand would do it for; none if they do not suffice.
+    pub at_hand: Option<Choice>,
+}
+
+/// Somebody's conditions are not known.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// It has no inbox here. Nobody can write to it yet.
+    #[error("{0} has no inbox on this network: it has published no messaging keys")]
+    NoSuchInbox(Account),
+    /// The bundle is not its account's. The node's fault: use another.
+    #[error("the key bundle that the node served: {0}")]
+    NotVerified(#[from] NotVerified),
+    /// See there.
+    #[error(transparent)]
+    Remember(#[from] RememberError),
+    /// See there.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// See there.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Recipient {
+    /// What a letter of so many units must show.
+    #[must_use]
+    pub fn demand(&self, units: u32) -> Demand {
+        Demand::new(&self.network, self.policy.as_ref().map(|policy| &policy.requirement), units)
+    }
+}
+
+impl Client {
+    /// What writing to an account takes.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn requirements(&self, account: Account) -> Result<WhatItTakes, AskError> {
+        let recipient = self.ask(&self.connection(Role::AskingAndFranking).await?, account).await?;
+        let demand = recipient.demand(1);
+        let offer = demand.offer().map(|offer| {
+            let price = offer.price(&self.deployment);
+            (offer, price)
+        });
+        let issue_seconds = self.node().await?.network().issue_seconds;
+        let (_, holdings) = self.holdings(&recipient, issue_seconds)?;
+        let at_hand = choose(&demand, &holdings);
+        Ok(WhatItTakes { recipient, demand, offer, at_hand })
+    }
+
+    /// An account's policy, verified; none if it has published none.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn policy(&self, account: Account) -> Result<Option<Policy>, AskError> {
+        let role = if account == self.account() { Role::Mine } else { Role::AskingAndFranking };
+        Ok(self.ask(&self.connection(role).await?, account).await?.policy)
+    }
+
+    /// Asks the node, and believes what can be verified.
+    pub(super) async fn ask(&self, connection: &Connection, account: Account) -> Result<Recipient, AskError> {
+        let (bundle, _) = connection.key_bundle(account).await?.ok_or(AskError::NoSuchInbox(account))?;
+        let bundle = VerifiedBundle::new(bundle, account, self.network)?;
+        self.state.remember_bundle(&bundle)?;
+        let Asked { network, policy } = match connection.requirements(Topic::Invite(account)).await {
+            Err(error) if error.code() == Some(Code::NoSuchInbox) => return Err(AskError::NoSuchInbox(account)),
+            other => other?,
+        };
+        // One price for all: a node that asked more of some would learn who they are.
+        if network != self.node().await?.network().invite_requirement {
+            return Err(TransportError::Unfitting("another requirement than the one published for the network").into());
+        }
+        // A policy that these keys did not sign is none: nodes judge so too, after keys were replaced.
+        let policy = policy.filter(|signed| {
+            signed.policy().account == account
+                && signed.verify(self.network, &bundle.bundle().keys.identity_key).is_ok()
+        });
+        if let Some(signed) = &policy {
+            self.state.remember_policy(signed)?;
+        }
+        Ok(Recipient { bundle, network, policy: policy.map(|signed| signed.policy().clone()) })
+    }
+}

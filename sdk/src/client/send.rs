@@ -1,0 +1,481 @@
+//! Sending: seal, choose, write down, prove, publish; and sending again what did not get through.
+//!
+//! The order matters. What can be asked is asked first; then letter and stamps are written down together; only then is a
+//! proof made. From there on the letter is what it is: whatever fails, the next attempt sends the same envelope with the
+//! same stamps, and a letter that arrived is never sent twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use xmtp_proto::account::{Account, InvalidAccount};
+use xmtp_proto::derive::{Denomination, EnvelopeId};
+use xmtp_proto::malformed::Malformed;
+use xmtp_proto::pass::Pass;
+use xmtp_proto::postmark::SignedPostmark;
+use xmtp_proto::refusal::{Code, Refusal};
+use xmtp_proto::requirement::Shown;
+use xmtp_proto::submission::Submission;
+use xmtp_proto::time::{MAX_AGE_FRANKED, Timestamp};
+use xmtp_prover::{Path, Position, ProvingKey};
+
+use super::{AskError, Client, DEV_CHAIN, NoIdentity, ProvingKeyError, Recipient, SMALL_GROUP, Step};
+use crate::content::{Content, InvalidContent};
+use crate::franking::{
+    Demand, FrankError, Holding, NoPass, StampToUse, choose, choose_more, find_path, leaf_of, stamp,
+};
+use crate::identity::Identity;
+use crate::invite::{Invitation, SealError, seal_invite};
+use crate::keys::NoRandomness;
+use crate::state::{Book, BookId, BooksError, Delivery, Letter, LettersError, Outgoing, StampUse, StateError};
+use crate::transport::{Connection, Role, RootKind, StampGroup, TransportError, VolumeRoot};
+
+/// How long a node is given to see a book that was just bought.
+const ROOT_PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is asked meanwhile.
+const ROOT_INTERVAL: Duration = Duration::from_millis(500);
+/// Proofs made for one letter at most: again under newer roots, should the first ones have just expired.
+const PROOFS: usize = 2;
+
+/// A letter to be sent, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// To whom.
+    pub to: Account,
+    /// What to write.
+    pub text: String,
+    /// The most to pay, in units; by default twice what the recipient asks.
+    pub max_price: Option<u32>,
+    /// Attach nothing and let the node judge.
+    pub without_passes: bool,
+    /// Spend even from a group of so few books that it hides nobody.
+    pub from_small_groups: bool,
+}
+
+/// A letter that was delivered to the recipient's topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// To whom.
+    pub to: Account,
+    /// The envelope's name.
+    pub envelope: EnvelopeId,
+    /// The operator's receipt.
+    pub postmark: SignedPostmark,
+    /// The stamps that were cancelled for it.
+    pub stamps: Vec<Denomination>,
+    /// Whether the recipient can tell the sender's letters apart by a pseudonym.
+    pub tagged: bool,
+    /// Among how many books each of the stamps hid, at least; none if there are no stamps.
+    pub cover: Option<u32>,
+    /// Whether a root was used that says that its user could not wait.
+    pub fresh_root: bool,
+    /// Letters from before that got through now.
+    pub resumed: usize,
+}
+
+/// The letter was not delivered, unless a variant says that this is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// Not an account. The user's to mend.
+    #[error(transparent)]
+    Account(#[from] InvalidAccount),
+    /// See there.
+    #[error(transparent)]
+    NoIdentity(#[from] NoIdentity),
+    /// See there.
+    #[error(transparent)]
+    Ask(#[from] AskError),
+    /// See there.
+    #[error(transparent)]
+    Content(#[from] InvalidContent),
+    /// See there.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// See there.
+    #[error(transparent)]
+    NoPass(#[from] NoPass),
+    /// The cheapest stamps at hand are worth more than may be spent without asking. The user's to decide.
+    #[error(
+        "the cheapest stamps at hand that suffice are worth {needed} units, and at most {limit} may be spent on this letter"
+    )]
+    SpendLimit {
+        /// Units.
+        needed: u32,
+        /// Units.
+        limit: u32,
+    },
+    /// A stamp hides among the books of its group, and these are too few. The user's to decide.
+    #[error(
+        "the stamps' group has {books} books only, so a stamp of it says nearly who bought it; at least {SMALL_GROUP} are wanted"
+    )]
+    SmallGroup {
+        /// Books in the volume.
+        books: u32,
+    },
+    /// See there.
+    #[error(transparent)]
+    ProvingKey(#[from] ProvingKeyError),
+    /// See there.
+    #[error(transparent)]
+    Frank(#[from] FrankError),
+    /// A node said no. The stamps that were shown to it belong to this letter; the same letter may be sent again.
+    #[error("the node refused the letter: {0}")]
+    Refused(Refusal),
+    /// Whether the letter arrived is not known. It is kept, and sent again with the next one.
+    #[error("{0}; the letter is kept and sent again with the next one")]
+    Unknown(#[source] TransportError),
+    /// See there.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The letter breaks a limit. A mistake of this crate's.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// See there.
+    #[error(transparent)]
+    Letters(#[from] LettersError),
+    /// See there.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// See there.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Draft {
+    /// A letter at the default limit.
+    #[must_use]
+    pub fn new(to: Account, text: impl Into<String>) -> Self {
+        Self { to, text: text.into(), max_price: None, without_passes: false, from_small_groups: false }
+    }
+}
+
+/// A stamp of a book, and all that its proof needs but the key.
+struct Prepared {
+    book: Book,
+    usage: StampUse,
+    group: StampGroup,
+    root: VolumeRoot,
+    path: Path,
+}
+
+/// One recipient, a connection for nothing else, and the paths that were found on it.
+struct Errand {
+    connection: Connection,
+    recipient: Recipient,
+    paths: Vec<(BookId, VolumeRoot, Path)>,
+}
+
+impl Client {
+    /// Writes to an account: as plain as that.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn send(&self, to: &str, text: &str) -> Result<Sent, SendError> {
+        self.send_draft(Draft::new(to.parse()?, text)).await
+    }
+
+    /// Sends a letter. Letters from before that did not get through are sent first, and a draft that says the same to the
+    /// same account as one of those does not make a second letter.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn send_draft(&self, draft: Draft) -> Result<Sent, SendError> {
+        let identity = self.identity()??;
+        let same = |outgoing: &Outgoing| is_same(outgoing, &draft);
+        let resumed = self.resume(&identity, |outgoing| !same(outgoing)).await?;
+        let mut errand = self.errand(draft.to).await?;
+        let now = self.clock.now();
+        let before = self.state.outbox()?.into_iter().find(|outgoing| is_open(outgoing, now) && same(outgoing));
+        let begun = match before {
+            Some(outgoing) => self.take_up(&mut errand, &draft, outgoing).await?,
+            None => None,
+        };
+        let (outgoing, tagged) = match begun {
+            Some(begun) => begun,
+            None => self.begin(&mut errand, &identity, &draft).await?,
+        };
+        let sent = self.deliver(&mut errand, &identity, outgoing, tagged).await?;
+        Ok(Sent { resumed, ..sent })
+    }
+
+    /// Sends again what did not get through. Returns how many letters did now; what still does not, stays.
+    ///
+    /// # Errors
+    /// [`SendError::NoIdentity`], [`SendError::State`].
+    pub async fn resume_outbox(&self) -> Result<usize, SendError> {
+        let identity = self.identity()??;
+        self.resume(&identity, |_| true).await
+    }
+
+    async fn resume(&self, identity: &Identity, which: impl Fn(&Outgoing) -> bool) -> Result<usize, SendError> {
+        let mut resumed = 0;
+        for outgoing in self.state.outbox()? {
+            if outgoing.delivery != Delivery::Pending || !which(&outgoing) {
+                continue;
+            }
+            match self.resume_one(identity, outgoing).await {
+                Ok(_) => resumed += 1,
+                Err(SendError::State(error)) => return Err(error.into()),
+                // It stays as it is, and the next time is another try.
+                Err(_) => {}
+            }
+        }
+        Ok(resumed)
+    }
+
+    async fn resume_one(&self, identity: &Identity, outgoing: Outgoing) -> Result<Sent, SendError> {
+        let mut errand = self.errand(outgoing.letter.to).await?;
+        let demand = errand.recipient.demand(outgoing.envelope.units());
+        let tagged = is_met(&demand, &self.denominations(&outgoing)?).unwrap_or(false);
+        self.deliver(&mut errand, identity, outgoing, tagged).await
+    }
+
+    /// A fresh connection per recipient: nothing else is ever asked on it.
+    async fn errand(&self, to: Account) -> Result<Errand, SendError> {
+        let connection = self.connection(Role::AskingAndFranking).await?;
+        self.step(Step::Asking);
+        let recipient = self.ask(&connection, to).await?;
+        Ok(Errand { connection, recipient, paths: Vec::new() })
+    }
+
+    /// Makes a new letter: chooses stamps, sees that they can be proved, and writes all of it down.
+    async fn begin(
+        &self,
+        errand: &mut Errand,
+        identity: &Identity,
+        draft: &Draft,
+    ) -> Result<(Outgoing, bool), SendError> {
+        let invitation = Invitation::new(Some(Content::text(draft.text.as_str())?))?;
+        let envelope = seal_invite(identity, &errand.recipient.bundle, self.clock.now(), &invitation)?;
+        let demand = errand.recipient.demand(envelope.units());
+        let (books, tagged) =
+            if draft.without_passes { (Vec::new(), false) } else { self.choose(errand, &demand, &[], draft).await? };
+        let letter = Letter::sent(identity, &errand.recipient.bundle, &envelope, invitation);
+        Ok((self.state.begin_letter(letter, envelope, &books)?, tagged))
+    }
+
+    /// Goes on with a letter that says the same, with more stamps if the price rose. None if it can no longer be paid for
+    /// with what is at hand and a new one must be made.
+    async fn take_up(
+        &self,
+        errand: &mut Errand,
+        draft: &Draft,
+        outgoing: Outgoing,
+    ) -> Result<Option<(Outgoing, bool)>, SendError> {
+        if draft.without_passes {
+            return Ok(outgoing.stamps.is_empty().then_some((outgoing, false)));
+        }
+        let demand = errand.recipient.demand(outgoing.envelope.units());
+        let already = self.denominations(&outgoing)?;
+        if let Some(tagged) = is_met(&demand, &already) {
+            return Ok(Some((outgoing, tagged)));
+        }
+        match self.choose(errand, &demand, &already, draft).await {
+            Ok((books, tagged)) => Ok(Some((self.state.add_stamps(outgoing.letter.id, &books)?, tagged))),
+            Err(SendError::NoPass(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The books to take a stamp of each from, within the limit, and whose leaves the node has under good roots.
+    async fn choose(
+        &self,
+        errand: &mut Errand,
+        demand: &Demand,
+        already: &[Denomination],
+        draft: &Draft,
+    ) -> Result<(Vec<BookId>, bool), SendError> {
+        self.look_for_unfinished().await?;
+        let issue_seconds = self.node().await?.network().issue_seconds;
+        let (books, holdings) = self.holdings(&errand.recipient, issue_seconds)?;
+        let choice = choose_more(demand, already, &holdings).ok_or_else(|| self.no_pass(demand))?;
+        let needed = choice.units + already.iter().map(|it| it.units()).sum::<u32>();
+        let asked = demand.offer().map_or(0, |offer| offer.units());
+        let limit = draft.max_price.unwrap_or_else(|| asked.saturating_mul(2));
+        if needed > limit {
+            return Err(SendError::SpendLimit { needed, limit });
+        }
+        let books: Vec<BookId> = choice.books.into_iter().map(|position| books[position]).collect();
+        self.find_paths(errand, &books).await?;
+        let small = errand.paths.iter().map(|(_, root, _)| root.leaves).find(|leaves| *leaves < SMALL_GROUP);
+        if let (Some(books), false) = (small, self.deployment.chain_id == DEV_CHAIN || draft.from_small_groups) {
+            return Err(SendError::SmallGroup { books });
+        }
+        Ok((books, choice.tagged))
+    }
+
+    fn no_pass(&self, demand: &Demand) -> NoPass {
+        let offer = demand.offer().map(|offer| {
+            let price = offer.price(&self.deployment);
+            (offer, price)
+        });
+        NoPass { demand: demand.clone(), offer }
+    }
+
+    /// Proves the stamps of a letter, publishes it, and writes down what became of it.
+    async fn deliver(
+        &self,
+        errand: &mut Errand,
+        identity: &Identity,
+        outgoing: Outgoing,
+        tagged: bool,
+    ) -> Result<Sent, SendError> {
+        let id = outgoing.letter.id;
+        let usages = self.without_surplus(&errand.recipient, &outgoing)?;
+        let mut refusal = None;
+        for _ in 0..PROOFS {
+            let prepared = self.prepare(errand, &usages).await?;
+            let passes = self.frank(identity, &outgoing, &prepared, tagged).await?;
+            let submission = Submission::new(outgoing.envelope.clone(), passes)?;
+            self.step(Step::Publishing);
+            match errand.connection.publish_one(submission, None).await.map_err(SendError::Unknown)? {
+                Ok(postmark) => {
+                    self.state.record_delivery(id, Delivery::Delivered(postmark))?;
+                    return Ok(sent(&outgoing, postmark, &prepared, tagged));
+                }
+                Err(it @ (Refusal::RootExpired | Refusal::RootUnknown)) => {
+                    errand.paths.clear();
+                    refusal = Some(it);
+                }
+                Err(it) => {
+                    refusal = Some(it);
+                    break;
+                }
+            }
+        }
+        let refusal = refusal.unwrap_or(Refusal::RootUnknown);
+        let passing = matches!(refusal.code(), Code::Overloaded | Code::ChainViewStale);
+        if !passing {
+            self.state.record_delivery(id, Delivery::Refused(refusal.code()))?;
+        }
+        Err(SendError::Refused(refusal))
+    }
+
+    /// The stamps of a letter without which the demand is not met: the price may have fallen since they were taken.
+    fn without_surplus(&self, recipient: &Recipient, outgoing: &Outgoing) -> Result<Vec<StampUse>, LettersError> {
+        let demand = recipient.demand(outgoing.envelope.units());
+        let holdings = self.groups(outgoing)?.into_iter().map(|group| Holding { group, left: 1, tag_blocked: false });
+        let Some(choice) = choose(&demand, &holdings.collect::<Vec<_>>()) else { return Ok(outgoing.stamps.clone()) };
+        Ok(choice.books.into_iter().map(|position| outgoing.stamps[position]).collect())
+    }
+
+    fn denominations(&self, outgoing: &Outgoing) -> Result<Vec<Denomination>, LettersError> {
+        Ok(self.groups(outgoing)?.into_iter().map(|group| group.denomination).collect())
+    }
+
+    fn groups(&self, outgoing: &Outgoing) -> Result<Vec<StampGroup>, LettersError> {
+        outgoing.stamps.iter().map(|usage| self.book(usage.book).map(|(_, group, _)| group)).collect()
+    }
+
+    /// A book that was bought, its group, and where its leaf is.
+    fn book(&self, id: BookId) -> Result<(Book, StampGroup, Position), LettersError> {
+        let book = self.state.books()?.into_iter().find(|book| book.id == id);
+        let book = book.ok_or(BooksError::Unknown(id))?;
+        let bought = book.bought().ok_or(BooksError::NotBought(id))?;
+        Ok((book, StampGroup { denomination: book.denomination, issue: bought.issue }, bought.position))
+    }
+
+    /// Finds the path of each book's leaf, each once.
+    async fn find_paths(&self, errand: &mut Errand, books: &[BookId]) -> Result<(), SendError> {
+        let identity = self.identity()??;
+        for id in books {
+            if errand.paths.iter().any(|(known, ..)| known == id) {
+                continue;
+            }
+            let (book, group, position) = self.book(*id)?;
+            let leaf = leaf_of(&identity.postal_seed().book_secret(&id.installation, id.counter), book.count);
+            let started = tokio::time::Instant::now();
+            let (root, path) = loop {
+                match find_path(&errand.connection, group, position, leaf).await {
+                    Err(FrankError::NotYetRooted) if started.elapsed() < ROOT_PATIENCE => {
+                        self.step(Step::WaitingForRoot);
+                        tokio::time::sleep(ROOT_INTERVAL).await;
+                    }
+                    other => break other?,
+                }
+            };
+            errand.paths.push((*id, root, path));
+        }
+        Ok(())
+    }
+
+    async fn prepare(&self, errand: &mut Errand, usages: &[StampUse]) -> Result<Vec<Prepared>, SendError> {
+        let books: Vec<BookId> = usages.iter().map(|usage| usage.book).collect();
+        self.find_paths(errand, &books).await?;
+        let mut prepared = Vec::with_capacity(usages.len());
+        for usage in usages {
+            let (book, group, _) = self.book(usage.book)?;
+            let found = errand.paths.iter().find(|(id, ..)| *id == usage.book);
+            let (_, root, path) = found.ok_or(FrankError::NotYetRooted)?;
+            prepared.push(Prepared { book, usage: *usage, group, root: *root, path: path.clone() });
+        }
+        Ok(prepared)
+    }
+
+    /// Makes the passes. The stamps are on record for this envelope: this is asked of the record, not assumed.
+    async fn frank(
+        &self,
+        identity: &Identity,
+        outgoing: &Outgoing,
+        prepared: &[Prepared],
+        tagged: bool,
+    ) -> Result<Vec<Pass>, SendError> {
+        let mut passes = Vec::with_capacity(prepared.len());
+        for Prepared { book, usage, group, path, .. } in prepared {
+            if self.state.envelope_of(*usage)? != Some(outgoing.letter.id) {
+                return Err(LettersError::Misfit.into());
+            }
+            let key: Arc<ProvingKey> = self.proving_key().await?;
+            self.step(Step::Proving);
+            let secret = identity.postal_seed().book_secret(&usage.book.installation, usage.book.counter);
+            let (place, verifying_key) = (self.place(), self.verifying_key());
+            let (envelope, path) = (outgoing.envelope.clone(), path.clone());
+            let (group, count, index) = (*group, book.count, usage.index);
+            let proved = tokio::task::spawn_blocking(move || {
+                let to_use = StampToUse { group, secret: &secret, count, index, tagged };
+                stamp(&key, verifying_key, place, &envelope, &to_use, &path)
+            });
+            passes.push(Pass::Stamp(proved.await.map_err(|_| ProvingKeyError::Interrupted)??));
+        }
+        Ok(passes)
+    }
+}
+
+/// Whether a letter may still be sent: not delivered, with stamps of its own or nothing known of it, and young enough.
+fn is_open(outgoing: &Outgoing, now: Timestamp) -> bool {
+    now.since(outgoing.envelope.sent_at) < MAX_AGE_FRANKED
+        && match outgoing.delivery {
+            Delivery::Pending => true,
+            Delivery::Refused(Code::TimeOutOfRange | Code::NullifierUsed | Code::SecretClosed | Code::Malformed) => {
+                false
+            }
+            Delivery::Refused(_) => !outgoing.stamps.is_empty(),
+            Delivery::Delivered(_) => false,
+        }
+}
+
+fn is_same(outgoing: &Outgoing, draft: &Draft) -> bool {
+    let text = outgoing.letter.invitation.message().and_then(Content::as_text);
+    outgoing.letter.to == draft.to && text == Some(draft.text.as_str())
+}
+
+/// Whether stamps of these denominations suffice, and if so, whether they must be tagged.
+fn is_met(demand: &Demand, denominations: &[Denomination]) -> Option<bool> {
+    [false, true].into_iter().find(|tagged| {
+        let shown =
+            denominations.iter().map(|denomination| Shown::Stamp { denomination: *denomination, tagged: *tagged });
+        demand.is_met_by(&shown.collect::<Vec<_>>())
+    })
+}
+
+fn sent(outgoing: &Outgoing, postmark: SignedPostmark, prepared: &[Prepared], tagged: bool) -> Sent {
+    Sent {
+        to: outgoing.letter.to,
+        envelope: outgoing.letter.id,
+        postmark,
+        stamps: prepared.iter().map(|it| it.group.denomination).collect(),
+        tagged: tagged && !prepared.is_empty(),
+        cover: prepared.iter().map(|it| it.root.leaves).min(),
+        fresh_root: prepared.iter().any(|it| it.root.kind == RootKind::Fresh),
+        resumed: 0,
+    }
+}

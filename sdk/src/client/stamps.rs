@@ -1,0 +1,170 @@
+//! Books: buying them, finding those again whose purchase was cut short, and what is left of them.
+
+use xmtp_contracts::Deployment;
+use xmtp_proto::derive::{self, Denomination, Issue};
+use xmtp_proto::topic::Topic;
+use xmtp_prover::Limit;
+
+use super::{Client, NoIdentity, Recipient, Step};
+use crate::chain::{BuyError, Chain, Quote};
+use crate::franking::Holding;
+use crate::state::{Book, BookId, BooksError, Bought, Purchase, StateError};
+use crate::transport::StampGroup;
+
+/// A book that was just bought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BoughtBook {
+    /// The book.
+    pub book: Book,
+    /// Where the chain has it.
+    pub bought: Bought,
+    /// What was paid.
+    pub quote: Quote,
+    /// The transaction; none if one from before was found to have gone through.
+    pub transaction: Option<alloy::primitives::TxHash>,
+}
+
+/// A book, and how far its purchase is as far as could be found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BookStatus {
+    /// The book.
+    pub book: Book,
+    /// Until when its stamps are good, in seconds since the Unix epoch; none before it was bought.
+    pub valid_until: Option<u64>,
+}
+
+/// No book was bought.
+#[derive(Debug, thiserror::Error)]
+pub enum BuyStampsError {
+    /// Stamps belong to an identity: their secrets derive from it.
+    #[error(transparent)]
+    NoIdentity(#[from] NoIdentity),
+    /// The client was given no endpoint of the chain. The user's to mend.
+    #[error("buying takes the chain's JSON-RPC endpoint, and none was given")]
+    NoRpc,
+    /// See there.
+    #[error(transparent)]
+    Buy(#[from] BuyError),
+    /// See there.
+    #[error(transparent)]
+    Books(#[from] BooksError),
+    /// See there.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Client {
+    /// Buys a book. If an earlier purchase of the same kind was cut short, that one is finished instead: nothing is ever
+    /// paid twice.
+    ///
+    /// # Errors
+    /// [`BuyStampsError`].
+    pub async fn buy_stamps(&self, denomination: Denomination, count: Limit) -> Result<BoughtBook, BuyStampsError> {
+        let identity = self.identity()??;
+        let chain = self.chain.as_ref().ok_or(BuyStampsError::NoRpc)?;
+        self.step(Step::Buying);
+        let unfinished = self
+            .state
+            .books()?
+            .into_iter()
+            .find(|book| is_unfinished(book) && (book.denomination, book.count) == (denomination, count));
+        let book = match unfinished {
+            Some(book) => book,
+            None => self.state.intend_book(&identity, denomination, count)?,
+        };
+        if let Some((book, bought)) = self.look_for(chain, &book).await? {
+            let quote = Quote::of(chain.deployment(), denomination, count.get());
+            return Ok(BoughtBook { book, bought, quote, transaction: None });
+        }
+        let transaction = self.pay(chain, &book).await?;
+        let (book, bought) = self.look_for(chain, &book).await?.ok_or(BuyError::Reverted(transaction))?;
+        let quote = Quote::of(chain.deployment(), denomination, count.get());
+        Ok(BoughtBook { book, bought, quote, transaction: Some(transaction) })
+    }
+
+    /// The books of this installation, the oldest first. Asks the chain about unfinished purchases if it can.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub async fn books(&self) -> Result<Vec<BookStatus>, StateError> {
+        self.look_for_unfinished().await?;
+        let status = |book: Book| BookStatus {
+            book,
+            valid_until: book.bought().map(|it| valid_until(&self.deployment, it.issue)),
+        };
+        Ok(self.state.books()?.into_iter().map(status).collect())
+    }
+
+    /// Asks the chain about purchases that were cut short. Silence of the chain leaves them as they are.
+    pub(super) async fn look_for_unfinished(&self) -> Result<(), StateError> {
+        let Some(chain) = &self.chain else { return Ok(()) };
+        for book in self.state.books()?.into_iter().filter(is_unfinished) {
+            match self.look_for(chain, &book).await {
+                Err(BuyStampsError::State(error)) => return Err(error),
+                Err(_) => return Ok(()),
+                Ok(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The books whose stamps are good now, and what each can do towards a recipient.
+    pub(super) fn holdings(
+        &self,
+        recipient: &Recipient,
+        issue_seconds: u64,
+    ) -> Result<(Vec<BookId>, Vec<Holding>), StateError> {
+        let Some(identity) = self.state.identity()? else { return Ok(Default::default()) };
+        let current = Issue::at(self.clock.now(), issue_seconds);
+        let scope = derive::scope(self.network, &Topic::Invite(recipient.bundle.account()));
+        let blocked = recipient.policy.as_ref().map_or(&[][..], |policy| &policy.blocked_tags);
+        let holding = |book: Book| {
+            let issue = book.bought()?.issue;
+            // The chain's clock may run ahead of ours.
+            let good = issue.valid_in(current) || issue.0 == current.0.saturating_add(1);
+            (good && book.left() > 0).then(|| {
+                let secret = identity.postal_seed().book_secret(&book.id.installation, book.id.counter);
+                let tag_blocked = !blocked.is_empty() && blocked.contains(&secret.tag(scope));
+                let group = StampGroup { denomination: book.denomination, issue };
+                (book.id, Holding { group, left: book.left(), tag_blocked })
+            })
+        };
+        Ok(self.state.books()?.into_iter().filter_map(holding).unzip())
+    }
+
+    /// Sends the transaction, writes it down, and waits for it.
+    async fn pay(&self, chain: &Chain, book: &Book) -> Result<alloy::primitives::TxHash, BuyStampsError> {
+        let submitted = chain.submit(&*self.wallet, book.denomination, book.count, book.commitment).await?;
+        let transaction = submitted.transaction();
+        self.state.record_purchase(book.id, Purchase::Submitted { transaction })?;
+        match chain.confirm(submitted).await {
+            Err(error @ BuyError::Reverted(_)) => {
+                self.state.record_purchase(book.id, Purchase::Failed)?;
+                Err(error.into())
+            }
+            other => Ok(other.map(|()| transaction)?),
+        }
+    }
+
+    /// Asks the chain for a book by its commitment, and writes down where it is.
+    async fn look_for(&self, chain: &Chain, book: &Book) -> Result<Option<(Book, Bought)>, BuyStampsError> {
+        let Some(found) = chain.book(book.commitment).await? else { return Ok(None) };
+        if (found.group.denomination, found.count) != (book.denomination, book.count) {
+            // Bought by somebody else who saw our commitment: theirs is another leaf than ours would be.
+            self.state.record_purchase(book.id, Purchase::Failed)?;
+            return Err(BuyError::CommitmentUsed.into());
+        }
+        let bought = Bought { issue: found.group.issue, position: found.position };
+        let book = self.state.record_purchase(book.id, Purchase::Bought(bought))?;
+        Ok(Some((book, bought)))
+    }
+}
+
+const fn is_unfinished(book: &Book) -> bool {
+    matches!(book.purchase, Purchase::Intended | Purchase::Submitted { .. })
+}
+
+/// The end of the fourth issue after a book's own.
+fn valid_until(deployment: &Deployment, issue: Issue) -> u64 {
+    (u64::from(issue.0) + u64::from(Issue::VALID_AFTER) + 1) * u64::from(deployment.issue_seconds)
+}
