@@ -37,7 +37,7 @@ use xmtp_proto::derive::NetworkId;
 
 pub use books::{Book, BookId, BooksError, Bought, Purchase, StampUse};
 pub use letters::{Delivery, Letter, LettersError, Outgoing};
-pub use seen::{Record, RememberError, Seen};
+pub use seen::{Order, Record, RememberError, Seen};
 
 use crate::identity::Identity;
 use crate::keys::{InstallationId, NoRandomness};
@@ -171,3 +171,6 @@ impl State {
         self.store.write(|entries| entries.put(Table::Identity, &[], &identity.to_secret_bytes()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,5 +88,5 @@ impl Ephemeral {
 }
 
 fn once_key(label: &[u8], agreed: &[&[u8]], context: &[u8]) -> OnceKey {
-    OnceKey::new(&*derive::<{ 32 + NONCE_BYTES }>(label, &join(agreed), &[context]))
+    OnceKey::new(&derive::<{ 32 + NONCE_BYTES }>(label, &join(agreed), &[context]))
 }

@@ -253,13 +253,13 @@ impl Book {
         entries.get(Table::Books, &id.to_bytes(), Self::from_bytes)?.ok_or(BooksError::Unknown(id))
     }
 
-    fn put(&self, entries: &Entries<'_>) -> Result<(), StateError> {
+    pub(super) fn put(&self, entries: &Entries<'_>) -> Result<(), StateError> {
         entries.put(Table::Books, &self.id.to_bytes(), &self.to_bytes())
     }
 
     /// Id 20, denomination u32, count u32, commitment 32, taken u32; then 0, or 1 and the transaction 32, or 2 and issue
     /// u32, volume u32, index u32, or 3.
-    fn to_bytes(self) -> Vec<u8> {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
         let Self { id, denomination, count, commitment, purchase, taken } = self;
         let purchase = match purchase {
             Purchase::Intended => vec![0],
@@ -280,7 +280,7 @@ impl Book {
         .to_vec()
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         let mut reader = Reader::new(bytes);
         let it = Self {
             id: BookId::read(&mut reader)?,

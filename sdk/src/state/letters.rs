@@ -54,6 +54,7 @@ pub struct Outgoing {
 
 /// What became of a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant)] // One at a time is in memory, and most of them are the large one.
 pub enum Delivery {
     /// Not known yet: send it again.
     Pending,
@@ -124,8 +125,14 @@ impl Letter {
         ConversationKeys::new(self.invitation.key_material(), self.inviter, self.invitee)
     }
 
+    /// The same letter once more: it cannot be cloned, as it holds secrets.
+    #[cfg(test)]
+    pub(super) fn from_bytes_of(other: &Self) -> Self {
+        Self::from_secret_bytes(&other.to_secret_bytes()).unwrap()
+    }
+
     /// Id 32, from and to (chain id u64, address 20), sent-at u64, inviter 32, invitee 32, invitation.
-    fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
+    pub(super) fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
         let Self { id, from, to, sent_at, inviter, invitee, invitation } = self;
         join(&[
             id.as_bytes(),

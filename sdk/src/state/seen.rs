@@ -29,6 +29,21 @@ impl fmt::Display for Record {
     }
 }
 
+/// By this records of one kind are ordered: the revision first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Order {
+    /// A bundle's revision; 0 for a policy.
+    pub revision: u32,
+    /// The version.
+    pub version: u64,
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.revision, self.version)
+    }
+}
+
 /// The newest of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -45,26 +60,26 @@ pub struct Seen {
 #[derive(Debug, thiserror::Error)]
 pub enum RememberError {
     /// A newer one was seen before.
-    #[error("the {record} of {account} was rolled back from {}.{} to {}.{}", seen.revision, seen.version, got.revision, got.version)]
+    #[error("the {record} of {account} was rolled back from {seen} to {got}")]
     RolledBack {
         /// Whose.
         account: Account,
         /// What.
         record: Record,
         /// The newest.
-        seen: Seen,
+        seen: Order,
         /// What was served now.
-        got: Seen,
+        got: Order,
     },
     /// Another one of the same number was seen before: two were signed.
-    #[error("the {record} {}.{} of {account} is another than the one seen before", got.revision, got.version)]
+    #[error("the {record} {got} of {account} is another than the one seen before")]
     Differs {
         /// Whose.
         account: Account,
         /// What.
         record: Record,
         /// What was served now.
-        got: Seen,
+        got: Order,
     },
     /// See there.
     #[error(transparent)]
@@ -104,12 +119,11 @@ impl State {
         let name = name(account, record);
         self.store.write(|entries| {
             if let Some(seen) = entries.get(Table::Seen, &name, Seen::from_bytes)? {
-                let [before, now] = [seen, got].map(|it| (it.revision, it.version));
-                if now < before {
-                    return Err(RememberError::RolledBack { account, record, seen, got });
+                if got.order() < seen.order() {
+                    return Err(RememberError::RolledBack { account, record, seen: seen.order(), got: got.order() });
                 }
-                if now == before && got.digest != seen.digest {
-                    return Err(RememberError::Differs { account, record, got });
+                if got.order() == seen.order() && got.digest != seen.digest {
+                    return Err(RememberError::Differs { account, record, got: got.order() });
                 }
             }
             Ok(entries.put(Table::Seen, &name, &got.to_bytes())?)
@@ -127,6 +141,10 @@ fn name(account: Account, record: Record) -> Vec<u8> {
 }
 
 impl Seen {
+    const fn order(self) -> Order {
+        Order { revision: self.revision, version: self.version }
+    }
+
     /// Revision u32, version u64, digest 32.
     fn to_bytes(self) -> Vec<u8> {
         join(&[&self.revision.to_be_bytes(), &self.version.to_be_bytes(), self.digest.as_slice()]).to_vec()

@@ -17,7 +17,7 @@ use crate::seal::{NONCE_BYTES, SealKey};
 use crate::wallet::{self, Opens};
 
 /// Changes with the layout of any entry.
-const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 1;
 
 const VALUES: &[u8] = b"xmtp/key/state/1";
 const NAMES: &[u8] = b"xmtp/key/names/1";
@@ -181,6 +181,32 @@ impl Store {
     }
 }
 
+/// What somebody with the file, and without the key, can do to it.
+#[cfg(test)]
+impl Store {
+    pub(super) fn set_format(&self, format: u32) {
+        let transaction = self.database.begin_write().unwrap();
+        transaction.open_table(HEAD).unwrap().insert(HEAD_FORMAT, format.to_be_bytes().as_slice()).unwrap();
+        transaction.commit().unwrap();
+    }
+
+    /// Gives the first two entries of a table each other's values.
+    pub(super) fn swap_values(&self, table: Table) {
+        let transaction = self.database.begin_write().unwrap();
+        {
+            let mut entries = transaction.open_table(table.definition()).unwrap();
+            let pairs: Vec<_> = entries
+                .iter()
+                .unwrap()
+                .map(|entry| entry.map(|(name, value)| (name.value().to_vec(), value.value().to_vec())).unwrap())
+                .collect();
+            entries.insert(pairs[0].0.as_slice(), pairs[1].1.as_slice()).unwrap();
+            entries.insert(pairs[1].0.as_slice(), pairs[0].1.as_slice()).unwrap();
+        }
+        transaction.commit().unwrap();
+    }
+}
+
 impl Entries<'_> {
     pub(super) fn get<T>(
         &self,
@@ -222,7 +248,7 @@ impl Sealing {
     }
 
     fn open(&self, table: Table, name: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, StateError> {
-        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(table.damaged())?;
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(|| table.damaged())?;
         self.values.open(nonce, sealed, &place(table, name)).map_err(|_| table.damaged())
     }
 }
