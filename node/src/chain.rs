@@ -1,1 +1,228 @@
-//! Follows the contracts.
+//! Follows the contracts and publishes what it saw as an immutable [`ChainView`] (docs/protocol.md, "Groups and their
+//! roots"; ARCHITECTURE.md, "A message's way").
+//!
+//! The RPC is trusted to be available and no further than must be: logs are held against block hashes, a group's
+//! operations against its keccak chain in the contract, and positions against each other, so that an answer that leaves
+//! something out is found out and asked for again. What cannot be seen from here is an RPC that invents a whole chain.
+//!
+//! One owned task ([`Chain::run`]) does everything that changes; it ends when it is told to, or when the store fails.
+//! An RPC that fails, hangs, falls behind or answers for another chain only lets the view grow old: validation then
+//! says `chain_view_stale`, and all is well again by itself when the RPC is.
+
+mod events;
+mod follower;
+mod record;
+mod rpc;
+mod store;
+mod view;
+mod window;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use alloy::primitives::Address;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+use xmtp_proto::derive::{Group, NetworkId};
+use xmtp_proto::field::{Commitment, Root};
+use xmtp_proto::time::{Clock, Timestamp};
+use xmtp_prover::Bucket;
+
+use crate::groups::{Book, Groups, NoSuchBucket, RootRules, VolumeRoot};
+
+pub use rpc::RpcError;
+pub use store::{ChainStore, ChainStoreError, MemoryStore};
+pub use view::{ChainView, Head};
+
+use follower::Follower;
+use rpc::Rpc;
+
+/// What to follow, and how.
+#[derive(Clone, Debug)]
+pub struct ChainConfig {
+    /// JSON-RPC over HTTP. May hold a secret key; it is never logged.
+    pub rpc: Url,
+    /// The settlement chain.
+    pub chain_id: u64,
+    /// `Postage` on it.
+    pub postage: Address,
+    /// No block before this one has anything to say: the deployment's.
+    pub first_block: u64,
+    /// Blocks that must lie above a block before it counts.
+    pub confirmations: u64,
+    /// Between looks at the chain's head.
+    pub poll_interval: Duration,
+    /// For one answer of the RPC.
+    pub request_timeout: Duration,
+    /// The most blocks to ask for the logs of at once; fewer while the RPC refuses so many.
+    pub max_range: u64,
+    /// A head whose own time is older than this does not count as seen: the RPC has lost its chain. Nothing for chains
+    /// without a rhythm, such as devnets.
+    pub max_head_age: Option<Duration>,
+    /// When roots are taken.
+    pub roots: RootRules,
+}
+
+impl ChainConfig {
+    /// Polls every two seconds for up to 2,000 blocks, without confirmations, and gives up on a request after 10 s.
+    #[must_use]
+    pub const fn new(rpc: Url, chain_id: u64, postage: Address, first_block: u64, roots: RootRules) -> Self {
+        Self {
+            rpc,
+            chain_id,
+            postage,
+            first_block,
+            confirmations: 0,
+            poll_interval: Duration::from_secs(2),
+            request_timeout: Duration::from_secs(10),
+            max_range: 2_000,
+            max_head_age: None,
+            roots,
+        }
+    }
+}
+
+/// Why the chain is not followed. All are the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// The RPC belongs to another chain than the deployment.
+    #[error("the RPC answers for chain {got}, but the deployment is on chain {expected}")]
+    WrongChain {
+        /// The deployment's.
+        expected: u64,
+        /// The RPC's.
+        got: u64,
+    },
+    /// Nobody lives at the address of `Postage`.
+    #[error("there is no contract at {postage} on chain {chain_id}: was it deployed to another chain?")]
+    NoContract {
+        /// The deployment's chain.
+        chain_id: u64,
+        /// The deployment's address.
+        postage: Address,
+    },
+    /// The HTTP client cannot be made.
+    #[error("the HTTP client for the RPC cannot be made")]
+    Client(#[source] RpcError),
+    /// The progress cannot be read or kept.
+    #[error(transparent)]
+    Store(#[from] ChainStoreError),
+}
+
+/// The follower has ended, and its view will not change any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the chain's follower has ended")]
+pub struct Ended;
+
+/// The follower, before it runs.
+pub struct Chain {
+    follower: Follower,
+}
+
+impl Chain {
+    /// Takes up what the store has, and has a first look at the chain. An RPC that does not answer is no reason not to
+    /// start; one that answers wrongly is. TLS needs a provider for `rustls`, chosen before this is called.
+    ///
+    /// # Errors
+    /// [`ChainError`].
+    pub async fn open(
+        config: ChainConfig,
+        store: Arc<dyn ChainStore>,
+        clock: Clock,
+    ) -> Result<(Self, ChainHandle), ChainError> {
+        let network = NetworkId::new(config.chain_id, config.postage);
+        let rpc = Rpc::new(config.rpc.clone(), config.postage, config.request_timeout).map_err(ChainError::Client)?;
+        match rpc.chain_id().await {
+            Ok(got) if got != config.chain_id => {
+                return Err(ChainError::WrongChain { expected: config.chain_id, got });
+            }
+            Ok(_) => match rpc.has_code().await {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Err(ChainError::NoContract { chain_id: config.chain_id, postage: config.postage });
+                }
+                Err(error) => tracing::warn!(%error, "the RPC does not say whether the contract is there; going on"),
+            },
+            Err(error) => tracing::warn!(%error, "the RPC does not answer; starting without it"),
+        }
+        let groups = Groups::new(config.roots.clone(), network, config.postage);
+        let groups = Arc::new(RwLock::new(groups));
+        let (view, seen) = watch::channel(Arc::default());
+        let handle = ChainHandle { view: seen, groups: Arc::clone(&groups) };
+        let mut follower = Follower::new(config, network, rpc, store, clock, groups, view);
+        follower.replay().await?;
+        Ok((Self { follower }, handle))
+    }
+
+    /// Follows the chain until it is told to stop.
+    ///
+    /// # Errors
+    /// [`ChainError::Store`] if progress cannot be kept; nothing else ends it.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), ChainError> {
+        Ok(self.follower.run(stop).await?)
+    }
+}
+
+/// What the rest of the node has of the chain. Its clones see the same.
+#[derive(Clone)]
+pub struct ChainHandle {
+    view: watch::Receiver<Arc<ChainView>>,
+    groups: Arc<RwLock<Groups>>,
+}
+
+impl ChainHandle {
+    /// A chain that stands still: for tests and benchmarks of what is built on top.
+    #[must_use]
+    pub fn still(groups: Groups, head: Head, as_of: Timestamp) -> Self {
+        let view = ChainView::new(Some(as_of), Some(head), groups.last(), groups.view());
+        Self { view: watch::channel(Arc::new(view)).1, groups: Arc::new(RwLock::new(groups)) }
+    }
+
+    /// The chain as it is known now.
+    #[must_use]
+    pub fn view(&self) -> Arc<ChainView> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    /// Every view from now on; those that come too quickly are skipped.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<Arc<ChainView>> {
+        self.view.clone()
+    }
+
+    /// Waits for a view of which this holds, be it the present one.
+    ///
+    /// # Errors
+    /// [`Ended`] if the follower ends first.
+    pub async fn wait_for(&self, mut holds: impl FnMut(&ChainView) -> bool) -> Result<Arc<ChainView>, Ended> {
+        let mut view = self.view.clone();
+        let view = view.wait_for(|view| holds(view)).await.map_err(|_| Ended)?;
+        Ok(Arc::clone(&view))
+    }
+
+    /// The newest checkpoint and the newest fresh root of every volume of a group; nothing if it has none.
+    #[must_use]
+    pub fn roots(&self, group: &Group) -> Vec<VolumeRoot> {
+        self.read(|groups| groups.roots(group))
+    }
+
+    /// A bucket as it stood under a root. Takes up to a millisecond, and waits while a block is being applied.
+    ///
+    /// # Errors
+    /// [`NoSuchBucket`] if the root is not served, or had no such bucket.
+    pub fn bucket(&self, group: &Group, root: Root, index: u32) -> Result<Bucket, NoSuchBucket> {
+        self.read(|groups| groups.bucket(group, root, index))
+    }
+
+    /// The book under a commitment, slashed or not.
+    #[must_use]
+    pub fn book(&self, group: &Group, commitment: Commitment) -> Option<Book> {
+        self.read(|groups| groups.book(group, commitment))
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Groups) -> T) -> T {
+        // Groups check before they change, so one that panicked left them whole.
+        look(&self.groups.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}

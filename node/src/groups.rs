@@ -1,1 +1,417 @@
-//! Groups and their roots.
+//! The trees of stamp groups, and the roots under which a proof is good (docs/protocol.md, "Groups and their roots").
+//!
+//! Driven by blocks of the settlement chain and nothing else: no clock, no network, no disk. Two nodes that were given
+//! the same operations name the same roots, whichever empty blocks each of them happened to see. A root is therefore
+//! never "the state now" but the state *before* a boundary of block time: all operations of earlier blocks, none of
+//! later ones.
+//!
+//! [`Groups`] is what changes, [`GroupsView`] what validation reads.
+
+mod group;
+mod view;
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use alloy::primitives::{Address, B256, U256};
+use xmtp_contracts::leaf_log;
+use xmtp_proto::derive::{Group, GroupId, Issue, NetworkId};
+use xmtp_proto::field::{Commitment, Root};
+use xmtp_proto::time::Timestamp;
+use xmtp_prover::tree::VOLUME_LEAVES;
+use xmtp_prover::{Bucket, Limit, Position};
+
+pub use view::GroupsView;
+
+use group::{State, Undo};
+
+/// A block of the settlement chain, as far as it concerns groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// Height.
+    pub number: u64,
+    /// 32 bytes.
+    pub hash: B256,
+    /// The block's own timestamp, in whole seconds.
+    pub time: Timestamp,
+    /// In the order of the block's logs.
+    pub operations: Vec<Operation>,
+}
+
+/// An operation on a group's leaf log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// A book was bought.
+    Insert {
+        /// Where it belongs: always stamps.
+        group: Group,
+        /// As the event has it; whether it is a commitment is judged by [`Groups::apply`].
+        commitment: U256,
+        /// Stamps in the book, as the event has it.
+        limit: u32,
+        /// Where its leaf stands.
+        position: Position,
+    },
+    /// A book was slashed.
+    Remove {
+        /// The event does not say more.
+        group: GroupId,
+        /// As the event has it.
+        commitment: U256,
+        /// Stamps in the book, as the event has it.
+        limit: u32,
+        /// Where its leaf stands.
+        position: Position,
+    },
+}
+
+/// When roots are taken, and how long they are good. All nodes of a network have the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootRules {
+    /// When checkpoints are taken; they are good for the life of the issue.
+    pub checkpoints: Checkpoints,
+    /// Block time between fresh roots; whole seconds, default 60 s.
+    pub fresh_interval: Duration,
+    /// How long a fresh root is good after another has taken its place; default 24 hours.
+    pub fresh_lifetime: Duration,
+    /// Seconds per issue of stamps: what `Postage` says.
+    pub issue_seconds: u64,
+}
+
+/// When checkpoints are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Checkpoints {
+    /// After every block with an operation: for devnets, where nobody hides in a crowd.
+    EveryBlock,
+    /// Before the first block of every UTC day.
+    Daily,
+}
+
+/// What kind of root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RootKind {
+    /// Good for the life of the issue.
+    Checkpoint,
+    /// Good for a day.
+    Fresh,
+}
+
+/// A root that clients may prove under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeRoot {
+    /// The volume.
+    pub volume: u32,
+    /// Which kind.
+    pub kind: RootKind,
+    /// The root.
+    pub root: Root,
+    /// Positions taken in the volume, emptied ones included.
+    pub leaves: u32,
+    /// The block of the latest operation on the group that the root knows of.
+    pub block: u64,
+}
+
+/// A book of stamps as the chain announced it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Book {
+    /// Where its leaf stands, or stood.
+    pub position: Position,
+    /// Stamps in it.
+    pub limit: Limit,
+}
+
+/// There is no such bucket under such a root, or the root is too old to be served. The fault of who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no such bucket under a root that this node serves")]
+pub struct NoSuchBucket;
+
+/// Why blocks do not follow on what is known. The fault of the RPC that served them: it left something out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Gap {
+    /// The leaf belongs elsewhere than at the end of its group.
+    #[error("group {group} goes on at leaf {expected}, but the next one served is {got}")]
+    Position {
+        /// Which group.
+        group: GroupId,
+        /// The number of the next leaf.
+        expected: u64,
+        /// The number that was served.
+        got: u64,
+    },
+    /// A leaf was removed from a group of which nothing is known.
+    #[error("a leaf was removed from group {group}, of which nothing was served")]
+    Group {
+        /// Which group.
+        group: GroupId,
+    },
+    /// Blocks must come in ascending order.
+    #[error("block {got} does not come after block {last}")]
+    Order {
+        /// The latest block.
+        last: u64,
+        /// What was served.
+        got: u64,
+    },
+}
+
+/// What is needed to go back so far was forgotten: begin anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the groups no longer remember how they stood at that block")]
+pub struct TooDeep;
+
+/// All groups of stamps of a network.
+pub struct Groups {
+    rules: RootRules,
+    network: NetworkId,
+    postage: Address,
+    groups: HashMap<Group, State>,
+    /// Every group that ever was, for operations that name it by its id alone.
+    names: HashMap<GroupId, Group>,
+    /// The latest block.
+    last: Option<u64>,
+    /// How to undo the operations of blocks above `horizon`, oldest first.
+    undo: VecDeque<(u64, Vec<Undo>)>,
+    /// The lowest block that can be gone back to.
+    horizon: u64,
+    /// No fresh roots are taken for boundaries up to this time.
+    fresh_from: Timestamp,
+}
+
+impl Groups {
+    /// No groups yet.
+    #[must_use]
+    pub fn new(rules: RootRules, network: NetworkId, postage: Address) -> Self {
+        Self {
+            rules,
+            network,
+            postage,
+            groups: HashMap::new(),
+            names: HashMap::new(),
+            last: None,
+            undo: VecDeque::new(),
+            horizon: 0,
+            fresh_from: Timestamp::default(),
+        }
+    }
+
+    /// Takes no fresh roots that would have expired at `head`, the time of a block far ahead: before a long replay,
+    /// where nearly all work would go into roots that nobody may use.
+    pub fn replay_towards(&mut self, head: Timestamp) {
+        let lifetime = self.rules.fresh_lifetime.saturating_add(self.rules.fresh_interval);
+        self.fresh_from = head.saturating_sub(lifetime);
+    }
+
+    /// The latest block applied.
+    #[must_use]
+    pub const fn last(&self) -> Option<u64> {
+        self.last
+    }
+
+    /// Checks that blocks follow on what is known, and says where the chain of every group that they touch must stand
+    /// after them (`IPostage.Group.chain`).
+    ///
+    /// # Errors
+    /// [`Gap`] if something is missing before or between them.
+    pub fn foresee(&self, blocks: &[Block]) -> Result<Vec<(GroupId, B256)>, Gap> {
+        let mut last = self.last;
+        let mut ahead: HashMap<GroupId, (u64, B256)> = HashMap::new();
+        for block in blocks {
+            if let Some(last) = last.filter(|last| *last >= block.number) {
+                return Err(Gap::Order { last, got: block.number });
+            }
+            last = Some(block.number);
+            for operation in &block.operations {
+                let (id, known) = match operation {
+                    Operation::Insert { group, .. } => {
+                        let known = self.groups.get(group).map(|state| (state.len(), state.chain));
+                        (self.id_of(group), Some(known.unwrap_or_default()))
+                    }
+                    Operation::Remove { group, .. } if self.is_over(group, block.time) => (*group, None),
+                    Operation::Remove { group, .. } => {
+                        let known = self.names.get(group).and_then(|group| self.groups.get(group));
+                        let known = known.map(|state| (state.len(), state.chain));
+                        // Inserted and removed within these very blocks.
+                        let known = known.or_else(|| ahead.get(group).copied());
+                        (*group, Some(known.ok_or(Gap::Group { group: *group })?))
+                    }
+                };
+                // Nobody asks any more what becomes of an issue that is over.
+                let Some(known) = known else { continue };
+                let (next, chain) = ahead.entry(id).or_insert(known);
+                operation.check_position(id, *next)?;
+                *next += u64::from(operation.is_insert());
+                *chain = operation.link(*chain);
+            }
+        }
+        Ok(ahead.into_iter().map(|(id, (_, chain))| (id, chain)).collect())
+    }
+
+    /// Takes the roots that the block's time makes due, then applies its operations. An event with a commitment that is
+    /// zero, not below r or already there, or with a limit outside 1 to 65,536, takes its position and leaves it
+    /// empty: our contract emits none, and another one's must not shift the leaves of others.
+    ///
+    /// # Errors
+    /// [`Gap`] if something is missing before the block; then nothing has changed.
+    pub fn apply(&mut self, block: &Block) -> Result<(), Gap> {
+        self.foresee(std::slice::from_ref(block))?;
+        for state in self.groups.values_mut() {
+            state.take_due(&self.rules, block, self.fresh_from);
+        }
+        let mut touched: Vec<Undo> = Vec::new();
+        for operation in &block.operations {
+            let Some(group) = self.group_of(operation) else { continue };
+            let created = !self.groups.contains_key(&group);
+            let id = self.id_of(&group);
+            self.names.insert(id, group);
+            let state = self.groups.entry(group).or_default();
+            let undo = match touched.iter_mut().find(|undo| undo.group == group) {
+                Some(undo) => undo,
+                None => touched.push_mut(state.undo(group, created)),
+            };
+            state.operate(operation, block, undo);
+        }
+        if self.rules.checkpoints == Checkpoints::EveryBlock {
+            for undo in &touched {
+                if let Some(state) = self.groups.get_mut(&undo.group) {
+                    state.take(RootKind::Checkpoint, &self.rules, block.time, block.number);
+                }
+            }
+        }
+        if !touched.is_empty() {
+            self.undo.push_back((block.number, touched));
+        }
+        self.last = Some(block.number);
+        Ok(())
+    }
+
+    /// Undoes all blocks above `number`, and withdraws the roots that they made.
+    ///
+    /// # Errors
+    /// [`TooDeep`] below what [`Groups::forget`] gave up; then nothing has changed.
+    pub fn rollback(&mut self, number: u64) -> Result<(), TooDeep> {
+        if number < self.horizon {
+            return Err(TooDeep);
+        }
+        while let Some((_, undos)) = self.undo.pop_back_if(|(block, _)| *block > number) {
+            for undo in undos.into_iter().rev() {
+                if undo.created {
+                    self.groups.remove(&undo.group);
+                } else if let Some(state) = self.groups.get_mut(&undo.group) {
+                    state.undo_to(undo).map_err(|_| TooDeep)?;
+                }
+            }
+        }
+        for state in self.groups.values_mut() {
+            state.withdraw_after(number, &self.rules);
+        }
+        self.last = self.last.map(|last| last.min(number));
+        Ok(())
+    }
+
+    /// Declares the block `number`, with its time, settled: nothing below it is rolled back any more. Drops roots that
+    /// were expired by then, and groups whose stamps were.
+    pub fn forget(&mut self, number: u64, time: Timestamp) {
+        self.horizon = self.horizon.max(number);
+        while self.undo.pop_front_if(|(block, _)| *block <= number).is_some() {}
+        let current = Issue::at(time, self.rules.issue_seconds);
+        let ended: HashSet<Group> = self.groups.keys().filter(|group| is_over(group, current)).copied().collect();
+        if !ended.is_empty() {
+            // What follows could not be undone for a group that is gone.
+            for (_, undos) in &mut self.undo {
+                undos.retain(|undo| !ended.contains(&undo.group));
+            }
+            self.groups.retain(|group, _| !ended.contains(group));
+        }
+        for (group, state) in &mut self.groups {
+            let undone = self.undo.iter().flat_map(|(_, undos)| undos).find(|undo| undo.group == *group);
+            state.forget(undone, &self.rules, time);
+        }
+    }
+
+    /// The newest checkpoint and the newest fresh root of every volume; nothing if the group has none yet.
+    #[must_use]
+    pub fn roots(&self, group: &Group) -> Vec<VolumeRoot> {
+        self.groups.get(group).map(State::roots).unwrap_or_default()
+    }
+
+    /// A bucket of the volume that has this root, as it stood under it.
+    ///
+    /// # Errors
+    /// [`NoSuchBucket`] if the root is not among the latest 128 of its kind, or had no such bucket.
+    pub fn bucket(&self, group: &Group, root: Root, index: u32) -> Result<Bucket, NoSuchBucket> {
+        self.groups.get(group).ok_or(NoSuchBucket)?.bucket(root, index)
+    }
+
+    /// The book under a commitment, slashed or not: what a recovered secret leads to.
+    #[must_use]
+    pub fn book(&self, group: &Group, commitment: Commitment) -> Option<Book> {
+        self.groups.get(group)?.book(commitment)
+    }
+
+    /// Where a group's keccak chain stands (`IPostage.Group.chain`); zero if nothing was sold in it.
+    #[must_use]
+    pub fn chain(&self, group: &Group) -> B256 {
+        self.groups.get(group).map(|state| state.chain).unwrap_or_default()
+    }
+
+    /// All roots as they stand, for validation.
+    #[must_use]
+    pub fn view(&self) -> GroupsView {
+        let roots = self.groups.iter().map(|(group, state)| (*group, state.standing())).collect();
+        GroupsView::new(roots, self.rules.issue_seconds)
+    }
+
+    fn id_of(&self, group: &Group) -> GroupId {
+        group.id(self.network, self.postage)
+    }
+
+    /// The group that an operation changes; nothing if it is over and gone.
+    fn group_of(&self, operation: &Operation) -> Option<Group> {
+        match operation {
+            Operation::Insert { group, .. } => Some(*group),
+            Operation::Remove { group, .. } => self.names.get(group).copied().filter(|it| self.groups.contains_key(it)),
+        }
+    }
+
+    /// Whether a group was dropped because its stamps are good no more; books are slashed for longer than that.
+    fn is_over(&self, id: &GroupId, now: Timestamp) -> bool {
+        let current = Issue::at(now, self.rules.issue_seconds);
+        self.names.get(id).is_some_and(|group| !self.groups.contains_key(group) && is_over(group, current))
+    }
+}
+
+/// Whether the stamps of a group are good no more.
+fn is_over(group: &Group, current: Issue) -> bool {
+    match group {
+        Group::Stamps { issue, .. } => *issue < current && !issue.valid_in(current),
+        Group::Stake { .. } | Group::Claim { .. } | Group::Members { .. } => false,
+    }
+}
+
+impl Operation {
+    const fn is_insert(&self) -> bool {
+        matches!(self, Self::Insert { .. })
+    }
+
+    /// An insertion takes the next position, a removal one that is taken.
+    fn check_position(&self, group: GroupId, next: u64) -> Result<(), Gap> {
+        let (Self::Insert { position, .. } | Self::Remove { position, .. }) = self;
+        // A position beyond its volume has the number of no leaf.
+        let in_volume = position.index < VOLUME_LEAVES;
+        let got = u64::from(position.volume) * u64::from(VOLUME_LEAVES) + u64::from(position.index);
+        let follows = if self.is_insert() { got == next } else { got < next };
+        if in_volume && follows { Ok(()) } else { Err(Gap::Position { group, expected: next, got }) }
+    }
+
+    fn link(&self, chain: B256) -> B256 {
+        let (kind, commitment, limit) = match self {
+            Self::Insert { commitment, limit, .. } => (leaf_log::Operation::Insert, commitment, limit),
+            Self::Remove { commitment, limit, .. } => (leaf_log::Operation::Slash, commitment, limit),
+        };
+        leaf_log::link(chain, kind, *commitment, *limit)
+    }
+}
+
+#[cfg(test)]
+mod tests;

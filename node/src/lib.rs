@@ -1,4 +1,22 @@
-//! The relay node: checks, before it relays, that a sender has met the conditions of the network and of the recipient.
+//! The relay node: checks, before it relays, that a sender has met the conditions of the network and of the recipient
+//! (docs/protocol.md, "How a message travels").
+//!
+//! ```text
+//! api ──► ingest ──► validate ──► store.append ──► postmark
+//!                      │              │
+//! chain ──► ChainView ─┘              └──► readers
+//!   └─► groups
+//! ```
+//!
+//! In reading order: [`ingest`], the one door; [`validate`], the rules; [`store`], the log; [`chain`] and [`groups`], what is
+//! known of the settlement chain; `api`, the gRPC service; [`node`], who owns the tasks; [`config`].
 
+mod api;
 pub mod chain;
+pub mod config;
 pub mod groups;
+pub mod ingest;
+pub mod node;
+pub mod operator;
+pub mod store;
+pub mod validate;

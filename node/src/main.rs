@@ -1,2 +1,120 @@
-//! Placeholder.
-fn main() {}
+//! `xmtp-node`: parse the flags, load the configuration, bind, wait for a signal, shut down.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use url::Url;
+use xmtp_node::config::{Config, LogConfig, LogFormat, Overrides};
+use xmtp_node::node::{self, Node};
+use xmtp_proto::time::Clock;
+
+/// A relay node that checks, before it relays, that a sender has met the conditions of the network and of the recipient.
+#[derive(Parser)]
+#[command(name = "xmtp-node", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the node until SIGTERM or Ctrl-C.
+    Run {
+        #[command(flatten)]
+        options: Options,
+        /// Writes `{"listening":"ADDRESS:PORT"}` to this file once the node serves.
+        #[arg(long, value_name = "FILE")]
+        ready_file: Option<PathBuf>,
+    },
+    /// Reads the configuration and the files that it names, says what is wrong, and starts nothing.
+    CheckConfig {
+        #[command(flatten)]
+        options: Options,
+    },
+}
+
+#[derive(Args)]
+struct Options {
+    /// The configuration file; every key is in config.example.toml.
+    #[arg(long, value_name = "FILE", default_value = "xmtp-node.toml")]
+    config: PathBuf,
+    /// Where the API listens. Outranks file and environment, as the other flags do.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
+    /// The store's folder.
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// The settlement chain's JSON-RPC endpoint.
+    #[arg(long, value_name = "URL")]
+    rpc_url: Option<Url>,
+}
+
+impl Options {
+    fn load(self) -> Result<Config, Box<dyn std::error::Error>> {
+        let Self { config, listen, data_dir, rpc_url } = self;
+        Ok(Config::load(&config, &Overrides { listen, data_dir, rpc_url })?)
+    }
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run { options, ready_file } => run(options, ready_file.as_deref()).await,
+        Command::CheckConfig { options } => check(options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xmtp-node: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: Options, ready_file: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
+    // The one TLS provider, for https endpoints; nothing else has chosen before us.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let config = options.load()?;
+    init_log(&config.log)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let node = Node::bind(config, Clock::system()).await?;
+    tracing::info!(address = %node.address(), "serving");
+    if let Some(path) = ready_file {
+        let ready = serde_json::json!({ "listening": node.address().to_string() });
+        std::fs::write(path, format!("{ready}\n"))?;
+    }
+    let stop = node.stopper();
+    let signals = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        tracing::info!("stopping");
+        stop.cancel();
+        std::future::pending().await
+    };
+    tokio::select! {
+        ended = node.join() => Ok(ended?),
+        () = signals => Ok(()),
+    }
+}
+
+fn check(options: Options) -> Result<(), Box<dyn std::error::Error>> {
+    node::check(&options.load()?)?;
+    println!("the configuration is complete");
+    Ok(())
+}
+
+fn init_log(config: &LogConfig) -> Result<(), Box<dyn std::error::Error>> {
+    let filter = EnvFilter::try_new(&config.filter)?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+    Ok(())
+}

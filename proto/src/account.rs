@@ -104,7 +104,8 @@ fn parse_address(text: &str) -> Result<Address, InvalidAccount> {
     } else {
         return Err(InvalidAccount::Syntax);
     };
-    let mixed = digits.bytes().any(|byte| byte.is_ascii_uppercase()) && digits.bytes().any(|byte| byte.is_ascii_lowercase());
+    let mixed =
+        digits.bytes().any(|byte| byte.is_ascii_uppercase()) && digits.bytes().any(|byte| byte.is_ascii_lowercase());
     if mixed && address.to_checksum(None) != text {
         return Err(InvalidAccount::Checksum);
     }

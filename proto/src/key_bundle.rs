@@ -107,12 +107,7 @@ impl KeyBundle {
         signature::digest(
             Label::Bundle,
             network,
-            &[
-                self.keys.digest(network).as_slice(),
-                &self.wallet_signature,
-                &self.version.to_be_bytes(),
-                &self.prekey,
-            ],
+            &[self.keys.digest(network).as_slice(), &self.wallet_signature, &self.version.to_be_bytes(), &self.prekey],
         )
     }
 

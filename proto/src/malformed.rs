@@ -57,6 +57,13 @@ pub enum Malformed {
         /// Counted from 0.
         position: usize,
     },
+    /// A proof whose 128 bytes are not the one encoding of three points that are on their curves, in their subgroups and not
+    /// at infinity.
+    #[error("the proof of pass {position} is not three compressed points of BN254 in their one encoding")]
+    Points {
+        /// Counted from 0.
+        position: usize,
+    },
     /// The topic's name is not one.
     #[error("topic: {0}")]
     Topic(#[from] InvalidTopic),

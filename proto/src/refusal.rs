@@ -170,7 +170,9 @@ pub enum Refusal {
     #[error("the account has no inbox on this network: it has published no key bundle")]
     NoSuchInbox,
     /// A newer version, or an equal one with other content, is stored already. The owner's to mend.
-    #[error("a newer version of this record, or this version with other content, is stored already; read it and go on from there")]
+    #[error(
+        "a newer version of this record, or this version with other content, is stored already; read it and go on from there"
+    )]
     VersionStale,
     /// The topic moved on since the client read it. The owner's to mend.
     #[error("the topic moved on to cursor {}; read it and try again", head.0)]

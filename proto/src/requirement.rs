@@ -102,6 +102,19 @@ impl Requirement {
         ])
     }
 
+    /// The same for an envelope of so many units: postage counts per unit, all else per envelope.
+    #[must_use]
+    pub fn for_units(&self, units: u32) -> Self {
+        match self {
+            Self::AnyOf(parts) => Self::AnyOf(parts.iter().map(|part| part.for_units(units)).collect()),
+            Self::AllOf(parts) => Self::AllOf(parts.iter().map(|part| part.for_units(units)).collect()),
+            Self::Stamp { at_least, tagged } => {
+                Self::Stamp { at_least: at_least.saturating_mul(units.max(1)), tagged: *tagged }
+            }
+            Self::Stake(_) | Self::Claim(_) | Self::Member | Self::Connection => self.clone(),
+        }
+    }
+
     /// Whether the passes meet it. More passes never meet less.
     #[must_use]
     pub fn is_met_by(&self, shown: &[Shown]) -> bool {
@@ -230,8 +243,7 @@ fn convert(wire: wire::Requirement, depth: usize) -> Result<Requirement, Malform
 impl From<Requirement> for wire::Requirement {
     fn from(it: Requirement) -> Self {
         use wire::requirement::Requirement as Kind;
-        let parts =
-            |parts: Vec<Requirement>| wire::Requirements { parts: parts.into_iter().map(Into::into).collect() };
+        let parts = |parts: Vec<Requirement>| wire::Requirements { parts: parts.into_iter().map(Into::into).collect() };
         let requirement = match it {
             Requirement::AnyOf(it) => Kind::AnyOf(parts(it)),
             Requirement::AllOf(it) => Kind::AllOf(parts(it)),

@@ -113,7 +113,9 @@ impl Clock {
         match &self.0 {
             Some(nanos) => Timestamp(nanos.load(Ordering::SeqCst)),
             // A machine whose clock stands before 1970 reads as 1970, and every envelope as too far ahead.
-            None => Timestamp::default().saturating_add(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+            None => {
+                Timestamp::default().saturating_add(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+            }
         }
     }
 

@@ -55,7 +55,9 @@ impl Topic {
     #[must_use]
     pub const fn account(&self) -> Option<Account> {
         match self {
-            Self::Contact(account) | Self::Policy(account) | Self::Vault(account) | Self::Invite(account) => Some(*account),
+            Self::Contact(account) | Self::Policy(account) | Self::Vault(account) | Self::Invite(account) => {
+                Some(*account)
+            }
             Self::Conversation(_) | Self::Claim(_) => None,
         }
     }

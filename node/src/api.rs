@@ -1,0 +1,79 @@
+//! The native API: tonic's service, one file per kind of call. Writes go through the one door; reads are of the log, the chain
+//! view and the groups. No rule is decided here.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+use xmtp_proto::time::Clock;
+use xmtp_proto::wire::node_server;
+use xmtp_proto::wire::{
+    GetBucketRequest, GetBucketResponse, GetKeyBundleRequest, GetKeyBundleResponse, GetNetworkRequest,
+    GetNetworkResponse, GetRequirementsRequest, GetRequirementsResponse, GetRootsRequest, GetRootsResponse,
+    PublishRequest, PublishResponse, QueryRequest, QueryResponse,
+};
+
+use crate::chain::ChainHandle;
+use crate::ingest::Ingest;
+use crate::store::Store;
+use crate::validate::Rules;
+
+mod groups;
+mod publish;
+mod read;
+mod status;
+
+/// What the network is, for clients that ask.
+#[derive(Clone, Debug)]
+pub(crate) struct NetworkInfo {
+    pub(crate) chain_id: u64,
+    pub(crate) token: alloy::primitives::Address,
+    pub(crate) operator: alloy::primitives::Address,
+}
+
+/// The service.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) ingest: Ingest,
+    pub(crate) store: Store,
+    pub(crate) chain: ChainHandle,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) info: NetworkInfo,
+    pub(crate) clock: Clock,
+}
+
+#[tonic::async_trait]
+impl node_server::Node for Api {
+    async fn get_network(&self, _: Request<GetNetworkRequest>) -> Result<Response<GetNetworkResponse>, Status> {
+        Ok(Response::new(self.network()))
+    }
+
+    async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
+        self.publish_all(request.into_inner()).await.map(Response::new)
+    }
+
+    async fn query(&self, request: Request<QueryRequest>) -> Result<Response<QueryResponse>, Status> {
+        self.query_topic(request.into_inner()).map(Response::new)
+    }
+
+    async fn get_requirements(
+        &self,
+        request: Request<GetRequirementsRequest>,
+    ) -> Result<Response<GetRequirementsResponse>, Status> {
+        self.requirements(request.into_inner()).map(Response::new)
+    }
+
+    async fn get_key_bundle(
+        &self,
+        request: Request<GetKeyBundleRequest>,
+    ) -> Result<Response<GetKeyBundleResponse>, Status> {
+        self.key_bundle(request.into_inner()).map(Response::new)
+    }
+
+    async fn get_roots(&self, request: Request<GetRootsRequest>) -> Result<Response<GetRootsResponse>, Status> {
+        self.roots(request.into_inner()).map(Response::new)
+    }
+
+    async fn get_bucket(&self, request: Request<GetBucketRequest>) -> Result<Response<GetBucketResponse>, Status> {
+        self.bucket(request.into_inner()).map(Response::new)
+    }
+}

@@ -1,0 +1,69 @@
+//! Groups: their roots, and buckets of their leaves. A client asks for 4,096 candidates, never for its own path.
+
+use tonic::Status;
+use xmtp_proto::derive::{Denomination, Group, Issue};
+use xmtp_proto::field::Root;
+use xmtp_proto::malformed::Malformed;
+use xmtp_proto::refusal::Refusal;
+use xmtp_proto::wire::{
+    GetBucketRequest, GetBucketResponse, GetRootsRequest, GetRootsResponse, RootKind, StampGroup, VolumeRoot,
+    get_bucket_request, get_roots_request,
+};
+
+use super::{Api, status};
+use crate::groups;
+
+impl Api {
+    pub(super) fn roots(&self, request: GetRootsRequest) -> Result<GetRootsResponse, Status> {
+        let GetRootsRequest { group } = request;
+        let group = match group {
+            Some(get_roots_request::Group::Stamps(group)) => stamps(group)?,
+            None => return Err(status::malformed(Malformed::Missing { field: "group" })),
+        };
+        self.ingest.require_fresh_view().map_err(|refusal| status::refused(&refusal))?;
+        let roots: Vec<_> = self.chain.roots(&group).into_iter().map(volume_root).collect();
+        if roots.is_empty() {
+            return Err(status::refused(&Refusal::RootUnknown));
+        }
+        Ok(GetRootsResponse { roots })
+    }
+
+    pub(super) fn bucket(&self, request: GetBucketRequest) -> Result<GetBucketResponse, Status> {
+        let GetBucketRequest { group, root, bucket } = request;
+        let group = match group {
+            Some(get_bucket_request::Group::Stamps(group)) => stamps(group)?,
+            None => return Err(status::malformed(Malformed::Missing { field: "group" })),
+        };
+        let expected = 32;
+        let root: [u8; 32] = root
+            .as_slice()
+            .try_into()
+            .map_err(|_| status::malformed(Malformed::Length { field: "root", expected, got: root.len() }))?;
+        let root =
+            Root::from_be_bytes(root).map_err(|_| status::malformed(Malformed::NotCanonical { field: "root" }))?;
+        let bucket = self.chain.bucket(&group, root, bucket).map_err(|_| status::refused(&Refusal::RootUnknown))?;
+        Ok(GetBucketResponse {
+            volume: bucket.volume(),
+            bucket: bucket.index().into(),
+            top: bucket.top().iter().flat_map(|node| node.to_be_bytes()).collect(),
+            leaves: bucket.leaves().iter().flat_map(|leaf| *leaf.as_bytes()).collect(),
+        })
+    }
+}
+
+fn stamps(group: StampGroup) -> Result<Group, Status> {
+    let StampGroup { denomination, issue } = group;
+    let denomination = Denomination::try_from(denomination).map_err(|_| {
+        status::malformed(Malformed::OutOfRange { field: "group.denomination", got: denomination.into() })
+    })?;
+    Ok(Group::Stamps { denomination, issue: Issue(issue) })
+}
+
+fn volume_root(it: groups::VolumeRoot) -> VolumeRoot {
+    let groups::VolumeRoot { volume, kind, root, leaves, block } = it;
+    let kind = match kind {
+        groups::RootKind::Checkpoint => RootKind::Checkpoint,
+        groups::RootKind::Fresh => RootKind::Fresh,
+    };
+    VolumeRoot { volume, kind: kind.into(), root: root.as_bytes().to_vec(), leaves, block }
+}

@@ -1,0 +1,42 @@
+//! Publishing: several submissions, each with its own result.
+
+use futures_util::future::join_all;
+use tonic::Status;
+use xmtp_proto::malformed::Malformed;
+use xmtp_proto::postmark::Cursor;
+use xmtp_proto::refusal::Refusal;
+use xmtp_proto::submission::MAX_PER_CALL;
+use xmtp_proto::wire::{Publication, PublishRequest, PublishResponse, PublishResult, publish_result};
+
+use super::{Api, status};
+use crate::ingest::Failure;
+
+impl Api {
+    pub(super) async fn publish_all(&self, request: PublishRequest) -> Result<PublishResponse, Status> {
+        let PublishRequest { publications } = request;
+        if publications.len() > MAX_PER_CALL {
+            let got = publications.len();
+            return Err(status::malformed(Malformed::TooLarge { field: "publications", max: MAX_PER_CALL, got }));
+        }
+        let results = join_all(publications.into_iter().map(|it| self.publish_one(it))).await;
+        Ok(PublishResponse { results: results.into_iter().collect::<Result<_, _>>()? })
+    }
+
+    async fn publish_one(&self, publication: Publication) -> Result<PublishResult, Status> {
+        let Publication { submission, expected_head } = publication;
+        let outcome = match submission {
+            None => Err(Refusal::from(Malformed::Missing { field: "submission" }).into()),
+            Some(submission) => self.ingest.ingest(submission, expected_head.map(Cursor)).await,
+        };
+        let result = match outcome {
+            Ok(postmark) => publish_result::Result::Postmark(postmark.into()),
+            Err(Failure::Refused(refusal)) => {
+                tracing::debug!(code = %refusal.code(), "refused");
+                publish_result::Result::Refusal(refusal.into())
+            }
+            // The whole call fails: what became of its other submissions, the same bytes sent again will tell.
+            Err(Failure::Store(error)) => return Err(status::store(&error)),
+        };
+        Ok(PublishResult { result: Some(result) })
+    }
+}

@@ -1,0 +1,218 @@
+//! Blocks and progress as bytes: fixed-width, big-endian, one version byte in front.
+
+use alloy::primitives::{B256, U256};
+use xmtp_proto::derive::{Denomination, Group, GroupId, Issue, NetworkId};
+use xmtp_proto::time::Timestamp;
+use xmtp_prover::Position;
+
+use super::Head;
+use super::window::Window;
+use crate::groups::{Block, Operation};
+
+const VERSION: u8 = 1;
+const INSERT: u8 = 1;
+const REMOVE: u8 = 3;
+
+/// The bytes are not what this version of the node wrote. They can be had again from the chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the stored progress is of another version, or damaged")]
+pub(super) struct NotARecord;
+
+/// How far the follower came, and on which network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub(super) network: NetworkId,
+    pub(super) first_block: u64,
+    pub(super) window: Window,
+}
+
+/// The number under which [`Progress`] is kept: behind all blocks, so that whatever replaces blocks replaces it too.
+pub(super) const PROGRESS: u64 = u64::MAX;
+
+impl Progress {
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = vec![VERSION];
+        bytes.extend(self.network.as_bytes());
+        bytes.extend(self.first_block.to_be_bytes());
+        for Head { number, hash, time } in self.window.blocks() {
+            bytes.extend(number.to_be_bytes());
+            bytes.extend(hash);
+            bytes.extend(time.as_secs().to_be_bytes());
+        }
+        bytes
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, NotARecord> {
+        let mut reader = Reader::new(bytes)?;
+        let network = NetworkId::from(reader.take()?);
+        let first_block = reader.u64()?;
+        let mut blocks = Vec::new();
+        while !reader.0.is_empty() {
+            let (number, hash) = (reader.u64()?, B256::from(reader.take()?));
+            blocks.push(Head { number, hash, time: Timestamp::from_secs(reader.u64()?) });
+        }
+        if !blocks.is_sorted_by(|a, b| a.number < b.number) {
+            return Err(NotARecord);
+        }
+        Ok(Self { network, first_block, window: Window::from_blocks(blocks) })
+    }
+}
+
+/// A block, without its number, which it is kept under.
+pub(super) fn block_to_bytes(block: &Block) -> Vec<u8> {
+    let Block { number: _, hash, time, operations } = block;
+    let mut bytes = vec![VERSION];
+    bytes.extend(hash);
+    bytes.extend(time.as_secs().to_be_bytes());
+    for operation in operations {
+        let (commitment, limit, position) = match operation {
+            Operation::Insert { group, commitment, limit, position } => {
+                let (denomination, issue) = match group {
+                    Group::Stamps { denomination, issue } => (denomination.units(), issue.0),
+                    // The events of `Postage` name no other group.
+                    Group::Stake { .. } | Group::Claim { .. } | Group::Members { .. } => continue,
+                };
+                bytes.push(INSERT);
+                bytes.extend(denomination.to_be_bytes());
+                bytes.extend(issue.to_be_bytes());
+                (commitment, limit, position)
+            }
+            Operation::Remove { group, commitment, limit, position } => {
+                bytes.push(REMOVE);
+                bytes.extend(group.as_bytes());
+                (commitment, limit, position)
+            }
+        };
+        bytes.extend(commitment.to_be_bytes::<32>());
+        bytes.extend(limit.to_be_bytes());
+        bytes.extend(position.volume.to_be_bytes());
+        bytes.extend(position.index.to_be_bytes());
+    }
+    bytes
+}
+
+pub(super) fn block_from_bytes(number: u64, bytes: &[u8]) -> Result<Block, NotARecord> {
+    let mut reader = Reader::new(bytes)?;
+    let hash = B256::from(reader.take()?);
+    let time = Timestamp::from_secs(reader.u64()?);
+    let mut operations = Vec::new();
+    while !reader.0.is_empty() {
+        let [kind] = reader.take()?;
+        operations.push(match kind {
+            INSERT => {
+                let denomination = Denomination::try_from(reader.u32()?).map_err(|_| NotARecord)?;
+                let group = Group::Stamps { denomination, issue: Issue(reader.u32()?) };
+                let (commitment, limit, position) = reader.leaf()?;
+                Operation::Insert { group, commitment, limit, position }
+            }
+            REMOVE => {
+                let group = GroupId::from(reader.take()?);
+                let (commitment, limit, position) = reader.leaf()?;
+                Operation::Remove { group, commitment, limit, position }
+            }
+            _ => return Err(NotARecord),
+        });
+    }
+    Ok(Block { number, hash, time, operations })
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn new(bytes: &'a [u8]) -> Result<Self, NotARecord> {
+        match bytes.split_first() {
+            Some((&VERSION, rest)) => Ok(Self(rest)),
+            _ => Err(NotARecord),
+        }
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], NotARecord> {
+        let (bytes, rest) = self.0.split_first_chunk().ok_or(NotARecord)?;
+        self.0 = rest;
+        Ok(*bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, NotARecord> {
+        self.take().map(u32::from_be_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, NotARecord> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn leaf(&mut self) -> Result<(U256, u32, Position), NotARecord> {
+        let commitment = U256::from_be_bytes(self.take::<32>()?);
+        let limit = self.u32()?;
+        Ok((commitment, limit, Position { volume: self.u32()?, index: self.u32()? }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::hex;
+
+    use super::*;
+
+    fn block() -> Block {
+        let group = Group::Stamps { denomination: Denomination::try_from(5).unwrap(), issue: Issue(223) };
+        let position = Position { volume: 1, index: 2 };
+        Block {
+            number: 7,
+            hash: B256::repeat_byte(0xaa),
+            time: Timestamp::from_secs(0x65),
+            operations: vec![
+                Operation::Insert { group, commitment: U256::from(3), limit: 100, position },
+                Operation::Remove {
+                    group: GroupId::from([0xbb; 32]),
+                    commitment: U256::MAX,
+                    limit: 65_536,
+                    position: Position { volume: 0, index: 9 },
+                },
+            ],
+        }
+    }
+
+    #[test]
+    fn block_has_these_bytes() {
+        let expected = [
+            "01",                                                               // version
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", // hash
+            "0000000000000065",                                                 // time
+            "01 00000005 000000df",                                             // insert, denomination, issue
+            "0000000000000000000000000000000000000000000000000000000000000003", // commitment
+            "00000064 00000001 00000002",                                       // limit, volume, index
+            "03",                                                               // remove
+            "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", // group
+            "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", // commitment
+            "00010000 00000000 00000009",                                       // limit, volume, index
+        ];
+        assert_eq!(hex::encode(block_to_bytes(&block())), expected.concat().replace(' ', ""));
+        assert_eq!(block_from_bytes(7, &block_to_bytes(&block())), Ok(block()));
+    }
+
+    #[test]
+    fn block_cut_short_or_of_another_version_is_no_record() {
+        let bytes = block_to_bytes(&block());
+        // Whole operations may be missing without a trace, which the positions show; anything else may not.
+        let whole = [41, 41 + 53];
+        for length in (0..bytes.len()).filter(|length| !whole.contains(length)) {
+            assert_eq!(block_from_bytes(7, &bytes[..length]), Err(NotARecord), "{length} bytes");
+        }
+        let other = [&[VERSION + 1], &bytes[1..]].concat();
+        assert_eq!(block_from_bytes(7, &other), Err(NotARecord));
+    }
+
+    #[test]
+    fn progress_survives_and_cut_short_is_no_record() {
+        let head = |number| Head { number, hash: B256::repeat_byte(1), time: Timestamp::from_secs(number) };
+        let progress = Progress {
+            network: NetworkId::from([7; 32]),
+            first_block: 3,
+            window: Window::from_blocks(vec![head(3), head(5)]),
+        };
+        let bytes = progress.to_bytes();
+        assert_eq!(bytes.len(), 1 + 32 + 8 + 2 * 48);
+        assert_eq!(Progress::from_bytes(&bytes), Ok(progress));
+        assert_eq!(Progress::from_bytes(&bytes[..bytes.len() - 1]), Err(NotARecord));
+    }
+}

@@ -1,0 +1,323 @@
+//! A running node: `bind`, `join`, `shutdown`. Owns the tasks of its rooms; the first to end, for any reason, ends the others.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::signers::local::PrivateKeySigner;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
+use xmtp_contracts::Deployment;
+use xmtp_proto::derive::NetworkId;
+use xmtp_proto::submission::MAX_CALL_BYTES;
+use xmtp_proto::time::Clock;
+use xmtp_proto::wire::{self, node_server::NodeServer};
+use xmtp_prover::VerifyingKey;
+
+use crate::api::{Api, NetworkInfo};
+use crate::chain::{Chain, ChainError, ChainHandle};
+use crate::config::{Config, Limits};
+use crate::ingest::Ingest;
+use crate::operator::Operator;
+use crate::store::{OpenError, Store};
+use crate::validate::Rules;
+
+/// The chain id of development networks: there alone development keys are good.
+const DEVELOPMENT_CHAIN: u64 = 31337;
+/// A request's headers.
+const HEADER_BYTES: u32 = 16 << 10;
+/// What an answer may be encoded to.
+const ANSWER_BYTES: usize = 4 << 20;
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two rounds of housekeeping.
+const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The deployment file is missing or broken.
+    #[error("deployment: {0}")]
+    Deployment(#[from] xmtp_contracts::LoadError),
+    /// The deployment names another network than its chain and contract make.
+    #[error("the deployment's networkId is {found}, but its chain id and Postage address make {expected}")]
+    Network {
+        /// What the file says.
+        found: NetworkId,
+        /// What it should say.
+        expected: NetworkId,
+    },
+    /// The operator's key cannot be read.
+    #[error("operator key {path}: {reason}")]
+    Key {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Only development keys exist for this network, and it is not a development network.
+    #[error(
+        "chain {chain_id} is no development chain, and this node has only development keys for proofs: whoever knows their \
+         seed forges postage"
+    )]
+    DevelopmentKeys {
+        /// The deployment's chain.
+        chain_id: u64,
+    },
+    /// The store cannot be opened.
+    #[error("store: {0}")]
+    Store(#[from] OpenError),
+    /// The chain is not the one that the deployment names.
+    #[error("chain: {0}")]
+    Chain(#[from] ChainError),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The schema cannot be reflected: a mistake of ours.
+    #[error("reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Why a node ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The server failed.
+    #[error("api: {0}")]
+    Api(#[from] tonic::transport::Error),
+    /// The follower gave up.
+    #[error("chain: {0}")]
+    Chain(#[from] ChainError),
+    /// The disk failed; what is on it is uncertain. Start again when it is mended.
+    #[error("the store failed; see the log above")]
+    Store,
+    /// A room panicked: a bug of ours.
+    #[error("a room of the node panicked: {0}")]
+    Panic(#[from] tokio::task::JoinError),
+}
+
+/// A node that serves.
+pub struct Node {
+    address: SocketAddr,
+    chain: ChainHandle,
+    store: Store,
+    stop: CancellationToken,
+    rooms: JoinSet<Result<(), RunError>>,
+}
+
+impl Node {
+    /// Opens the store, finds the chain, listens, and starts the rooms.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is left running.
+    pub async fn bind(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let key = operator_key(&config)?;
+        let deployment = deployment(&config)?;
+        let Config { listen, data_dir, reflection, operator: _, chain, rules, limits, log: _ } = config;
+        let network = NetworkId::new(deployment.chain_id, deployment.postage);
+        let operator = Operator::new(key, network);
+        let info = NetworkInfo { chain_id: deployment.chain_id, token: deployment.token, operator: operator.address() };
+        let rules = Arc::new(Rules {
+            network,
+            postage: deployment.postage,
+            issue_seconds: deployment.issue_seconds.into(),
+            invite: rules.invite,
+            joining: rules.joining,
+            verifying_key: VerifyingKey::dev(),
+        });
+
+        let store = Store::open(&data_dir, operator, clock.clone())?;
+        let (follower, chain_handle) =
+            Chain::open(chain.follow(&deployment), Arc::new(store.clone()), clock.clone()).await?;
+        let listener =
+            TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
+        let reflection = reflection.then(reflect).transpose()?;
+
+        let ingest =
+            Ingest::new(rules.clone(), chain_handle.clone(), store.clone(), clock.clone(), chain.max_age, &limits);
+        let api = Api {
+            ingest,
+            store: store.clone(),
+            chain: chain_handle.clone(),
+            rules: rules.clone(),
+            info,
+            clock: clock.clone(),
+        };
+
+        let stop = CancellationToken::new();
+        let mut rooms = JoinSet::new();
+        rooms.spawn(serve(api, listener, reflection, limits, stop.clone()));
+        rooms.spawn({
+            let stop = stop.clone();
+            async move { Ok(follower.run(stop).await?) }
+        });
+        rooms.spawn(watch_store(store.clone(), stop.clone()));
+        rooms.spawn(keep_house(store.clone(), rules, clock, stop.clone()));
+        Ok(Self { address, chain: chain_handle, store, stop, rooms })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it knows of the chain.
+    #[must_use]
+    pub const fn chain(&self) -> &ChainHandle {
+        &self.chain
+    }
+
+    /// Its log.
+    #[must_use]
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Tells the node to stop: requests in flight are finished, what was acknowledged is kept.
+    #[must_use]
+    pub fn stopper(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Waits until the node has ended.
+    ///
+    /// # Errors
+    /// [`RunError`] of the first room that failed.
+    pub async fn join(mut self) -> Result<(), RunError> {
+        let mut result = Ok(());
+        while let Some(ended) = self.rooms.join_next().await {
+            self.stop.cancel();
+            let ended = ended.unwrap_or_else(|panic| Err(panic.into()));
+            result = result.and(ended);
+        }
+        result
+    }
+
+    /// Stops the node and waits until it has ended.
+    ///
+    /// # Errors
+    /// As [`Node::join`].
+    pub async fn shutdown(self) -> Result<(), RunError> {
+        self.stop.cancel();
+        self.join().await
+    }
+}
+
+/// Reads and checks all that a configuration names, and starts nothing.
+///
+/// # Errors
+/// [`StartError`] names what is wrong.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    operator_key(config)?;
+    deployment(config)?;
+    Ok(())
+}
+
+fn operator_key(config: &Config) -> Result<PrivateKeySigner, StartError> {
+    let path = &config.operator.key_file;
+    let failed = |path: &PathBuf, reason: String| StartError::Key { path: path.clone(), reason };
+    let password_file = &config.operator.password_file;
+    let password = std::fs::read_to_string(password_file).map_err(|error| failed(password_file, error.to_string()))?;
+    let password = zeroize::Zeroizing::new(password);
+    let key = eth_keystore::decrypt_key(path, password.lines().next().unwrap_or_default())
+        .map_err(|error| failed(path, error.to_string()))?;
+    PrivateKeySigner::from_slice(&zeroize::Zeroizing::new(key)).map_err(|error| failed(path, error.to_string()))
+}
+
+fn deployment(config: &Config) -> Result<Deployment, StartError> {
+    let deployment = Deployment::load(&config.chain.deployment)?;
+    let (found, expected) = (NetworkId(deployment.network_id), NetworkId::new(deployment.chain_id, deployment.postage));
+    if found != expected {
+        return Err(StartError::Network { found, expected });
+    }
+    let chain_id = deployment.chain_id;
+    if chain_id != DEVELOPMENT_CHAIN {
+        return Err(StartError::DevelopmentKeys { chain_id });
+    }
+    Ok(deployment)
+}
+
+async fn serve(
+    api: Api,
+    listener: TcpListener,
+    reflection: Option<ServerReflectionServer<impl ServerReflection>>,
+    limits: Limits,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let (health, health_service) = tonic_health::server::health_reporter();
+    health.set_serving::<NodeServer<Api>>().await;
+    let node = NodeServer::new(api).max_decoding_message_size(MAX_CALL_BYTES).max_encoding_message_size(ANSWER_BYTES);
+    let server = Server::builder()
+        .timeout(limits.request_timeout)
+        .max_concurrent_streams(limits.streams_per_connection)
+        .http2_max_header_list_size(HEADER_BYTES)
+        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .tcp_nodelay(true)
+        .add_optional_service(reflection)
+        .add_service(health_service)
+        .add_service(node)
+        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.clone().cancelled_owned());
+    tokio::pin!(server);
+    tokio::select! {
+        ended = &mut server => ended?,
+        () = stop.cancelled() => {
+            health.set_not_serving::<NodeServer<Api>>().await;
+            // Requests in flight are finished, but nobody holds the node up for ever.
+            match tokio::time::timeout(limits.shutdown_grace, server).await {
+                Ok(ended) => ended?,
+                Err(_) => tracing::warn!("connections were still open after the grace period"),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn reflect() -> Result<ServerReflectionServer<impl ServerReflection>, tonic_reflection::server::Error> {
+    tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(wire::DESCRIPTORS).build_v1()
+}
+
+async fn watch_store(store: Store, stop: CancellationToken) -> Result<(), RunError> {
+    tokio::select! {
+        () = store.failed() => Err(RunError::Store),
+        () = stop.cancelled() => Ok(()),
+    }
+}
+
+/// Drops what no rule asks about any more.
+async fn keep_house(store: Store, rules: Arc<Rules>, clock: Clock, stop: CancellationToken) -> Result<(), RunError> {
+    use xmtp_proto::derive::Issue;
+    use xmtp_proto::time::Epoch;
+
+    let mut ticks = tokio::time::interval(HOUSEKEEPING_INTERVAL);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+        let (store, now, issue_seconds) = (store.clone(), clock.now(), rules.issue_seconds);
+        let forgotten = tokio::task::spawn_blocking(move || {
+            // One issue and one epoch longer than any rule looks back.
+            let issue = Issue(Issue::at(now, issue_seconds).0.saturating_sub(Issue::VALID_AFTER + 1));
+            let epoch = Epoch(now.epoch().0.saturating_sub(1));
+            store.forget_before(issue, epoch)
+        });
+        match forgotten.await? {
+            Ok(0) => {}
+            Ok(entries) => tracing::info!(entries, "dropped what is over"),
+            Err(error) => tracing::warn!(%error, "housekeeping failed; it is tried again"),
+        }
+    }
+}

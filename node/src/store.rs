@@ -1,0 +1,149 @@
+//! What the log promises (docs/protocol.md, "One operator, more than one machine").
+//!
+//! - Cursors are given at commit and have no gaps; nobody reads a record before it is durable.
+//! - A nullifier is recorded as used and its envelope stored, both or neither. Whether it was used before is decided here,
+//!   inside the append, and nowhere else, so there is nothing between checking and writing.
+//! - An envelope that is stored already is answered with its first postmark.
+//! - Records on an account's own topics replace each other by version; that too is decided inside the append.
+//! - [`Store::append`] returns when the data would survive a power cut.
+
+use std::error::Error as StdError;
+
+use alloy::primitives::B256;
+use xmtp_proto::account::Account;
+use xmtp_proto::derive::{EnvelopeId, Issue};
+use xmtp_proto::field::{Nullifier, Share, Signal};
+use xmtp_proto::postmark::{Cursor, SignedPostmark};
+use xmtp_proto::refusal::Refusal;
+use xmtp_proto::time::Epoch;
+use xmtp_proto::topic::Topic;
+use xmtp_proto::wire;
+
+mod durable;
+mod embedded;
+mod keys;
+
+pub use embedded::{OpenError, Store};
+
+/// Owner writes that one account has per epoch.
+pub const OWNER_WRITES_PER_EPOCH: u32 = 64;
+
+/// A nullifier to be cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancellation {
+    /// The stamp's issue: when it is over, its nullifiers are dropped together.
+    pub issue: Issue,
+    /// The stamp.
+    pub nullifier: Nullifier,
+    /// Its share: with that of a second envelope it reveals the secret.
+    pub share: Share,
+}
+
+/// Which of an account's own topics is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnTopic {
+    /// Key bundles.
+    Contact,
+    /// Policies.
+    Policy,
+    /// Sealed private keys.
+    Vault,
+}
+
+/// A write to a topic that belongs to an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnerWrite {
+    /// Whose.
+    pub account: Account,
+    /// Which.
+    pub topic: OwnTopic,
+    /// Orders the records of the topic: a later record's is not lower.
+    pub order: u128,
+    /// keccak-256 of the record: an equal order takes an equal record only.
+    pub content: B256,
+    /// The day that the write counts for.
+    pub epoch: Epoch,
+}
+
+/// What an append records, all of it or nothing.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The envelope's name.
+    pub id: EnvelopeId,
+    /// Where it goes.
+    pub topic: Topic,
+    /// The submission as it is kept.
+    pub submission: wire::Submission,
+    /// Pairwise distinct.
+    pub cancels: Vec<Cancellation>,
+    /// On an account's own topic.
+    pub owner: Option<OwnerWrite>,
+    /// The head of the topic that the client wrote against.
+    pub expected_head: Option<Cursor>,
+}
+
+/// One index used for two envelopes: two points of one line, whose value at zero is the secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The stamp that was used twice.
+    pub nullifier: Nullifier,
+    /// Where it was used first.
+    pub first: (Signal, Share),
+    /// Where it was used again.
+    pub second: (Signal, Share),
+}
+
+/// Why an append did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The log says no.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A stamp was used for another envelope before; the evidence is kept. The sender's fault.
+    #[error("one stamp for two envelopes")]
+    DoubleSpend(Box<Evidence>),
+    /// More appends wait than the node takes. Try again.
+    #[error("too many appends are waiting")]
+    Overloaded,
+    /// The disk failed. Ours: the node stops, for what is on disk is uncertain from here on.
+    #[error(transparent)]
+    Failed(#[from] StoreError),
+}
+
+/// The disk, or what is on it. The operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Reading or writing failed.
+    #[error("the store failed: {0}")]
+    Disk(#[source] Box<dyn StdError + Send + Sync>),
+    /// What was read is not what was written.
+    #[error("the store holds a damaged {what}")]
+    Damaged {
+        /// Which kind of entry.
+        what: &'static str,
+    },
+    /// The store was closed, or failed before.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// A page of a topic.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// In the order asked for.
+    pub records: Vec<wire::Record>,
+    /// Whether there was more.
+    pub more: bool,
+}
+
+/// The newest record of an account's own topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnRecord {
+    /// Its position in the log.
+    pub cursor: Cursor,
+    /// As it was stored.
+    pub record: wire::Record,
+}
+
+/// What an append gives back.
+pub type Appended = Result<SignedPostmark, AppendError>;

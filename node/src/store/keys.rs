@@ -1,0 +1,103 @@
+//! Keys of the embedded store: one ordered space, a prefix per kind of entry, integers big-endian.
+
+use xmtp_proto::account::Account;
+use xmtp_proto::derive::{EnvelopeId, Issue};
+use xmtp_proto::field::Nullifier;
+use xmtp_proto::postmark::Cursor;
+use xmtp_proto::time::Epoch;
+use xmtp_proto::topic::Topic;
+
+use super::OwnTopic;
+
+const RECORD: u8 = b'r';
+const TOPIC: u8 = b't';
+const ENVELOPE: u8 = b'e';
+const NULLIFIER: u8 = b'n';
+const OWNED: u8 = b'o';
+const QUOTA: u8 = b'q';
+const EVIDENCE: u8 = b'v';
+
+/// Cursor → record.
+pub(super) fn record(cursor: Cursor) -> Vec<u8> {
+    concat(RECORD, &[&cursor.0.to_be_bytes()])
+}
+
+/// All records.
+pub(super) const fn records() -> [u8; 1] {
+    [RECORD]
+}
+
+/// Topic, cursor → nothing. Names hold no zero byte, so none is a prefix of another's entries.
+pub(super) fn topic(topic: &Topic, cursor: Cursor) -> Vec<u8> {
+    concat(TOPIC, &[topic.to_string().as_bytes(), &[0], &cursor.0.to_be_bytes()])
+}
+
+/// The cursor at the end of a [`topic`] key.
+pub(super) fn cursor_of(key: &[u8]) -> Option<Cursor> {
+    key.last_chunk().map(|bytes| Cursor(u64::from_be_bytes(*bytes)))
+}
+
+/// Envelope id → cursor.
+pub(super) fn envelope(id: &EnvelopeId) -> Vec<u8> {
+    concat(ENVELOPE, &[id.as_bytes()])
+}
+
+/// Issue, nullifier → envelope id, share.
+pub(super) fn nullifier(issue: Issue, nullifier: &Nullifier) -> Vec<u8> {
+    concat(NULLIFIER, &[&issue.0.to_be_bytes(), nullifier.as_bytes()])
+}
+
+/// All nullifiers of issues before this one.
+pub(super) fn nullifiers_before(issue: Issue) -> std::ops::Range<Vec<u8>> {
+    vec![NULLIFIER]..concat(NULLIFIER, &[&issue.0.to_be_bytes()])
+}
+
+/// Account, which of its topics → cursor, order, content.
+pub(super) fn owned(account: &Account, topic: OwnTopic) -> Vec<u8> {
+    let topic = match topic {
+        OwnTopic::Contact => b'c',
+        OwnTopic::Policy => b'p',
+        OwnTopic::Vault => b'v',
+    };
+    concat(OWNED, &[&account_bytes(account), &[topic]])
+}
+
+/// Epoch, account → owner writes.
+pub(super) fn quota(epoch: Epoch, account: &Account) -> Vec<u8> {
+    concat(QUOTA, &[&epoch.0.to_be_bytes(), &account_bytes(account)])
+}
+
+/// All quotas of epochs before this one.
+pub(super) fn quotas_before(epoch: Epoch) -> std::ops::Range<Vec<u8>> {
+    vec![QUOTA]..concat(QUOTA, &[&epoch.0.to_be_bytes()])
+}
+
+/// Nullifier → two signals and two shares.
+pub(super) fn evidence(nullifier: &Nullifier) -> Vec<u8> {
+    concat(EVIDENCE, &[nullifier.as_bytes()])
+}
+
+/// All evidence.
+pub(super) const fn all_evidence() -> [u8; 1] {
+    [EVIDENCE]
+}
+
+/// The nullifier at the end of an [`evidence`] key.
+pub(super) fn nullifier_of(key: &[u8]) -> Option<Nullifier> {
+    key.last_chunk().and_then(|bytes| Nullifier::from_be_bytes(*bytes).ok())
+}
+
+fn account_bytes(account: &Account) -> [u8; 28] {
+    let mut bytes = [0; 28];
+    bytes[..8].copy_from_slice(&account.chain_id().to_be_bytes());
+    bytes[8..].copy_from_slice(account.address().as_slice());
+    bytes
+}
+
+fn concat(prefix: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![prefix];
+    for part in parts {
+        key.extend_from_slice(part);
+    }
+    key
+}

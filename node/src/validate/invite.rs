@@ -1,0 +1,30 @@
+//! First contact: anyone may write who meets the network's requirement and the account's (docs/protocol.md, "Requirements and
+//! policies"; litepaper 10.3).
+
+use xmtp_proto::derive::EnvelopeId;
+use xmtp_proto::refusal::{AskedBy, Refusal};
+use xmtp_proto::requirement::Requirement;
+use xmtp_proto::submission::Submission;
+
+use super::{Context, price, stamp};
+use crate::store::Cancellation;
+
+pub(super) fn check(
+    context: &Context<'_>,
+    submission: &Submission,
+    id: &EnvelopeId,
+) -> Result<Vec<Cancellation>, Refusal> {
+    if context.account.bundle.is_none() {
+        return Err(Refusal::NoSuchInbox);
+    }
+    let units = submission.envelope().units();
+    let nothing = Requirement::nothing();
+    let policy = context.account.policy.as_ref();
+    let asked = [
+        (context.rules.invite.for_units(units), AskedBy::Network),
+        (policy.map_or(&nothing, |policy| &policy.requirement).for_units(units), AskedBy::Account),
+    ];
+    let blocked = policy.map_or(&[][..], |policy| &policy.blocked_tags);
+    price::require(&asked, blocked, submission.passes())?;
+    stamp::check_all(context, submission, id)
+}

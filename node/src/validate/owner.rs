@@ -1,0 +1,131 @@
+//! Topics that belong to an account: its key bundles, policies and sealed keys (docs/protocol.md, "Topics").
+//!
+//! A key bundle proves itself: the wallet attests the keys, and they sign the rest. Policies and vaults are signed by the
+//! identity key of the newest bundle. Each write also carries an `Owner` pass over the envelope's digest, so that nobody can
+//! publish an old record again.
+
+use alloy::primitives::keccak256;
+use xmtp_proto::account::Account;
+use xmtp_proto::derive::EnvelopeId;
+use xmtp_proto::key_bundle::KeyBundle;
+use xmtp_proto::malformed::Malformed;
+use xmtp_proto::pass::{Owner, Pass};
+use xmtp_proto::policy::SignedPolicy;
+use xmtp_proto::refusal::{AskedBy, Refusal};
+use xmtp_proto::signature::{self, Label};
+use xmtp_proto::submission::Submission;
+use xmtp_proto::vault::VaultRecord;
+
+use super::{Context, price, stamp};
+use crate::store::{Cancellation, OwnTopic, OwnerWrite};
+
+/// A first bundle must meet the joining requirement; a later one must be the successor of the one before.
+pub(super) fn check_contact(
+    context: &Context<'_>,
+    submission: &Submission,
+    id: &EnvelopeId,
+    account: Account,
+) -> Result<(Vec<Cancellation>, Option<OwnerWrite>), Refusal> {
+    let bundle = KeyBundle::from_bytes(&submission.envelope().ciphertext)?;
+    require_account(bundle.keys.account, account)?;
+    let (revision, version) = bundle.order();
+    let cancels = match &context.account.bundle {
+        None => {
+            let (owner, others) = split(submission.passes())?;
+            // One price: joining is judged with the passes beside the owner's.
+            price::require(&[(context.rules.joining.clone(), AskedBy::Network)], &[], &others)?;
+            verify_bundle(context, &bundle, id, owner)?;
+            stamp::check_all(context, submission, id)?
+        }
+        Some(current) => {
+            let owner = only_owner(submission.passes())?;
+            let same_keys = bundle.keys.digest(context.rules.network) == current.keys.digest(context.rules.network);
+            // Under one revision the wallet attested one set of keys.
+            if bundle.order() < current.order() || (revision == current.keys.revision && !same_keys) {
+                return Err(Refusal::VersionStale);
+            }
+            verify_bundle(context, &bundle, id, owner)?;
+            Vec::new()
+        }
+    };
+    let order = u128::from(revision) << 32 | u128::from(version);
+    Ok((cancels, Some(owner_write(context, submission, account, OwnTopic::Contact, order))))
+}
+
+pub(super) fn check_policy(
+    context: &Context<'_>,
+    submission: &Submission,
+    id: &EnvelopeId,
+    account: Account,
+) -> Result<OwnerWrite, Refusal> {
+    let current = context.account.bundle.as_ref().ok_or(Refusal::NoSuchInbox)?;
+    let owner = only_owner(submission.passes())?;
+    let signed = SignedPolicy::from_bytes(&submission.envelope().ciphertext)?;
+    require_account(signed.policy().account, account)?;
+    require_owner(context, &current.keys.identity_key, id, owner)?;
+    signed.verify(context.rules.network, &current.keys.identity_key).map_err(|_| Refusal::NotOwner)?;
+    Ok(owner_write(context, submission, account, OwnTopic::Policy, signed.policy().version.into()))
+}
+
+pub(super) fn check_vault(
+    context: &Context<'_>,
+    submission: &Submission,
+    id: &EnvelopeId,
+    account: Account,
+) -> Result<OwnerWrite, Refusal> {
+    let current = context.account.bundle.as_ref().ok_or(Refusal::NoSuchInbox)?;
+    let owner = only_owner(submission.passes())?;
+    let vault = VaultRecord::from_bytes(&submission.envelope().ciphertext)?;
+    require_owner(context, &current.keys.identity_key, id, owner)?;
+    Ok(owner_write(context, submission, account, OwnTopic::Vault, vault.version.into()))
+}
+
+fn verify_bundle(context: &Context<'_>, bundle: &KeyBundle, id: &EnvelopeId, owner: &Owner) -> Result<(), Refusal> {
+    require_owner(context, &bundle.keys.identity_key, id, owner)?;
+    bundle.verify(context.rules.network).map_err(|_| Refusal::NotOwner)
+}
+
+fn require_owner(context: &Context<'_>, key: &[u8; 32], id: &EnvelopeId, owner: &Owner) -> Result<(), Refusal> {
+    let digest = signature::digest(Label::Owner, context.rules.network, &[id.as_bytes()]);
+    signature::verify(key, digest, &owner.signature).map_err(|_| Refusal::NotOwner)
+}
+
+fn require_account(named: Account, topic: Account) -> Result<(), Refusal> {
+    if named == topic { Ok(()) } else { Err(Malformed::WrongAccount.into()) }
+}
+
+/// The owner's pass, where nothing else is asked.
+fn only_owner(passes: &[Pass]) -> Result<&Owner, Refusal> {
+    match passes {
+        [Pass::Owner(owner)] => Ok(owner),
+        passes => match passes.iter().position(|pass| matches!(pass, Pass::Owner(_))) {
+            None => Err(Refusal::NotOwner),
+            Some(0) => Err(Malformed::Surplus { position: 1 }.into()),
+            Some(_) => Err(Malformed::Surplus { position: 0 }.into()),
+        },
+    }
+}
+
+/// The owner's pass, and the others.
+fn split(passes: &[Pass]) -> Result<(&Owner, Vec<Pass>), Refusal> {
+    let mut owners = passes.iter().enumerate().filter_map(|(position, pass)| match pass {
+        Pass::Owner(owner) => Some((position, owner)),
+        _ => None,
+    });
+    let (_, owner) = owners.next().ok_or(Refusal::NotOwner)?;
+    if let Some((position, _)) = owners.next() {
+        return Err(Malformed::Surplus { position }.into());
+    }
+    Ok((owner, passes.iter().filter(|pass| !matches!(pass, Pass::Owner(_))).cloned().collect()))
+}
+
+fn owner_write(
+    context: &Context<'_>,
+    submission: &Submission,
+    account: Account,
+    topic: OwnTopic,
+    order: u128,
+) -> OwnerWrite {
+    let content = keccak256(&submission.envelope().ciphertext);
+    OwnerWrite { account, topic, order, content, epoch: context.now.epoch() }
+}

@@ -1,0 +1,214 @@
+//! What the log promises, on a real disk.
+
+#![allow(clippy::unwrap_used)] // A test may.
+
+use alloy::primitives::{B256, keccak256};
+use alloy::signers::local::PrivateKeySigner;
+use tempfile::TempDir;
+use xmtp_node::operator::Operator;
+use xmtp_node::store::{
+    AppendError, Appended, Cancellation, Entry, OWNER_WRITES_PER_EPOCH, OwnTopic, OwnerWrite, Store,
+};
+use xmtp_proto::account::Account;
+use xmtp_proto::derive::{EnvelopeId, Issue, NetworkId};
+use xmtp_proto::field::FieldElement;
+use xmtp_proto::postmark::Cursor;
+use xmtp_proto::refusal::Refusal;
+use xmtp_proto::time::{Clock, Epoch, Timestamp};
+use xmtp_proto::topic::Topic;
+use xmtp_proto::wire;
+
+const NETWORK: NetworkId = NetworkId(B256::ZERO);
+
+fn open(folder: &TempDir) -> Store {
+    let clock = Clock::manual(Timestamp::from_secs(1_795_392_000));
+    Store::open(folder.path(), Operator::new(PrivateKeySigner::random(), NETWORK), clock).unwrap()
+}
+
+fn topic(number: u8) -> Topic {
+    Topic::Conversation(B256::repeat_byte(number))
+}
+
+/// An entry whose envelope is told from others by its text.
+fn entry(topic: Topic, text: &str) -> Entry {
+    let envelope = wire::Envelope { topic: topic.to_string(), sent_at_ns: 1, ciphertext: text.as_bytes().to_vec() };
+    Entry {
+        id: EnvelopeId::new(NETWORK, &topic, Timestamp::from_nanos(1), text.as_bytes()),
+        topic,
+        submission: wire::Submission { envelope: Some(envelope), passes: Vec::new() },
+        cancels: Vec::new(),
+        owner: None,
+        expected_head: None,
+    }
+}
+
+fn cancelling(text: &str, nullifiers: &[u64]) -> Entry {
+    let cancel = |nullifier: &u64| Cancellation {
+        issue: Issue(7),
+        nullifier: FieldElement::from(*nullifier).into(),
+        share: FieldElement::from_hash(keccak256(text)).into(),
+    };
+    Entry { cancels: nullifiers.iter().map(cancel).collect(), ..entry(topic(1), text) }
+}
+
+fn owned(order: u128, content: &str) -> Entry {
+    let account = Account::externally_owned([1; 20].into());
+    let write =
+        OwnerWrite { account, topic: OwnTopic::Policy, order, content: keccak256(content), epoch: Epoch(20_000) };
+    Entry { owner: Some(write), ..entry(Topic::Policy(account), &format!("{order} {content}")) }
+}
+
+fn cursor(appended: Appended) -> u64 {
+    appended.unwrap().postmark.cursor.0
+}
+
+fn refused(appended: Appended) -> Refusal {
+    match appended {
+        Err(AppendError::Refused(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn texts(store: &Store, topic: &Topic, after: u64, limit: usize, descending: bool) -> (Vec<String>, bool) {
+    let page = store.page(topic, Cursor(after), limit, descending).unwrap();
+    let text =
+        |record: wire::Record| String::from_utf8(record.submission.unwrap().envelope.unwrap().ciphertext).unwrap();
+    (page.records.into_iter().map(text).collect(), page.more)
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_a_restart() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let first = store.append(cancelling("first", &[1, 2])).await.unwrap();
+    first.verify().unwrap();
+    drop(store);
+
+    let store = open(&folder);
+    assert_eq!(store.durable(), Cursor(1));
+    assert_eq!(store.postmark(&cancelling("first", &[]).id).unwrap(), Some(first));
+    assert!(matches!(store.append(cancelling("second", &[2])).await, Err(AppendError::DoubleSpend(_))));
+    assert_eq!(cursor(store.append(cancelling("third", &[3])).await), 2);
+}
+
+#[tokio::test]
+async fn same_envelope_again_has_the_same_postmark() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let first = store.append(cancelling("letter", &[1])).await.unwrap();
+    assert_eq!(store.append(cancelling("letter", &[1])).await.unwrap(), first);
+    assert_eq!(store.append(cancelling("letter", &[9])).await.unwrap(), first);
+    assert_eq!(store.durable(), Cursor(1));
+}
+
+#[tokio::test]
+async fn stamp_used_twice_is_refused_with_evidence_and_cancels_nothing_else() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    store.append(cancelling("first", &[1])).await.unwrap();
+    let Err(AppendError::DoubleSpend(evidence)) = store.append(cancelling("second", &[5, 1])).await else {
+        panic!("one stamp went twice");
+    };
+    assert_eq!(evidence.nullifier, FieldElement::from(1).into());
+    assert_eq!(evidence.first.0, cancelling("first", &[]).id.signal());
+    assert_eq!(evidence.second.0, cancelling("second", &[]).id.signal());
+    // Stamp 5 of the refused letter is as good as before.
+    assert_eq!(cursor(store.append(cancelling("third", &[5])).await), 2);
+    drop(store);
+    assert_eq!(open(&folder).evidence().map(Result::unwrap).collect::<Vec<_>>(), [*evidence]);
+}
+
+#[tokio::test]
+async fn many_publishers_get_gapless_cursors_and_each_stamp_goes_once() {
+    const PUBLISHERS: u64 = 200;
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    // Two envelopes compete for each stamp.
+    let names: Vec<String> = (0..2 * PUBLISHERS).map(|it| format!("letter {it}")).collect();
+    let appends = names.iter().zip(0..).map(|(name, it)| store.append(cancelling(name, &[it % PUBLISHERS])));
+    let (accepted, refused): (Vec<_>, Vec<_>) =
+        futures_util::future::join_all(appends).await.into_iter().partition(Result::is_ok);
+    assert_eq!((accepted.len() as u64, refused.len() as u64), (PUBLISHERS, PUBLISHERS));
+    let mut cursors: Vec<u64> = accepted.into_iter().map(cursor).collect();
+    cursors.sort_unstable();
+    assert_eq!(cursors, (1..=PUBLISHERS).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn pages_go_both_ways_without_gap_or_repeat() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    for text in ["a", "b", "c"] {
+        store.append(entry(topic(1), text)).await.unwrap();
+        store.append(entry(topic(2), "other")).await.unwrap();
+    }
+    let page = |after, limit, descending| {
+        let (texts, more) = texts(&store, &topic(1), after, limit, descending);
+        (texts.concat(), more)
+    };
+    assert_eq!(page(0, 2, false), ("ab".to_owned(), true));
+    assert_eq!(page(3, 2, false), ("c".to_owned(), false));
+    assert_eq!(page(5, 2, false), (String::new(), false));
+    assert_eq!(page(u64::MAX, 2, false), (String::new(), false));
+    assert_eq!(page(0, 2, true), ("cb".to_owned(), true));
+    assert_eq!(page(3, 2, true), ("a".to_owned(), false));
+    assert_eq!(page(1, 2, true), (String::new(), false));
+}
+
+#[tokio::test]
+async fn page_ends_at_a_mebibyte_but_not_before_its_first_record() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    for it in 0..3 {
+        store.append(entry(topic(1), &it.to_string().repeat(700 << 10))).await.unwrap();
+    }
+    let (texts, more) = texts(&store, &topic(1), 0, 100, false);
+    assert_eq!((texts.len(), more), (1, true));
+}
+
+#[tokio::test]
+async fn own_records_replace_each_other_upwards_only() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    assert_eq!(cursor(store.append(owned(2, "two")).await), 1);
+    assert_eq!(refused(store.append(owned(1, "one")).await), Refusal::VersionStale);
+    assert_eq!(refused(store.append(owned(2, "another two")).await), Refusal::VersionStale);
+    let against = |head, it| Entry { expected_head: Some(Cursor(head)), ..it };
+    assert_eq!(refused(store.append(against(0, owned(3, "three"))).await), Refusal::HeadMoved { head: Cursor(1) });
+    assert_eq!(cursor(store.append(against(1, owned(3, "three"))).await), 2);
+    let account = Account::externally_owned([1; 20].into());
+    assert_eq!(store.own_record(&account, OwnTopic::Policy).unwrap().unwrap().cursor, Cursor(2));
+    assert_eq!(store.own_record(&account, OwnTopic::Vault).unwrap(), None);
+}
+
+#[tokio::test]
+async fn owner_has_so_many_writes_a_day() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    for version in 1..=u128::from(OWNER_WRITES_PER_EPOCH) {
+        store.append(owned(version, "text")).await.unwrap();
+    }
+    assert_eq!(refused(store.append(owned(1000, "text")).await), Refusal::QuotaExhausted);
+    let mut tomorrow = owned(1001, "text");
+    tomorrow.owner.as_mut().unwrap().epoch = Epoch(20_001);
+    store.append(tomorrow).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_over_is_dropped_and_what_is_not_stays() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    store.append(cancelling("old", &[1])).await.unwrap();
+    assert_eq!(store.forget_before(Issue(7), Epoch(20_000)).unwrap(), 0);
+    assert!(matches!(store.append(cancelling("again", &[1])).await, Err(AppendError::DoubleSpend(_))));
+    assert_eq!(store.forget_before(Issue(8), Epoch(20_000)).unwrap(), 1);
+}
+
+#[tokio::test]
+async fn second_process_on_the_folder_is_told_so() {
+    let folder = TempDir::new().unwrap();
+    let _store = open(&folder);
+    let operator = Operator::new(PrivateKeySigner::random(), NETWORK);
+    let error = Store::open(folder.path(), operator, Clock::system()).err().unwrap();
+    assert!(error.to_string().contains("another node"), "{error}");
+}

@@ -1,0 +1,376 @@
+//! A world for a test: a chain, a node on it, people, and stamps. Everything real but the people.
+
+#![allow(dead_code)] // Each test binary uses its part.
+
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use alloy::network::EthereumWallet;
+use alloy::node_bindings::AnvilInstance;
+use alloy::primitives::{Address, U256};
+use alloy::providers::{DynProvider, Provider as _, ProviderBuilder};
+use alloy::signers::SignerSync as _;
+use alloy::signers::local::PrivateKeySigner;
+use ed25519_dalek::SigningKey;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng as _;
+use tempfile::TempDir;
+use tonic::transport::Channel;
+use xmtp_contracts::{Deployment, IPostage, IXmtpToken, Parameters, deploy};
+use xmtp_node::config::{Config, Overrides};
+use xmtp_node::node::Node;
+use xmtp_proto::account::Account;
+use xmtp_proto::derive::{self, Denomination, Group, Issue, NetworkId, Purpose};
+use xmtp_proto::envelope::Envelope;
+use xmtp_proto::field::{FieldElement, Leaf, Root, Scope};
+use xmtp_proto::key_bundle::{AttestedKeys, KeyBundle};
+use xmtp_proto::pass::{self, Owner, Pass, Stamp};
+use xmtp_proto::policy::{Policy, SignedPolicy};
+use xmtp_proto::postmark::{Cursor, SignedPostmark};
+use xmtp_proto::refusal::Refusal;
+use xmtp_proto::requirement::Requirement;
+use xmtp_proto::signature::{self, Label};
+use xmtp_proto::submission::Submission;
+use xmtp_proto::time::{Clock, Timestamp};
+use xmtp_proto::topic::Topic;
+use xmtp_proto::wire::node_client::NodeClient;
+use xmtp_proto::wire::{self, publish_result};
+use xmtp_prover::{Bucket, Index, Limit, PassSecret, ProvingKey, Statement, Witness, prove};
+
+/// A chain, a node, and a buyer with $XMTP.
+pub(crate) struct World {
+    pub(crate) node: Option<Node>,
+    pub(crate) client: NodeClient<Channel>,
+    pub(crate) deployment: Deployment,
+    pub(crate) network: NetworkId,
+    pub(crate) provider: DynProvider,
+    pub(crate) clock: Clock,
+    pub(crate) folder: TempDir,
+    buyer: Address,
+    config: Config,
+    anvil: AnvilInstance,
+}
+
+/// A book that was bought and that the node knows.
+pub(crate) struct Book {
+    pub(crate) secret: PassSecret,
+    pub(crate) denomination: Denomination,
+    pub(crate) issue: Issue,
+    pub(crate) limit: Limit,
+    pub(crate) position: u32,
+}
+
+/// How a stamp's tag is scoped.
+#[derive(Clone, Copy)]
+pub(crate) enum Tag {
+    ToTopic,
+    ToNonce,
+}
+
+/// Somebody with a wallet and messaging keys.
+pub(crate) struct Person {
+    pub(crate) wallet: PrivateKeySigner,
+    pub(crate) identity: SigningKey,
+    pub(crate) account: Account,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::start_with("all()", Clock::system()).await
+    }
+
+    /// A network that asks this of accounts that join.
+    pub(crate) async fn start_with(joining: &str, clock: Clock) -> Self {
+        // As `main` does; the first test of a process wins.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let anvil = xmtp_contracts::testing::anvil();
+        let key = PrivateKeySigner::from_slice(&anvil.keys()[0].to_bytes()).unwrap();
+        let buyer = key.address();
+        let provider =
+            ProviderBuilder::new().wallet(EthereumWallet::from(key)).connect_http(anvil.endpoint_url()).erased();
+        let deployment = deploy(&provider, buyer, &Parameters::default()).await.unwrap();
+        let token = IXmtpToken::new(deployment.token, &provider);
+        token.approve(deployment.postage, U256::MAX).send().await.unwrap().get_receipt().await.unwrap();
+
+        let folder = TempDir::new().unwrap();
+        let config = configure(folder.path(), &anvil, &deployment, joining);
+        let node = Node::bind(config.clone(), clock.clone()).await.unwrap();
+        let client = connect(&node).await;
+        let network = NetworkId(deployment.network_id);
+        Self { node: Some(node), client, deployment, network, provider, clock, folder, buyer, config, anvil }
+    }
+
+    pub(crate) fn anvil(&self) -> &AnvilInstance {
+        &self.anvil
+    }
+
+    /// Stops the node and starts another on the same folder.
+    pub(crate) async fn restart(&mut self) {
+        self.node.take().unwrap().shutdown().await.unwrap();
+        let node = Node::bind(self.config.clone(), self.clock.clone()).await.unwrap();
+        self.client = connect(&node).await;
+        self.node = Some(node);
+    }
+
+    pub(crate) async fn publish(&mut self, submission: Submission) -> Result<SignedPostmark, Refusal> {
+        self.publish_wire(submission.into(), None).await
+    }
+
+    pub(crate) async fn publish_wire(
+        &mut self,
+        submission: wire::Submission,
+        expected_head: Option<Cursor>,
+    ) -> Result<SignedPostmark, Refusal> {
+        let publication =
+            wire::Publication { submission: Some(submission), expected_head: expected_head.map(|head| head.0) };
+        let request = wire::PublishRequest { publications: vec![publication] };
+        let results = self.client.publish(request).await.unwrap().into_inner().results;
+        let [result] = results.try_into().unwrap();
+        outcome(result)
+    }
+
+    /// Buys a book with a secret of its own, and waits until the node knows its leaf.
+    pub(crate) async fn buy(&mut self, denomination: u32, count: u32, seed: u8) -> Book {
+        let secret = PassSecret::from_wide_bytes(&[seed; 64]).unwrap();
+        let postage = IPostage::new(self.deployment.postage, &self.provider);
+        let commitment = secret.commitment().field().to_u256();
+        let receipt = postage.buy(denomination, count, commitment).send().await.unwrap().get_receipt().await.unwrap();
+        assert!(receipt.status(), "the purchase was reverted");
+        let bought = receipt.decoded_log::<IPostage::Bought>().unwrap();
+        let book = Book {
+            secret,
+            denomination: denomination.try_into().unwrap(),
+            issue: Issue(bought.issue),
+            limit: Limit::new(count).unwrap(),
+            position: bought.position,
+        };
+        let leaves = |roots: &[wire::VolumeRoot]| roots.iter().map(|root| root.leaves).max().unwrap_or_default();
+        until("the node knows the book", async || {
+            let roots = self.client.clone().get_roots(roots_request(&book)).await;
+            roots.is_ok_and(|roots| leaves(&roots.into_inner().roots) > book.position)
+        })
+        .await;
+        book
+    }
+
+    /// A stamp of a book for an envelope, under a root that the node names.
+    pub(crate) async fn stamp(&mut self, book: &Book, index: u16, envelope: &Envelope, tag: Tag) -> Stamp {
+        let nonce = match tag {
+            Tag::ToTopic => None,
+            Tag::ToNonce => Some(Scope::from(FieldElement::from(u64::from(index) + 77))),
+        };
+        let scope = nonce.unwrap_or_else(|| derive::scope(self.network, &envelope.topic));
+        self.stamp_with(book, index, envelope.id(self.network), scope, nonce).await
+    }
+
+    pub(crate) async fn stamp_with(
+        &mut self,
+        book: &Book,
+        index: u16,
+        id: derive::EnvelopeId,
+        scope: Scope,
+        nonce: Option<Scope>,
+    ) -> Stamp {
+        let path = self.bucket(book).await.path(book.position).unwrap();
+        let witness = Witness { secret: &book.secret, limit: book.limit, index: Index::new(index), path: &path };
+        let group = book.group().id(self.network, self.deployment.postage);
+        let (statement, proof) = prove(
+            proving_key(),
+            &witness,
+            group.external_nullifier(Purpose::Envelope, None),
+            id.signal(),
+            scope,
+            &mut ChaCha20Rng::from_seed([9; 32]),
+        )
+        .unwrap();
+        let Statement { root, share, nullifier, tag, external_nullifier: _, signal: _, scope: _ } = statement;
+        let proof = pass::Proof { root, nullifier, share, tag, points: proof.to_bytes() };
+        Stamp { denomination: book.denomination, issue: book.issue, proof, nonce }
+    }
+
+    pub(crate) async fn newest_root(&mut self, book: &Book) -> Root {
+        let roots = self.client.get_roots(roots_request(book)).await.unwrap().into_inner().roots;
+        let newest = roots.into_iter().max_by_key(|root| root.leaves).unwrap();
+        Root::from_be_bytes(newest.root.try_into().unwrap()).unwrap()
+    }
+
+    async fn bucket(&mut self, book: &Book) -> Bucket {
+        let root = self.newest_root(book).await;
+        let request = wire::GetBucketRequest {
+            group: Some(wire::get_bucket_request::Group::Stamps(stamp_group(book))),
+            root: root.as_bytes().to_vec(),
+            bucket: Bucket::index_of(book.position),
+        };
+        let bucket = self.client.get_bucket(request).await.unwrap().into_inner();
+        let elements = |bytes: &[u8]| -> Vec<FieldElement> {
+            bytes.chunks(32).map(|it| FieldElement::from_be_bytes(it.try_into().unwrap()).unwrap()).collect()
+        };
+        let leaves = elements(&bucket.leaves).into_iter().map(Leaf::from).collect();
+        let bucket =
+            Bucket::new(bucket.volume, bucket.bucket.try_into().unwrap(), elements(&bucket.top), leaves).unwrap();
+        assert_eq!(bucket.root(), root, "the node served another tree");
+        bucket
+    }
+
+    /// Somebody who has published a key bundle.
+    pub(crate) async fn join(&mut self, seed: u8) -> Person {
+        let person = Person::new(seed);
+        let bundle = person.bundle(self.network, 1, 1);
+        let submission = person.own(self, Topic::Contact(person.account), bundle.to_bytes());
+        self.publish(submission).await.unwrap();
+        person
+    }
+
+    /// Publishes a policy.
+    pub(crate) async fn set_policy(&mut self, person: &Person, version: u64, requirement: &str) {
+        let policy = person.policy(self.network, version, requirement);
+        let submission = person.own(self, Topic::Policy(person.account), policy.to_bytes());
+        self.publish(submission).await.unwrap();
+    }
+
+    /// A letter that nobody can read, told from others by its text.
+    pub(crate) fn letter(&self, to: &Person, text: &str) -> Envelope {
+        Envelope { topic: Topic::Invite(to.account), sent_at: self.clock.now(), ciphertext: text.as_bytes().to_vec() }
+    }
+}
+
+impl Book {
+    pub(crate) const fn group(&self) -> Group {
+        Group::Stamps { denomination: self.denomination, issue: self.issue }
+    }
+}
+
+impl Person {
+    pub(crate) fn new(seed: u8) -> Self {
+        let wallet = PrivateKeySigner::from_slice(&[seed; 32]).unwrap();
+        let account = Account::externally_owned(wallet.address());
+        Self { wallet, identity: SigningKey::from_bytes(&[seed; 32]), account }
+    }
+
+    pub(crate) fn bundle(&self, network: NetworkId, revision: u32, version: u32) -> KeyBundle {
+        let commitment = FieldElement::from(7).into();
+        let keys = AttestedKeys {
+            account: self.account,
+            revision,
+            identity_key: self.identity.verifying_key().to_bytes(),
+            agreement_key: [3; 32],
+            generation: 227,
+            claim_commitment: commitment,
+            member_commitment: commitment,
+        };
+        let text = keys.attestation_text(network);
+        let wallet_signature = self.wallet.sign_message_sync(text.as_bytes()).unwrap().as_bytes();
+        let mut bundle = KeyBundle { keys, wallet_signature, version, prekey: [4; 32], signature: [0; 64] };
+        bundle.signature = signature::sign(&self.identity, bundle.digest(network));
+        bundle
+    }
+
+    pub(crate) fn policy(&self, network: NetworkId, version: u64, requirement: &str) -> SignedPolicy {
+        let policy = Policy {
+            account: self.account,
+            version,
+            requirement: requirement.parse::<Requirement>().unwrap(),
+            blocked_tags: Vec::new(),
+            revoked_attestations: Vec::new(),
+        };
+        self.sign_policy(network, policy)
+    }
+
+    pub(crate) fn sign_policy(&self, network: NetworkId, policy: Policy) -> SignedPolicy {
+        SignedPolicy::new(network, policy, |digest| signature::sign(&self.identity, digest)).unwrap()
+    }
+
+    pub(crate) fn owner(&self, network: NetworkId, envelope: &Envelope) -> Pass {
+        let digest = signature::digest(Label::Owner, network, &[envelope.id(network).as_bytes()]);
+        Pass::Owner(Owner { signature: signature::sign(&self.identity, digest) })
+    }
+
+    /// A record on a topic, with this person's pass.
+    pub(crate) fn own(&self, world: &World, topic: Topic, ciphertext: Vec<u8>) -> Submission {
+        let envelope = Envelope { topic, sent_at: world.clock.now(), ciphertext };
+        let owner = self.owner(world.network, &envelope);
+        Submission::new(envelope, vec![owner]).unwrap()
+    }
+}
+
+pub(crate) fn outcome(result: wire::PublishResult) -> Result<SignedPostmark, Refusal> {
+    match result.result.unwrap() {
+        publish_result::Result::Postmark(postmark) => {
+            let postmark = SignedPostmark::try_from(postmark).unwrap();
+            postmark.verify().unwrap();
+            Ok(postmark)
+        }
+        publish_result::Result::Refusal(refusal) => Err(refusal.try_into().unwrap()),
+    }
+}
+
+/// Waits for a condition; fails when it does not come true.
+pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
+}
+
+pub(crate) fn proving_key() -> &'static ProvingKey {
+    static KEY: OnceLock<ProvingKey> = OnceLock::new();
+    KEY.get_or_init(|| ProvingKey::dev_cached(Path::new(env!("CARGO_TARGET_TMPDIR"))).unwrap())
+}
+
+fn stamp_group(book: &Book) -> wire::StampGroup {
+    wire::StampGroup { denomination: book.denomination.units(), issue: book.issue.0 }
+}
+
+fn roots_request(book: &Book) -> wire::GetRootsRequest {
+    wire::GetRootsRequest { group: Some(wire::get_roots_request::Group::Stamps(stamp_group(book))) }
+}
+
+/// Connects when the node has seen its chain.
+async fn connect(node: &Node) -> NodeClient<Channel> {
+    node.chain().wait_for(|view| view.as_of().is_some()).await.unwrap();
+    NodeClient::connect(format!("http://{}", node.address())).await.unwrap().max_decoding_message_size(8 << 20)
+}
+
+fn configure(folder: &Path, anvil: &AnvilInstance, deployment: &Deployment, joining: &str) -> Config {
+    let deployment_file = folder.join("deployment.json");
+    fs::write(&deployment_file, serde_json::to_vec(deployment).unwrap()).unwrap();
+    let password_file = folder.join("operator.password");
+    fs::write(&password_file, "password\n").unwrap();
+    let name = "operator.json";
+    eth_keystore::encrypt_key(folder, &mut eth_keystore_rng(), [5; 32], "password", Some(name)).unwrap();
+    let folder = folder.display();
+    let file = format!(
+        r#"
+        listen = "127.0.0.1:0"
+        data_dir = "{folder}/data"
+        reflection = true
+        [operator]
+        key_file = "{folder}/{name}"
+        password_file = "{folder}/operator.password"
+        [chain]
+        rpc_url = "{}"
+        deployment = "{}"
+        confirmations = 0
+        poll_interval = "50ms"
+        checkpoints = "every-block"
+        [rules]
+        joining = "{joining}"
+        "#,
+        anvil.endpoint(),
+        deployment_file.display(),
+    );
+    let config_file = format!("{folder}/node.toml");
+    fs::write(&config_file, file).unwrap();
+    Config::load(Path::new(&config_file), &Overrides::default()).unwrap()
+}
+
+fn eth_keystore_rng() -> impl rand_08::Rng + rand_08::CryptoRng {
+    rand_08::thread_rng()
+}
+
+/// A time outside every window.
+pub(crate) const LONG_AGO: Timestamp = Timestamp::from_secs(1_000_000_000);
