@@ -80,3 +80,43 @@ impl<'a> Reader<'a> {
         if self.0.is_empty() { Ok(()) } else { Err(Unreadable) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::content::Content;
+    use crate::identity::Identity;
+    use crate::invite::Invitation;
+
+    #[test]
+    fn fields_are_read_as_they_were_joined() {
+        let bytes =
+            join(&[&[1], &2_u16.to_be_bytes(), &3_u32.to_be_bytes(), &4_u64.to_be_bytes(), &length(b"text"), b"text"]);
+        let mut reader = Reader::new(&bytes);
+        assert_eq!((reader.u8(), reader.u16(), reader.u32(), reader.u64()), (Ok(1), Ok(2), Ok(3), Ok(4)));
+        assert_eq!((reader.text(), reader.u8()), (Ok("text"), Err(Unreadable)));
+        assert_eq!(reader.end(), Ok(()));
+        assert_eq!(Reader::new(&bytes).end(), Err(Unreadable));
+        assert_eq!(Reader::new(&[0xff; 4]).part(), Err(Unreadable), "a length beyond the end");
+        assert_eq!(Reader::new(&[0, 0, 0, 1, 0xff]).text(), Err(Unreadable), "not UTF-8");
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_break_a_reader(mut bytes in vec(any::<u8>(), 0..500), format in 0..2_u8) {
+            if let Some(first) = bytes.first_mut() {
+                *first = format;
+            }
+            if let Ok(identity) = Identity::from_secret_bytes(&bytes) {
+                prop_assert_eq!(&*identity.to_secret_bytes(), &bytes);
+            }
+            let _ = Invitation::from_secret_bytes(&bytes);
+            if let Ok(content) = Content::from_bytes(&bytes) {
+                prop_assert!(Content::from_bytes(&content.to_bytes()) == Ok(content));
+            }
+        }
+    }
+}

@@ -35,6 +35,16 @@ async fn state() -> (State, TempDir) {
     (open(&base, ALICE).await, base)
 }
 
+/// What a process finds that starts after this one was killed: the files as they are now, in a folder of their own.
+async fn after_a_kill(state: State) -> (State, TempDir) {
+    let base = tempfile::tempdir().unwrap();
+    let folder = folder::private(base.path(), state.network(), state.account()).unwrap();
+    fs::copy(state.folder().join("state.redb"), folder.join("state.redb")).unwrap();
+    drop(state);
+    let wallet = wallet(ALICE);
+    (State::open(base.path(), NETWORK, &wallet, || ()).await.unwrap_or_else(|error| panic!("{error}")), base)
+}
+
 fn refusal<T, E: std::fmt::Debug>(result: Result<T, E>) -> String {
     format!("{:?}", result.err())
 }
@@ -249,15 +259,14 @@ async fn nothing_on_disk_says_who_wrote_what_to_whom() {
 
 #[tokio::test]
 async fn book_is_known_before_its_transaction_and_found_after_a_crash() {
-    let (state, base) = state().await;
+    let (state, _base) = state().await;
     let alice = identity(ALICE).await;
     let first = state.intend_book(&alice, units(5), Limit::new(100).unwrap()).unwrap();
     assert_eq!((first.purchase, first.left(), first.bought()), (Purchase::Intended, 100, None));
     let secret = alice.postal_seed().book_secret(&first.id.installation, first.id.counter);
     assert_eq!(first.commitment, secret.commitment());
-    drop(state);
 
-    let state = open(&base, ALICE).await;
+    let (state, _base) = after_a_kill(state).await;
     assert_eq!(state.books().unwrap(), [first]);
     let second = state.intend_book(&alice, units(1), Limit::new(1).unwrap()).unwrap();
     assert_ne!(second.commitment, first.commitment);
@@ -306,7 +315,7 @@ async fn purchases_do_not_run_backwards() {
 
 #[tokio::test]
 async fn crash_before_sending_loses_neither_the_envelope_nor_its_stamps() {
-    let (state, base) = state().await;
+    let (state, _base) = state().await;
     let [one, two] = [book(&state, 3).await, book(&state, 3).await];
     let (letter, envelope) = letter("hello").await;
     let id = letter.id;
@@ -314,9 +323,9 @@ async fn crash_before_sending_loses_neither_the_envelope_nor_its_stamps() {
     let stamps =
         [(one.id, 0), (two.id, 0), (one.id, 1)].map(|(book, index)| StampUse { book, index: Index::new(index) });
     assert_eq!(begun.stamps, stamps);
-    drop((begun, state));
+    drop(begun);
 
-    let state = open(&base, ALICE).await;
+    let (state, _base) = after_a_kill(state).await;
     let [found] = <[Outgoing; 1]>::try_from(state.outbox().unwrap()).ok().unwrap();
     assert_eq!((found.envelope, found.stamps.as_slice(), found.delivery), (envelope, &stamps[..], Delivery::Pending));
     assert_eq!((found.letter.id, found.letter.to), (id, identity(BOB).await.account()));
