@@ -406,6 +406,9 @@ contract PostageBondTest is Base {
         buyWithSecret(5, 10, 42);
         vm.expectRevert(IPostage.InvalidSecret.selector);
         postage.slash(FIELD + 42, reporter);
+        buyWithSecret(5, 10, 0);
+        vm.expectRevert(IPostage.InvalidSecret.selector);
+        postage.slash(FIELD, reporter);
         vm.expectRevert(IPostage.InvalidSecret.selector);
         postage.slash(type(uint256).max, reporter);
     }
