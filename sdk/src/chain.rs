@@ -227,6 +227,25 @@ impl Chain {
         }))
     }
 
+    /// Whether a wallet has what a book costs. Not yet whether it can pay for the transaction.
+    ///
+    /// # Errors
+    /// [`BuyError::Balance`] names what is missing; [`BuyError::Deployment`], [`BuyError::Rpc`].
+    pub async fn check_balance(
+        &self,
+        wallet: Address,
+        denomination: Denomination,
+        count: Limit,
+    ) -> Result<(), BuyError> {
+        within(async { Ok::<_, BuyError>(self.deployment.verify(&self.provider).await?) }).await?;
+        let needed = Quote::of(&self.deployment, denomination, count.get()).total();
+        let available = Amount(within(self.token().balanceOf(wallet).call()).await?);
+        if available >= needed {
+            return Ok(());
+        }
+        Err(BuyError::Balance { wallet, needed, available, missing: Amount(needed.0 - available.0) })
+    }
+
     /// Asks the contract for a book, in one transaction, and returns once that is sent. `commitment` must be on record
     /// before this is called; whether the chain has it already is asked with [`Chain::book`].
     ///
@@ -239,11 +258,10 @@ impl Chain {
         count: Limit,
         commitment: Commitment,
     ) -> Result<Submitted, BuyError> {
-        within(async { Ok::<_, BuyError>(self.deployment.verify(&self.provider).await?) }).await?;
         let owner = Signer::address(wallet);
-        let quote = Quote::of(&self.deployment, denomination, count.get());
-        self.check_balance(owner, quote.total()).await?;
-        let (deadline, permit) = self.permit(wallet, owner, quote.total()).await?;
+        self.check_balance(owner, denomination, count).await?;
+        let total = Quote::of(&self.deployment, denomination, count.get()).total();
+        let (deadline, permit) = self.permit(wallet, owner, total).await?;
         let postage = self.postage();
         let call = postage
             .buyWithPermit(
@@ -280,14 +298,6 @@ impl Chain {
     #[must_use]
     pub const fn deployment(&self) -> &Deployment {
         &self.deployment
-    }
-
-    async fn check_balance(&self, wallet: Address, needed: Amount) -> Result<(), BuyError> {
-        let available = Amount(within(self.token().balanceOf(wallet).call()).await?);
-        if available >= needed {
-            return Ok(());
-        }
-        Err(BuyError::Balance { wallet, needed, available, missing: Amount(needed.0 - available.0) })
     }
 
     /// A permit over exactly `value`, and its deadline.

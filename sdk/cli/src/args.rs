@@ -11,9 +11,13 @@ use xmtp_prover::Limit;
 
 /// Mail between blockchain accounts: end-to-end encrypted, and delivered on the recipient's conditions.
 #[derive(Debug, Parser)]
-#[command(name = "xmtp", version, arg_required_else_help = true, max_term_width = 110)]
-#[command(after_help = "Exit status: 0 done, 1 refused or failed, 2 wrong usage.\n\
-                        With --json a failure is {\"error\":{\"code\",\"message\",\"hint\"}} on stdout.")]
+#[command(name = "xmtp", version, arg_required_else_help = true)]
+#[command(args_override_self = true, max_term_width = 110)]
+#[command(
+    after_help = "The wallet's key is read from --keystore, else from $XMTP_WALLET_KEY (64 hexadecimal digits), else asked for.\n\n\
+                        Exit status: 0 done, 1 refused or failed, 2 wrong usage.\n\
+                        With --json a failure is {\"error\":{\"code\",\"message\",\"hint\"}} on stdout."
+)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -61,10 +65,7 @@ pub(crate) const WALLET_KEY: &str = "XMTP_WALLET_KEY";
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// The account's messaging keys.
-    #[command(
-        subcommand,
-        after_help = "The wallet's key is read from --keystore, from $XMTP_WALLET_KEY (64 hexadecimal digits), or asked for."
-    )]
+    #[command(subcommand)]
     Identity(Identity),
     /// Who may write to an account.
     #[command(subcommand)]

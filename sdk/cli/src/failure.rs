@@ -53,9 +53,6 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.code == "usage" {
-            return f.write_str(&self.message);
-        }
         write!(f, "error [{}]: {}", self.code, self.message)?;
         match &self.hint {
             Some(hint) => write!(f, "\n  next: {hint}"),

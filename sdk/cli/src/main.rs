@@ -41,11 +41,16 @@ async fn main() -> ExitCode {
 fn usage(error: &clap::Error) -> ExitCode {
     let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     if !asked_for && std::env::args_os().any(|arg| arg == "--json") {
-        let failure = Failure::usage(error.to_string().trim_end().to_owned());
+        let failure = Failure::usage(first_paragraph(&error.to_string()));
         Output::new(true).failure(&failure);
         return ExitCode::from(failure.exit_status());
     }
     // Nobody is left to tell if this cannot be printed.
     let _ = error.print();
     ExitCode::from(u8::from(!asked_for) * 2)
+}
+
+/// What is wrong, without the usage below it.
+fn first_paragraph(message: &str) -> String {
+    message.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }

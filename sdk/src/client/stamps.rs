@@ -1,5 +1,6 @@
 //! Books: buying them, finding those again whose purchase was cut short, and what is left of them.
 
+use alloy::signers::Signer;
 use xmtp_contracts::Deployment;
 use xmtp_proto::derive::{self, Denomination, Issue};
 use xmtp_proto::topic::Topic;
@@ -70,7 +71,11 @@ impl Client {
             .find(|book| is_unfinished(book) && (book.denomination, book.count) == (denomination, count));
         let book = match unfinished {
             Some(book) => book,
-            None => self.state.intend_book(&identity, denomination, count)?,
+            None => {
+                // What cannot be paid for need not be remembered.
+                chain.check_balance(Signer::address(&*self.wallet), denomination, count).await?;
+                self.state.intend_book(&identity, denomination, count)?
+            }
         };
         if let Some((book, bought)) = self.look_for(chain, &book).await? {
             let quote = Quote::of(chain.deployment(), denomination, count.get());
