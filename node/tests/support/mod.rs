@@ -109,6 +109,11 @@ impl World {
     /// Stops the node and starts another on the same folder.
     pub(crate) async fn restart(&mut self) {
         self.node.take().unwrap().shutdown().await.unwrap();
+        self.rebind().await;
+    }
+
+    /// Starts a node on the folder of one that has ended.
+    pub(crate) async fn rebind(&mut self) {
         let node = Node::bind(self.config.clone(), self.clock.clone()).await.unwrap();
         self.client = connect(&node).await;
         self.node = Some(node);
@@ -356,6 +361,7 @@ fn configure(folder: &Path, anvil: &AnvilInstance, deployment: &Deployment, join
         deployment = "{}"
         confirmations = 0
         poll_interval = "50ms"
+        request_timeout = "2s"
         checkpoints = "every-block"
         [rules]
         joining = "{joining}"
