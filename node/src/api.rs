@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 use xmtp_proto::time::Clock;
 use xmtp_proto::wire::node_server;
@@ -39,6 +40,26 @@ pub(crate) struct Api {
     pub(crate) rules: Arc<Rules>,
     pub(crate) info: NetworkInfo,
     pub(crate) clock: Clock,
+    /// Reads that touch the disk or the trees at once; more wait for their turn.
+    pub(crate) reads: Arc<Semaphore>,
+}
+
+impl Api {
+    /// Reads on a thread that may block.
+    async fn reading<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, Status> + Send + 'static,
+    ) -> Result<Response<T>, Status> {
+        // Never closed, so never an error.
+        let permit =
+            self.reads.clone().acquire_owned().await.map_err(|_| Status::unavailable("the node is stopping"))?;
+        let this = self.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            read(&this)
+        });
+        reading.await.map_err(|_| Status::internal("the node made a mistake; it is in its log"))?.map(Response::new)
+    }
 }
 
 #[tonic::async_trait]
@@ -52,28 +73,33 @@ impl node_server::Node for Api {
     }
 
     async fn query(&self, request: Request<QueryRequest>) -> Result<Response<QueryResponse>, Status> {
-        self.query_topic(request.into_inner()).map(Response::new)
+        let request = request.into_inner();
+        self.reading(move |api| api.query_topic(request)).await
     }
 
     async fn get_requirements(
         &self,
         request: Request<GetRequirementsRequest>,
     ) -> Result<Response<GetRequirementsResponse>, Status> {
-        self.requirements(request.into_inner()).map(Response::new)
+        let request = request.into_inner();
+        self.reading(move |api| api.requirements(request)).await
     }
 
     async fn get_key_bundle(
         &self,
         request: Request<GetKeyBundleRequest>,
     ) -> Result<Response<GetKeyBundleResponse>, Status> {
-        self.key_bundle(request.into_inner()).map(Response::new)
+        let request = request.into_inner();
+        self.reading(move |api| api.key_bundle(request)).await
     }
 
     async fn get_roots(&self, request: Request<GetRootsRequest>) -> Result<Response<GetRootsResponse>, Status> {
-        self.roots(request.into_inner()).map(Response::new)
+        let request = request.into_inner();
+        self.reading(move |api| api.roots(request)).await
     }
 
     async fn get_bucket(&self, request: Request<GetBucketRequest>) -> Result<Response<GetBucketResponse>, Status> {
-        self.bucket(request.into_inner()).map(Response::new)
+        let request = request.into_inner();
+        self.reading(move |api| api.bucket(request)).await
     }
 }

@@ -38,6 +38,14 @@ pub enum Failure {
     Store(#[from] StoreError),
 }
 
+/// What the checks came to.
+enum Verdict {
+    /// It is in the log already.
+    Stored(Box<SignedPostmark>),
+    /// It may be appended.
+    Admitted(Box<Admitted>),
+}
+
 /// The door and what stands behind it. Clones share it.
 #[derive(Clone)]
 pub struct Ingest {
@@ -83,12 +91,10 @@ impl Ingest {
         expected_head: Option<Cursor>,
     ) -> Result<SignedPostmark, Failure> {
         let _place = self.waiting.try_acquire().map_err(|_| Refusal::Overloaded { retry_after: RETRY_AFTER })?;
-        let submission = Submission::try_from(wire).map_err(Refusal::from)?;
-        // Sent before: the same answer as then, whatever has changed since.
-        if let Some(postmark) = self.store.postmark(&submission.envelope().id(self.rules.network))? {
-            return Ok(postmark);
-        }
-        let admitted = self.judge(submission).await?;
+        let admitted = match self.judge(wire).await? {
+            Verdict::Stored(postmark) => return Ok(*postmark),
+            Verdict::Admitted(admitted) => admitted,
+        };
         match self.store.append(admitted.into_entry(expected_head)).await {
             Ok(postmark) => Ok(postmark),
             Err(AppendError::Refused(refusal)) => Err(refusal.into()),
@@ -98,29 +104,38 @@ impl Ingest {
         }
     }
 
-    async fn judge(&self, submission: Submission) -> Result<Admitted, Failure> {
+    async fn judge(&self, wire: wire::Submission) -> Result<Verdict, Failure> {
         // Never closed, so never an error.
         let permit = self.checking.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
         let this = self.clone();
         tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let now = this.clock.now();
-            let view = this.chain.view();
-            // No verdict from a view that is too old: the answer is "try later", never a guess.
-            view.require_fresh(now, this.view_age_max)?;
-            let topic = submission.envelope().topic;
-            let account = topic.account().map(|account| this.account(&account)).transpose()?.unwrap_or_default();
-            let joins = matches!(topic, Topic::Contact(_)) && account.bundle.is_none();
-            let context = Context { rules: &this.rules, view: &view, account: &account, now };
-            let admitted = validate::admit(&context, submission)?;
-            if joins && this.new_accounts.check().is_err() {
-                return Err(Refusal::Overloaded { retry_after: RETRY_AFTER }.into());
-            }
-            Ok(admitted)
+            this.judge_blocking(wire)
         })
         .await
         // A panic in the rules is a bug of ours; the submission has no verdict.
         .unwrap_or(Err(StoreError::Closed.into()))
+    }
+
+    fn judge_blocking(&self, wire: wire::Submission) -> Result<Verdict, Failure> {
+        let submission = Submission::try_from(wire).map_err(Refusal::from)?;
+        // Sent before: the same answer as then, whatever has changed since.
+        if let Some(postmark) = self.store.postmark(&submission.envelope().id(self.rules.network))? {
+            return Ok(Verdict::Stored(Box::new(postmark)));
+        }
+        let now = self.clock.now();
+        let view = self.chain.view();
+        // No verdict from a view that is too old: the answer is "try later", never a guess.
+        view.require_fresh(now, self.view_age_max)?;
+        let topic = submission.envelope().topic;
+        let account = topic.account().map(|account| self.account(&account)).transpose()?.unwrap_or_default();
+        let joins = matches!(topic, Topic::Contact(_)) && account.bundle.is_none();
+        let context = Context { rules: &self.rules, view: &view, account: &account, now };
+        let admitted = validate::admit(&context, submission)?;
+        if joins && self.new_accounts.check().is_err() {
+            return Err(Refusal::Overloaded { retry_after: RETRY_AFTER }.into());
+        }
+        Ok(Verdict::Admitted(Box::new(admitted)))
     }
 
     /// Refuses to answer from a view of the chain that is too old.

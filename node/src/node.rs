@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use alloy::signers::local::PrivateKeySigner;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +37,8 @@ const HEADER_BYTES: u32 = 16 << 10;
 const ANSWER_BYTES: usize = 4 << 20;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests that read from disk or trees at the same time.
+const READS_AT_ONCE: usize = 64;
 /// Between two rounds of housekeeping.
 const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -153,6 +156,7 @@ impl Node {
             rules: rules.clone(),
             info,
             clock: clock.clone(),
+            reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
         };
 
         let stop = CancellationToken::new();
