@@ -174,8 +174,8 @@ pub struct Groups {
     undo: VecDeque<(u64, Vec<Undo>)>,
     /// The lowest block that can be gone back to.
     horizon: u64,
-    /// No fresh roots are taken for boundaries up to this time.
-    fresh_from: Timestamp,
+    /// The time of a block that lies ahead, or did.
+    replayed_to: Timestamp,
 }
 
 impl Groups {
@@ -191,15 +191,14 @@ impl Groups {
             last: None,
             undo: VecDeque::new(),
             horizon: 0,
-            fresh_from: Timestamp::default(),
+            replayed_to: Timestamp::default(),
         }
     }
 
-    /// Takes no fresh roots that would have expired at `head`, the time of a block far ahead: before a long replay,
-    /// where nearly all work would go into roots that nobody may use.
+    /// Leaves out what would be gone at `head`, the time of a block far ahead: fresh roots that will have expired, and
+    /// groups whose stamps will be good no more. For a long replay, where nearly all work would go into those.
     pub fn replay_towards(&mut self, head: Timestamp) {
-        let lifetime = self.rules.fresh_lifetime.saturating_add(self.rules.fresh_interval);
-        self.fresh_from = head.saturating_sub(lifetime);
+        self.replayed_to = head;
     }
 
     /// The latest block applied.
@@ -216,6 +215,7 @@ impl Groups {
     pub fn foresee(&self, blocks: &[Block]) -> Result<Vec<(GroupId, B256)>, Gap> {
         let mut last = self.last;
         let mut ahead: HashMap<GroupId, (u64, B256)> = HashMap::new();
+        let mut left_out = HashSet::new();
         for block in blocks {
             if let Some(last) = last.filter(|last| *last >= block.number) {
                 return Err(Gap::Order { last, got: block.number });
@@ -223,21 +223,26 @@ impl Groups {
             last = Some(block.number);
             for operation in &block.operations {
                 let (id, known) = match operation {
+                    // Nobody asks any more what becomes of an issue that is over.
+                    Operation::Insert { group, .. } if self.is_left_out(group) => {
+                        left_out.insert(self.id_of(group));
+                        continue;
+                    }
+                    Operation::Remove { group, .. } if left_out.contains(group) || self.is_gone(group, block.time) => {
+                        continue;
+                    }
                     Operation::Insert { group, .. } => {
                         let known = self.groups.get(group).map(|state| (state.len(), state.chain));
-                        (self.id_of(group), Some(known.unwrap_or_default()))
+                        (self.id_of(group), known.unwrap_or_default())
                     }
-                    Operation::Remove { group, .. } if self.is_over(group, block.time) => (*group, None),
                     Operation::Remove { group, .. } => {
                         let known = self.names.get(group).and_then(|group| self.groups.get(group));
                         let known = known.map(|state| (state.len(), state.chain));
                         // Inserted and removed within these very blocks.
                         let known = known.or_else(|| ahead.get(group).copied());
-                        (*group, Some(known.ok_or(Gap::Group { group: *group })?))
+                        (*group, known.ok_or(Gap::Group { group: *group })?)
                     }
                 };
-                // Nobody asks any more what becomes of an issue that is over.
-                let Some(known) = known else { continue };
                 let (next, chain) = ahead.entry(id).or_insert(known);
                 operation.check_position(id, *next)?;
                 *next += u64::from(operation.is_insert());
@@ -255,15 +260,18 @@ impl Groups {
     /// [`Gap`] if something is missing before the block; then nothing has changed.
     pub fn apply(&mut self, block: &Block) -> Result<(), Gap> {
         self.foresee(std::slice::from_ref(block))?;
+        let lifetime = self.rules.fresh_lifetime.saturating_add(self.rules.fresh_interval);
+        let fresh_from = self.replayed_to.saturating_sub(lifetime);
         for state in self.groups.values_mut() {
-            state.take_due(&self.rules, block, self.fresh_from);
+            state.take_due(&self.rules, block, fresh_from);
         }
         let mut touched: Vec<Undo> = Vec::new();
         for operation in &block.operations {
+            if let Operation::Insert { group, .. } = operation {
+                self.names.insert(self.id_of(group), *group);
+            }
             let Some(group) = self.group_of(operation) else { continue };
             let created = !self.groups.contains_key(&group);
-            let id = self.id_of(&group);
-            self.names.insert(id, group);
             let state = self.groups.entry(group).or_default();
             let undo = match touched.iter_mut().find(|undo| undo.group == group) {
                 Some(undo) => undo,
@@ -278,7 +286,7 @@ impl Groups {
                 }
             }
         }
-        if !touched.is_empty() {
+        if !touched.is_empty() && block.number > self.horizon {
             self.undo.push_back((block.number, touched));
         }
         self.last = Some(block.number);
@@ -366,18 +374,23 @@ impl Groups {
         group.id(self.network, self.postage)
     }
 
-    /// The group that an operation changes; nothing if it is over and gone.
+    /// The group that an operation changes; nothing if its stamps are good no more, and it is gone.
     fn group_of(&self, operation: &Operation) -> Option<Group> {
         match operation {
-            Operation::Insert { group, .. } => Some(*group),
+            Operation::Insert { group, .. } => Some(*group).filter(|it| !self.is_left_out(it)),
             Operation::Remove { group, .. } => self.names.get(group).copied().filter(|it| self.groups.contains_key(it)),
         }
     }
 
     /// Whether a group was dropped because its stamps are good no more; books are slashed for longer than that.
-    fn is_over(&self, id: &GroupId, now: Timestamp) -> bool {
-        let current = Issue::at(now, self.rules.issue_seconds);
+    fn is_gone(&self, id: &GroupId, now: Timestamp) -> bool {
+        let current = Issue::at(now.max(self.replayed_to), self.rules.issue_seconds);
         self.names.get(id).is_some_and(|group| !self.groups.contains_key(group) && is_over(group, current))
+    }
+
+    /// Whether a group is over at the head towards which this replays.
+    fn is_left_out(&self, group: &Group) -> bool {
+        is_over(group, Issue::at(self.replayed_to, self.rules.issue_seconds))
     }
 }
 

@@ -90,3 +90,108 @@ fn operation(log: &Log, network: NetworkId, postage: Address) -> Result<Option<O
         _ => Err(WrongLogs::NotAsked),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::{LogData, U256};
+
+    use super::*;
+
+    const POSTAGE: Address = Address::repeat_byte(0x11);
+    const NETWORK: NetworkId = NetworkId(B256::repeat_byte(7));
+    const GROUP: Group = Group::Stamps { denomination: Denomination::ALL[0], issue: Issue(3) };
+
+    fn bought() -> IPostage::Bought {
+        IPostage::Bought {
+            group: GROUP.id(NETWORK, POSTAGE).0,
+            buyer: Address::ZERO,
+            commitment: U256::from(5),
+            volume: 0,
+            position: 9,
+            denomination: 1,
+            issue: 3,
+            count: 100,
+        }
+    }
+
+    fn log(data: LogData, number: u64, index: u64) -> Log {
+        Log {
+            inner: alloy::primitives::Log { address: POSTAGE, data },
+            block_hash: Some(B256::with_last_byte(1)),
+            block_number: Some(number),
+            log_index: Some(index),
+            ..Log::default()
+        }
+    }
+
+    fn read(logs: impl Into<Vec<Log>>) -> Result<BTreeMap<u64, BlockLogs>, WrongLogs> {
+        by_block(logs.into(), (10, 20), NETWORK, POSTAGE)
+    }
+
+    fn insert(commitment: u64) -> Operation {
+        let position = Position { volume: 0, index: 9 };
+        Operation::Insert { group: GROUP, commitment: U256::from(commitment), limit: 100, position }
+    }
+
+    #[test]
+    fn logs_are_put_into_the_order_of_their_blocks() {
+        let with =
+            |commitment: u64| IPostage::Bought { commitment: U256::from(commitment), ..bought() }.encode_log_data();
+        let slashed = IPostage::Slashed {
+            group: bought().group,
+            reporter: Address::ZERO,
+            commitment: U256::from(1),
+            volume: 0,
+            position: 2,
+            count: 3,
+            secret: U256::from(4),
+        };
+        let logs =
+            [log(with(3), 11, 7), log(slashed.encode_log_data(), 11, 8), log(with(2), 11, 2), log(with(1), 10, 9)];
+        let blocks = read(logs).unwrap();
+        assert_eq!(blocks.keys().copied().collect::<Vec<_>>(), [10, 11]);
+        let remove = Operation::Remove {
+            group: GroupId(bought().group),
+            commitment: U256::from(1),
+            limit: 3,
+            position: Position { volume: 0, index: 2 },
+        };
+        assert_eq!(blocks[&10].operations, [insert(1)]);
+        assert_eq!(blocks[&11].operations, [insert(2), insert(3), remove]);
+    }
+
+    #[test]
+    fn logs_that_were_not_asked_for_are_refused() {
+        let good = || log(bought().encode_log_data(), 10, 0);
+        let elsewhere = alloy::primitives::Log { address: Address::ZERO, data: bought().encode_log_data() };
+        let mut cut = bought().encode_log_data();
+        cut.data = cut.data.slice(..cut.data.len() - 32);
+        let other_event = LogData::new_unchecked(vec![IPostage::Withdrawn::SIGNATURE_HASH], Default::default());
+        let other_hash = Log { block_hash: Some(B256::ZERO), log_index: Some(1), ..good() };
+        for (logs, expected) in [
+            (vec![Log { inner: elsewhere, ..good() }], WrongLogs::NotAsked),
+            (vec![log(bought().encode_log_data(), 9, 0)], WrongLogs::NotAsked),
+            (vec![log(bought().encode_log_data(), 21, 0)], WrongLogs::NotAsked),
+            (vec![log(cut, 10, 0)], WrongLogs::NotAsked),
+            (vec![log(other_event, 10, 0)], WrongLogs::NotAsked),
+            (vec![Log { block_number: None, ..good() }], WrongLogs::NoPlace),
+            (vec![good(), good()], WrongLogs::TwoLogs(10)),
+            (vec![good(), other_hash], WrongLogs::TwoBlocks(10)),
+        ] {
+            assert_eq!(read(logs).err(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn removed_logs_and_groups_that_do_not_exist_are_passed_over() {
+        let removed = Log { removed: true, ..log(bought().encode_log_data(), 10, 0) };
+        assert_eq!(read([removed]).unwrap().len(), 0);
+        for event in [
+            IPostage::Bought { denomination: 3, ..bought() },
+            IPostage::Bought { group: B256::ZERO, ..bought() },
+            IPostage::Bought { issue: 4, ..bought() },
+        ] {
+            assert_eq!(read([log(event.encode_log_data(), 10, 0)]).unwrap()[&10].operations, []);
+        }
+    }
+}

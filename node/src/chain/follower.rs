@@ -143,8 +143,10 @@ impl Follower {
         let replayed = blocking(move || {
             let mut groups = groups.write().unwrap_or_else(PoisonError::into_inner);
             let (blocks, last) = (&records[..records.len() - 1], window.last());
-            if let Some(last) = last {
+            if let (Some(first), Some(last)) = (window.first(), last) {
                 groups.replay_towards(last.time);
+                // Before the first operation: blocks below the window need no record of how to undo them.
+                groups.forget(first.number, Timestamp::default());
             }
             for (number, bytes) in blocks {
                 let block = record::block_from_bytes(*number, bytes).map_err(|error| error.to_string())?;
@@ -215,6 +217,9 @@ impl Follower {
         }
         let latest = self.rpc.latest().await?;
         let target = latest.number.checked_sub(self.config.confirmations);
+        if self.window.last().is_none() {
+            write(&self.groups).replay_towards(latest.time.min(asked));
+        }
         loop {
             let next = self.window.last().map_or(self.config.first_block, |last| last.number.saturating_add(1));
             let Some(target) = target.filter(|target| *target >= next) else { break };
@@ -438,7 +443,8 @@ impl Follower {
         let groups = self.look(Groups::view);
         let applied = self.window.last().map(|last| last.number);
         self.view.send_modify(|view| {
-            let (as_of, head) = (as_of.or(view.as_of()), head.or(view.head()));
+            let as_of = as_of.or_else(|| view.as_of());
+            let head = head.or_else(|| view.head());
             *view = Arc::new(ChainView::new(as_of, head, applied, groups));
         });
     }

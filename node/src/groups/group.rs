@@ -10,7 +10,7 @@ use xmtp_proto::time::Timestamp;
 use xmtp_prover::tree::RollbackError;
 use xmtp_prover::{Bucket, Checkpoint, Group as Tree, Limit, Position, Version, leaf};
 
-use super::view::{Standing, Standings, Until};
+use super::view::{Standings, Until};
 use super::{Block, Book, Checkpoints, NoSuchBucket, Operation, RootKind, RootRules, VolumeRoot};
 
 /// Roots of either kind for which buckets are served: clients ask for the newest.
@@ -314,7 +314,7 @@ fn mark_checkpoint(standings: &mut Standings, volumes: &[(Root, u32)]) {
 
 fn mark_fresh(standings: &mut Standings, volumes: &[(Root, u32)], until: Until) {
     for (root, _) in volumes {
-        standings.entry(*root).or_insert_with(Standing::default).fresh = Some(until);
+        standings.entry(*root).or_default().fresh = Some(until);
     }
 }
 

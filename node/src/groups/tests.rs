@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use xmtp_proto::derive::Denomination;
 use xmtp_proto::field::{FieldElement, Leaf, MODULUS};
 use xmtp_proto::refusal::Refusal;
 use xmtp_prover::{Group as Tree, leaf};
@@ -315,7 +316,7 @@ fn expired_roots_are_dropped_but_remembered_as_such() {
     groups.forget(9, after(end + 60));
     assert_eq!(groups.bucket(&ones(), books(&[1]), 0), Err(NoSuchBucket));
     assert_eq!(lookup(&groups, books(&[1]), end), Err(Refusal::RootExpired));
-    // Two days' end came by, so the same state is a checkpoint too.
+    // It was the state at midnight as well.
     assert_eq!(lookup(&groups, books(&[1, 2]), 3 * DAY), Ok(()));
 }
 
@@ -331,6 +332,21 @@ fn group_is_dropped_when_its_stamps_are_good_no_more_and_may_still_be_slashed() 
     assert_eq!(lookup(&groups, books(&[1]), end), Err(Refusal::RootExpired));
     apply(&mut groups, &[block(7, end + 1, [slash(1, 0)])]);
     assert_eq!(groups.last(), Some(7));
+}
+
+#[test]
+fn group_that_is_over_at_the_head_is_left_out_of_a_replay() {
+    let mut groups = groups(EVERY_BLOCK);
+    let end = 5 * ISSUE_SECONDS;
+    groups.replay_towards(after(end));
+    let next = Group::Stamps { denomination: Denomination::ALL[0], issue: Issue(221) };
+    let later = Operation::Insert { group: next, commitment: U256::from(2), limit: 10, position: at(0) };
+    let blocks = [block(5, 10, [buy(1, 0)]), block(6, ISSUE_SECONDS, [later]), block(7, end, [slash(1, 0)])];
+    assert_eq!(groups.foresee(&blocks).unwrap().len(), 1);
+    apply(&mut groups, &blocks);
+    assert_eq!(groups.roots(&ones()), []);
+    assert_eq!(lookup(&groups, books(&[1]), end), Err(Refusal::RootExpired));
+    assert_eq!(groups.view().lookup(&next, books(&[2]), after(end)), Ok(()));
 }
 
 #[test]
