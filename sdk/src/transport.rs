@@ -166,6 +166,12 @@ pub enum TransportError {
         /// What the connection met.
         reason: String,
     },
+    /// It was connected and did not answer in time. What was asked may have been done all the same; asking again is safe.
+    #[error("the node at {url} did not answer within {} s", CALL_TIMEOUT.as_secs())]
+    Silent {
+        /// Where.
+        url: Url,
+    },
     /// The node refused the call as such.
     #[error("the node refused: {message}")]
     Refused {
@@ -247,6 +253,11 @@ impl TransportError {
     /// Whether the same call may succeed later.
     #[must_use]
     pub const fn is_passing(&self) -> bool {
+        matches!(self, Self::Silent { .. }) || self.is_brief()
+    }
+
+    /// Whether it took little time to find out, so that asking again at once is worth it.
+    const fn is_brief(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Refused { code: Code::ChainViewStale | Code::Overloaded, .. })
     }
 }
@@ -567,7 +578,7 @@ where
         .with_max_times(RETRIES)
         .with_jitter();
     let attempt = || async { once().await.map_err(|status| failure(url, &status)) };
-    attempt.retry(policy).when(TransportError::is_passing).await
+    attempt.retry(policy).when(TransportError::is_brief).await
 }
 
 fn failure(url: &Url, status: &Status) -> TransportError {
@@ -578,7 +589,8 @@ fn failure(url: &Url, status: &Status) -> TransportError {
         .and_then(|info| if info.domain == ERROR_DOMAIN { Code::from_name(&info.reason) } else { None });
     match (reason, status.code()) {
         (Some(code), _) => TransportError::Refused { code, message },
-        (None, GrpcCode::Unavailable | GrpcCode::DeadlineExceeded | GrpcCode::Cancelled) => {
+        (None, GrpcCode::DeadlineExceeded | GrpcCode::Cancelled) => TransportError::Silent { url: url.clone() },
+        (None, GrpcCode::Unavailable) => {
             TransportError::Unreachable { url: url.clone(), reason: deepest(status).unwrap_or(message) }
         }
         (None, code) => TransportError::Failed { status: format!("{code:?}"), message },

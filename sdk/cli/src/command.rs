@@ -15,8 +15,7 @@ use crate::output::Output;
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let Args { global, command } = args;
-    let context = context::open(&global, output).await?;
-    let client = &context.client;
+    let client = &context::client(&global, output).await?;
     match command {
         Command::Identity(command) => identity::run(command, client, output).await,
         Command::Policy(command) => policy::run(command, client, output).await,

@@ -1,7 +1,6 @@
 //! From the command line to a client.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use directories::ProjectDirs;
 use xmtp_contracts::Deployment;
@@ -9,32 +8,20 @@ use xmtp_sdk::client::{Client, Step};
 
 use crate::args::Global;
 use crate::failure::Failure;
-use crate::output::{Output, Progress};
+use crate::output::Output;
 use crate::wallet;
 
-/// A client, and the bar that shows what it does. The bar goes when this is dropped.
-pub(crate) struct Context {
-    pub(crate) client: Client,
-    _progress: Arc<Progress>,
-}
-
-pub(crate) async fn open(global: &Global, output: &Output) -> Result<Context, Failure> {
+pub(crate) async fn client(global: &Global, output: &Output) -> Result<Client, Failure> {
     let Some(network) = &global.network else {
         return Err(Failure::usage("no network: name its deployment file with --network or $XMTP_NETWORK".to_owned()));
     };
     let deployment = Deployment::load(network)?;
     let (home, cache) = folders(global.home.clone())?;
     let wallet = wallet::load(&global.wallet)?;
-    let progress = Arc::new(output.progress());
-    let steps = Arc::clone(&progress);
-    let client = Client::builder(wallet, deployment, home)
-        .cache(cache)
-        .node(global.node.clone())
-        .rpc(global.rpc.clone())
-        .on_step(move |step| steps.now(described(step)))
-        .connect()
-        .await?;
-    Ok(Context { client, _progress: progress })
+    let progress = output.progress().clone();
+    let builder = Client::builder(wallet, deployment, home).cache(cache).node(global.node.clone());
+    let builder = builder.rpc(global.rpc.clone()).on_step(move |step| progress.now(described(step)));
+    Ok(builder.connect().await?)
 }
 
 /// State, and what can be made again.

@@ -128,7 +128,7 @@ impl From<TransportError> for Failure {
             TransportError::Address(_) => {
                 Self::new("bad_address", &error).hint("name a node with --node, such as http://127.0.0.1:5050")
             }
-            TransportError::Unreachable { .. } => {
+            TransportError::Unreachable { .. } | TransportError::Silent { .. } => {
                 Self::new("unreachable", &error).hint("is the node running? name another with --node or $XMTP_NODE")
             }
             TransportError::OtherNetwork { .. } => Self::new("other_network", &error),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -12,9 +12,10 @@ use crate::failure::Failure;
 /// How often a bar that counts nothing shows that something is alive.
 const TICK: Duration = Duration::from_millis(120);
 
-/// Text for people, or JSON for programs.
+/// Text for people, or JSON for programs; and a bar for who waits.
 pub(crate) struct Output {
     json: bool,
+    progress: Progress,
 }
 
 /// Something a command has to say.
@@ -24,8 +25,12 @@ pub(crate) trait Said: Serialize {
 }
 
 impl Output {
-    pub(crate) const fn new(json: bool) -> Self {
-        Self { json }
+    pub(crate) fn new(json: bool) -> Self {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+            bar.set_style(style);
+        }
+        Self { json, progress: Progress(bar) }
     }
 
     /// Prints a result: one JSON object on one line, or text.
@@ -40,6 +45,7 @@ impl Output {
         if !text.ends_with('\n') {
             text.push('\n');
         }
+        self.progress.end();
         let mut stdout = io::stdout().lock();
         stdout
             .write_all(text.as_bytes())
@@ -48,6 +54,7 @@ impl Output {
     }
 
     pub(crate) fn failure(&self, failure: &Failure) {
+        self.progress.end();
         // A failure that cannot be printed leaves its exit status.
         let _ = if self.json {
             serde_json::to_string(failure).map(|text| writeln!(io::stdout(), "{text}").is_ok()).is_ok()
@@ -56,30 +63,26 @@ impl Output {
         };
     }
 
-    /// Shows that work goes on, where somebody looks; gone when dropped.
-    pub(crate) fn progress(&self) -> Progress {
-        if !io::stderr().is_terminal() {
-            return Progress(ProgressBar::hidden());
-        }
-        let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
-        let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        bar.enable_steady_tick(TICK);
-        Progress(bar)
+    /// The bar.
+    pub(crate) const fn progress(&self) -> &Progress {
+        &self.progress
     }
 }
 
-/// A bar on stderr.
+/// A bar on stderr that shows that work goes on; only where somebody looks.
+#[derive(Clone)]
 pub(crate) struct Progress(ProgressBar);
 
 impl Progress {
-    /// What goes on now.
+    /// What goes on now. Shows the bar, if it is not shown yet.
     pub(crate) fn now(&self, what: &'static str) {
-        self.0.set_message(what);
+        if io::stderr().is_terminal() {
+            self.0.set_message(what);
+            self.0.enable_steady_tick(TICK);
+        }
     }
-}
 
-impl Drop for Progress {
-    fn drop(&mut self) {
+    fn end(&self) {
         self.0.finish_and_clear();
     }
 }

@@ -1,5 +1,7 @@
 //! What the command says without a network: help, and wrong usage.
 
+#![allow(clippy::unwrap_used)] // A test may.
+
 use std::process::{Command, Output};
 
 fn xmtp(args: &[&str]) -> Output {

@@ -90,7 +90,7 @@ impl Said for Letters {
             return writeln!(f, "No letters.");
         }
         for Letter { from, text, sent_at, units_paid, tag, .. } in &self.messages {
-            write!(f, "From {from}, {sent_at}, {units_paid} units paid")?;
+            write!(f, "From {from}, {sent_at}, {} paid", shown::units(*units_paid))?;
             match tag {
                 Some(tag) => writeln!(f, ", tag {tag}")?,
                 None => writeln!(f)?,

@@ -57,11 +57,11 @@ impl Said for Receipt {
         writeln!(f, "Delivered to {} at {}.", self.to, self.accepted_at)?;
         match self.stamps_cancelled {
             0 => writeln!(f, "  nothing was paid")?,
-            1 => writeln!(f, "  paid with 1 stamp ({} units)", self.units_paid)?,
-            count => writeln!(f, "  paid with {count} stamps ({} units)", self.units_paid)?,
+            1 => writeln!(f, "  paid with 1 stamp, {}", shown::units(self.units_paid))?,
+            count => writeln!(f, "  paid with {count} stamps, {}", shown::units(self.units_paid))?,
         }
         if let Some(cover) = self.cover.filter(|cover| *cover < LITTLE_COVER) {
-            writeln!(f, "  little cover: the stamp is one of only {cover} books'")?;
+            writeln!(f, "  little cover: the stamp could be of {cover} books only")?;
         }
         if self.fresh_root {
             writeln!(f, "  a fresh root was used: it says that the book was bought lately")?;

@@ -61,3 +61,8 @@ pub(crate) fn seconds(unix: u64) -> String {
 pub(crate) fn bytes(it: &[u8; 32]) -> String {
     format!("0x{}", hex::encode(it))
 }
+
+/// Units of postage, in words.
+pub(crate) fn units(it: u32) -> String {
+    if it == 1 { "1 unit".to_owned() } else { format!("{it} units") }
+}
