@@ -4,24 +4,27 @@
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 use xmtp_proto::time::Clock;
 use xmtp_proto::wire::node_server;
 use xmtp_proto::wire::{
     GetBucketRequest, GetBucketResponse, GetKeyBundleRequest, GetKeyBundleResponse, GetNetworkRequest,
     GetNetworkResponse, GetRequirementsRequest, GetRequirementsResponse, GetRootsRequest, GetRootsResponse,
-    PublishRequest, PublishResponse, QueryRequest, QueryResponse,
+    PublishRequest, PublishResponse, QueryRequest, QueryResponse, SubscribeRequest,
 };
 
 use crate::chain::ChainHandle;
 use crate::ingest::Ingest;
 use crate::store::Store;
 use crate::validate::Rules;
+use subscribe::Subscription;
 
 mod groups;
 mod publish;
 mod read;
 mod status;
+mod subscribe;
 
 /// What the network is, for clients that ask.
 #[derive(Clone, Debug)]
@@ -42,14 +45,25 @@ pub(crate) struct Api {
     pub(crate) clock: Clock,
     /// Reads that touch the disk or the trees at once; more wait for their turn.
     pub(crate) reads: Arc<Semaphore>,
+    /// Streams that may be open at once; more are told to come back.
+    pub(crate) streams: Arc<Semaphore>,
+    /// Ends the streams when the node stops.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Api {
-    /// Reads on a thread that may block.
-    async fn reading<T: Send + 'static>(
+    /// Reads on a thread that may block, and answers.
+    async fn answering<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Self) -> Result<T, Status> + Send + 'static,
     ) -> Result<Response<T>, Status> {
+        self.reading(read).await.map(Response::new)
+    }
+
+    async fn reading<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, Status> + Send + 'static,
+    ) -> Result<T, Status> {
         // Never closed, so never an error.
         let permit =
             self.reads.clone().acquire_owned().await.map_err(|_| Status::unavailable("the node is stopping"))?;
@@ -58,7 +72,7 @@ impl Api {
             let _permit = permit;
             read(&this)
         });
-        reading.await.map_err(|_| Status::internal("the node made a mistake; it is in its log"))?.map(Response::new)
+        reading.await.map_err(|_| Status::internal("the node made a mistake; it is in its log"))?
     }
 }
 
@@ -74,7 +88,13 @@ impl node_server::Node for Api {
 
     async fn query(&self, request: Request<QueryRequest>) -> Result<Response<QueryResponse>, Status> {
         let request = request.into_inner();
-        self.reading(move |api| api.query_topic(request)).await
+        self.answering(move |api| api.query_topic(request)).await
+    }
+
+    type SubscribeStream = Subscription;
+
+    async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Subscription>, Status> {
+        self.open_subscription(request.into_inner()).map(Response::new)
     }
 
     async fn get_requirements(
@@ -82,7 +102,7 @@ impl node_server::Node for Api {
         request: Request<GetRequirementsRequest>,
     ) -> Result<Response<GetRequirementsResponse>, Status> {
         let request = request.into_inner();
-        self.reading(move |api| api.requirements(request)).await
+        self.answering(move |api| api.requirements(request)).await
     }
 
     async fn get_key_bundle(
@@ -90,16 +110,16 @@ impl node_server::Node for Api {
         request: Request<GetKeyBundleRequest>,
     ) -> Result<Response<GetKeyBundleResponse>, Status> {
         let request = request.into_inner();
-        self.reading(move |api| api.key_bundle(request)).await
+        self.answering(move |api| api.key_bundle(request)).await
     }
 
     async fn get_roots(&self, request: Request<GetRootsRequest>) -> Result<Response<GetRootsResponse>, Status> {
         let request = request.into_inner();
-        self.reading(move |api| api.roots(request)).await
+        self.answering(move |api| api.roots(request)).await
     }
 
     async fn get_bucket(&self, request: Request<GetBucketRequest>) -> Result<Response<GetBucketResponse>, Status> {
         let request = request.into_inner();
-        self.reading(move |api| api.bucket(request)).await
+        self.answering(move |api| api.bucket(request)).await
     }
 }

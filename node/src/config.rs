@@ -153,7 +153,9 @@ pub struct Limits {
     pub new_accounts_per_minute: NonZeroU32,
     /// Requests at once on one connection.
     pub streams_per_connection: u32,
-    /// For one request.
+    /// Subscriptions at once on all of them.
+    pub streams: usize,
+    /// For one request; a subscription's first answer.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
     /// Time that requests in flight have when the node is told to stop.
@@ -167,6 +169,7 @@ impl Default for Limits {
             submissions_waiting: 1024,
             new_accounts_per_minute: NonZeroU32::MIN.saturating_add(599),
             streams_per_connection: 100,
+            streams: 10_000,
             request_timeout: Duration::from_secs(30),
             shutdown_grace: Duration::from_secs(30),
         }

@@ -149,6 +149,7 @@ impl Node {
 
         let ingest =
             Ingest::new(rules.clone(), chain_handle.clone(), store.clone(), clock.clone(), chain.max_age, &limits);
+        let stop = CancellationToken::new();
         let api = Api {
             ingest,
             store: store.clone(),
@@ -157,9 +158,10 @@ impl Node {
             info,
             clock: clock.clone(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
+            streams: Arc::new(Semaphore::new(limits.streams)),
+            stop: stop.clone(),
         };
 
-        let stop = CancellationToken::new();
         let mut rooms = JoinSet::new();
         rooms.spawn(serve(api, listener, reflection, limits, stop.clone()));
         rooms.spawn({

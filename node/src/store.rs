@@ -136,6 +136,15 @@ pub struct Page {
     pub more: bool,
 }
 
+/// A stretch of the log, read for some of its topics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stretch {
+    /// The wanted ones, oldest first.
+    pub records: Vec<(Cursor, wire::Record)>,
+    /// How far it was read.
+    pub seen: Cursor,
+}
+
 /// The newest record of an account's own topic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OwnRecord {

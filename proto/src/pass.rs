@@ -118,7 +118,7 @@ pub struct Connection {
     pub holder: [u8; 32],
     /// Units per epoch.
     pub quota: u32,
-    /// When it ends.
+    /// When it ends, in whole seconds.
     pub expires_at: Timestamp,
     /// The recipient's signature.
     pub attestation: [u8; 64],
@@ -175,10 +175,15 @@ impl TryFrom<wire::Pass> for Pass {
                 proof: required("member.proof", proof)?.try_into()?,
             }),
             Kind::Connection(wire::Connection { holder, quota, expires_at_s, attestation, signature }) => {
+                let expires_at = Timestamp::from_secs(expires_at_s);
+                // A later second than a timestamp can name would be stored as another one than was attested.
+                if expires_at.as_secs() != expires_at_s {
+                    return Err(Malformed::OutOfRange { field: "connection.expires_at_s", got: expires_at_s });
+                }
                 Self::Connection(Connection {
                     holder: fixed("connection.holder", &holder)?,
                     quota,
-                    expires_at: Timestamp::from_secs(expires_at_s),
+                    expires_at,
                     attestation: fixed("connection.attestation", &attestation)?,
                     signature: fixed("connection.signature", &signature)?,
                 })

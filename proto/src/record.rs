@@ -2,10 +2,14 @@
 
 use prost::Message as _;
 
-use crate::malformed::{Malformed, required};
+use crate::envelope;
+use crate::malformed::{Malformed, bounded, required};
 use crate::postmark::SignedPostmark;
 use crate::submission::Submission;
 use crate::wire;
+
+/// The longest encoding: the largest ciphertext, and room for a topic, eight passes and a postmark.
+pub const MAX_BYTES: usize = envelope::MAX_CIPHERTEXT_BYTES + 8 * 1024;
 
 /// A submission as it was accepted, and the postmark it got.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +30,9 @@ impl Record {
     /// Reads the wire encoding.
     ///
     /// # Errors
-    /// [`Malformed`] if the bytes are no record.
+    /// [`Malformed`] if the bytes are no record, or more than [`MAX_BYTES`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
+        bounded("record", bytes.len(), MAX_BYTES)?;
         wire::Record::decode(bytes).map_err(|source| Malformed::Encoding { field: "record", source })?.try_into()
     }
 }

@@ -23,7 +23,7 @@ use xmtp_proto::wire;
 use super::durable::Folder;
 use super::{
     AppendError, Appended, Cancellation, Entry, Evidence, OWNER_WRITES_PER_EPOCH, OwnRecord, OwnTopic, Page,
-    StoreError, keys,
+    StoreError, Stretch, keys,
 };
 use crate::chain::{ChainStore, ChainStoreError};
 use crate::operator::Operator;
@@ -40,6 +40,8 @@ const WAITING_MAX: usize = 1024;
 const GROUP_MAX: usize = 256;
 /// A page ends behind this many bytes of records.
 const PAGE_BYTES: usize = 1 << 20;
+/// Entries that one reading of the log passes over at the most.
+const ENTRIES_AT_ONCE: usize = 10_000;
 /// Memory that sled may use for its cache.
 const CACHE_BYTES: u64 = 256 << 20;
 /// Entries removed in one go by housekeeping.
@@ -221,6 +223,46 @@ impl Store {
             page.records.push(record);
         }
         Ok(page)
+    }
+
+    /// Reads the log behind a cursor, oldest first: at most `limit` records of which `wanted` holds, no more than 1 MiB of
+    /// them unless the first alone is larger, and no more than 10,000 entries of any kind. What was read is behind
+    /// [`Stretch::seen`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn read(&self, after: Cursor, limit: usize, wanted: impl Fn(&Topic) -> bool) -> Result<Stretch, StoreError> {
+        let durable = self.durable();
+        let mut stretch = Stretch { records: Vec::new(), seen: after };
+        if after >= durable {
+            return Ok(stretch);
+        }
+        let mut bytes = 0;
+        let entries = self.log.range(keys::entry(after.next())..=keys::entry(durable));
+        for entry in entries.take(ENTRIES_AT_ONCE) {
+            let (key, topic) = entry.map_err(disk)?;
+            let cursor = keys::cursor_of(&key).ok_or(StoreError::Damaged { what: "entry key" })?;
+            let topic = std::str::from_utf8(&topic).ok().and_then(|name| name.parse().ok());
+            if wanted(&topic.ok_or(StoreError::Damaged { what: "entry" })?) {
+                let record = self.record(cursor)?;
+                bytes += record.encoded_len();
+                if stretch.records.len() == limit || (bytes > PAGE_BYTES && !stretch.records.is_empty()) {
+                    break;
+                }
+                stretch.records.push((cursor, record));
+            }
+            stretch.seen = cursor;
+        }
+        Ok(stretch)
+    }
+
+    /// Waits until there is something behind a cursor to read.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] if the committer ends first.
+    pub async fn grown_past(&self, seen: Cursor) -> Result<(), StoreError> {
+        let mut durable = self.durable.clone();
+        durable.wait_for(|durable| *durable > seen).await.map(drop).map_err(|_| StoreError::Closed)
     }
 
     /// The newest record of an account's own topic.
@@ -406,6 +448,7 @@ impl CommitterRoom {
             log.insert(keys::quota(write.epoch, &write.account), writes.to_be_bytes().to_vec());
         }
         log.insert(keys::record(cursor), record.encode_to_vec());
+        log.insert(keys::entry(cursor), topic.to_string().into_bytes());
         log.insert(keys::topic(&topic, cursor), Vec::new());
         log.insert(keys::envelope(&id), cursor.0.to_be_bytes().to_vec());
         *last = cursor;

@@ -11,6 +11,7 @@ use super::OwnTopic;
 
 const RECORD: u8 = b'r';
 const TOPIC: u8 = b't';
+const ENTRY: u8 = b'c';
 const ENVELOPE: u8 = b'e';
 const NULLIFIER: u8 = b'n';
 const OWNED: u8 = b'o';
@@ -35,6 +36,11 @@ pub(super) fn topic(topic: &Topic, cursor: Cursor) -> Vec<u8> {
 /// The cursor at the end of a [`topic`] key.
 pub(super) fn cursor_of(key: &[u8]) -> Option<Cursor> {
     key.last_chunk().map(|bytes| Cursor(u64::from_be_bytes(*bytes)))
+}
+
+/// Cursor → topic: what readers of the whole log look at, so that they open only the records that they want.
+pub(super) fn entry(cursor: Cursor) -> Vec<u8> {
+    concat(ENTRY, &[&cursor.0.to_be_bytes()])
 }
 
 /// Envelope id → cursor.

@@ -1,0 +1,202 @@
+//! Subscriptions: readers of the one log, each with a cursor and a filter. History and what is new are one loop, so there is
+//! nothing to stitch.
+//!
+//! A subscription is pulled: it reads on when its client has taken what was sent. A slow reader holds one stretch of the log
+//! and no queue, and no task runs for it.
+
+use std::collections::{HashSet, VecDeque};
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::Stream;
+use futures_util::stream::try_unfold;
+use tokio::sync::OwnedSemaphorePermit;
+use tonic::Status;
+use xmtp_proto::malformed::Malformed;
+use xmtp_proto::postmark::Cursor;
+use xmtp_proto::refusal::Refusal;
+use xmtp_proto::topic::Topic;
+use xmtp_proto::wire::{
+    ConversationPrefix, Record, SubscribeRequest, SubscribeResponse, TopicFilter, subscribe_response, topic_filter,
+};
+
+use super::{Api, status};
+use crate::store::Stretch;
+
+/// The most filters of one subscription.
+const FILTERS_MAX: usize = 1024;
+/// Records read ahead for one subscription.
+const STRETCH_RECORDS: usize = 64;
+/// How often a stream without news says how far it is.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// When to come back if there are too many streams.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+pub(crate) type Subscription = Pin<Box<dyn Stream<Item = Result<SubscribeResponse, Status>> + Send>>;
+
+/// Which topics a subscription wants.
+struct Filter {
+    topics: HashSet<Topic>,
+    prefixes: Vec<Prefix>,
+}
+
+/// The first bits of conversation ids.
+#[derive(Clone, Copy)]
+struct Prefix {
+    bits: usize,
+    prefix: [u8; 32],
+}
+
+/// A reader: what was read and not sent yet, and what is behind it.
+struct Reader {
+    api: Api,
+    filter: std::sync::Arc<Filter>,
+    ready: VecDeque<(Cursor, Record)>,
+    /// How far the log was read.
+    seen: Cursor,
+    /// How far the client knows.
+    told: Option<Cursor>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Api {
+    pub(super) fn open_subscription(&self, request: SubscribeRequest) -> Result<Subscription, Status> {
+        let SubscribeRequest { filters, after } = request;
+        let filter = Filter::new(filters).map_err(status::malformed)?;
+        let permit = self.streams.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| status::refused(&Refusal::Overloaded { retry_after: RETRY_AFTER }))?;
+        let reader = Reader {
+            api: self.clone(),
+            filter: filter.into(),
+            ready: VecDeque::new(),
+            seen: Cursor(after),
+            told: None,
+            _permit: permit,
+        };
+        Ok(Box::pin(try_unfold(reader, |mut reader| async {
+            let event = reader.next().await?;
+            Ok(Some((SubscribeResponse { event: Some(event) }, reader)))
+        })))
+    }
+}
+
+impl Reader {
+    async fn next(&mut self) -> Result<subscribe_response::Event, Status> {
+        loop {
+            if let Some((cursor, record)) = self.ready.pop_front() {
+                self.told = Some(cursor);
+                return Ok(subscribe_response::Event::Record(record));
+            }
+            if self.seen < self.api.store.durable() {
+                self.read().await?;
+                continue;
+            }
+            // Caught up: said once, so that a client without news resumes from here and not from its last record.
+            if self.told != Some(self.seen) {
+                self.told = Some(self.seen);
+                return Ok(subscribe_response::Event::Seen(self.seen.0));
+            }
+            tokio::select! {
+                grown = self.api.store.grown_past(self.seen) => grown.map_err(|error| status::store(&error))?,
+                () = tokio::time::sleep(HEARTBEAT) => self.told = None,
+                () = self.api.stop.cancelled() => {
+                    return Err(Status::unavailable("the node stops; subscribe again behind the last cursor"));
+                }
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Result<(), Status> {
+        let (after, filter) = (self.seen, self.filter.clone());
+        let stretch = self.api.reading(move |api| {
+            let stretch = api.store.read(after, STRETCH_RECORDS, |topic| filter.matches(topic));
+            stretch.map_err(|error| status::store(&error))
+        });
+        let Stretch { records, seen } = stretch.await?;
+        self.ready = records.into();
+        self.seen = seen;
+        Ok(())
+    }
+}
+
+impl Filter {
+    fn new(filters: Vec<TopicFilter>) -> Result<Self, Malformed> {
+        let got = filters.len();
+        if got > FILTERS_MAX {
+            return Err(Malformed::TooLarge { field: "filters", max: FILTERS_MAX, got });
+        }
+        if got == 0 {
+            return Err(Malformed::Missing { field: "filters" });
+        }
+        let mut filter = Self { topics: HashSet::new(), prefixes: Vec::new() };
+        for TopicFilter { filter: it } in filters {
+            match it.ok_or(Malformed::Missing { field: "filter" })? {
+                topic_filter::Filter::Topic(name) => {
+                    filter.topics.insert(name.parse()?);
+                }
+                topic_filter::Filter::Conversations(prefix) => filter.prefixes.push(prefix.try_into()?),
+            }
+        }
+        Ok(filter)
+    }
+
+    fn matches(&self, topic: &Topic) -> bool {
+        self.topics.contains(topic)
+            || matches!(topic, Topic::Conversation(id) if self.prefixes.iter().any(|prefix| prefix.matches(&id.0)))
+    }
+}
+
+impl Prefix {
+    fn matches(self, id: &[u8; 32]) -> bool {
+        let (whole, rest) = (self.bits / 8, self.bits % 8);
+        id[..whole] == self.prefix[..whole] && (rest == 0 || (id[whole] ^ self.prefix[whole]) >> (8 - rest) == 0)
+    }
+}
+
+impl TryFrom<ConversationPrefix> for Prefix {
+    type Error = Malformed;
+
+    fn try_from(wire: ConversationPrefix) -> Result<Self, Malformed> {
+        let ConversationPrefix { bits, prefix } = wire;
+        let got = prefix.len();
+        Ok(Self {
+            bits: usize::try_from(bits)
+                .ok()
+                .filter(|bits| *bits <= 256)
+                .ok_or_else(|| Malformed::OutOfRange { field: "conversations.bits", got: bits.into() })?,
+            prefix: prefix.try_into().map_err(|_| Malformed::Length {
+                field: "conversations.prefix",
+                expected: 32,
+                got,
+            })?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefix_compares_its_bits_and_no_more() {
+        let mut id = [0; 32];
+        (id[0], id[1]) = (0b1010_0000, 0b1100_0000);
+        let prefix = |bits, first, second| {
+            let mut prefix = [0xff; 32];
+            (prefix[0], prefix[1]) = (first, second);
+            Prefix { bits, prefix }
+        };
+        for (prefix, expected) in [
+            (prefix(0, 0xff, 0xff), true),
+            (prefix(3, 0b1011_1111, 0xff), true),
+            (prefix(4, 0b1011_1111, 0xff), false),
+            (prefix(8, 0b1010_0000, 0xff), true),
+            (prefix(10, 0b1010_0000, 0b1111_1111), true),
+            (prefix(11, 0b1010_0000, 0b1111_1111), false),
+            (Prefix { bits: 256, prefix: id }, true),
+            (Prefix { bits: 256, prefix: [0xff; 32] }, false),
+        ] {
+            assert_eq!(prefix.matches(&id), expected, "{} bits", prefix.bits);
+        }
+    }
+}
