@@ -17,6 +17,8 @@ pub fn anvil() -> AnvilInstance {
 /// # Panics
 /// As [`anvil()`].
 pub fn start(anvil: Anvil) -> AnvilInstance {
+    // A client of JSON-RPC cannot be made without one; programs choose theirs in `main`. Whoever came first has chosen.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     match anvil.try_spawn() {
         Ok(instance) => instance,
         Err(error) => panic!("{} does not start: {error}; {HOW_TO_GET_IT}", anvil_path().display()),

@@ -47,8 +47,6 @@ impl World {
     }
 
     async fn on(anvil: AnvilInstance) -> Self {
-        // The first to come chooses; the others find it chosen.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let provider = connect(&anvil);
         let buyer = anvil.addresses()[0];
         let deployment = deploy(&provider, buyer, &Parameters::default()).await.unwrap();

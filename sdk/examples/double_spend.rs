@@ -42,8 +42,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Built together with the command, the HTTP client insists on a TLS provider, even for plain HTTP.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     match run().await {
         Ok((report, held)) => {
             println!("{report}");

@@ -200,9 +200,13 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// A chain behind a JSON-RPC endpoint, and a wallet to pay with.
+    /// A chain behind a JSON-RPC endpoint, http or https, and a wallet to pay with.
+    ///
+    /// The HTTP client takes its TLS from the process's provider of `rustls`; a program that has not chosen one gets `ring`.
     #[must_use]
     pub fn new(rpc: Url, deployment: Deployment, wallet: Arc<dyn Wallet>) -> Self {
+        // Fails where one was chosen already, which is as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let wallet = EthereumWallet::new(wallet as Arc<dyn TxSigner<Signature> + Send + Sync>);
         Self { provider: ProviderBuilder::new().wallet(wallet).connect_http(rpc).erased(), deployment }
     }

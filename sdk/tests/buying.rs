@@ -23,8 +23,6 @@ struct World {
 
 impl World {
     async fn start() -> Self {
-        // Built together with the command, the HTTP client insists on a TLS provider, even for plain HTTP.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let anvil = testing::anvil();
         let rich = PrivateKeySigner::from(anvil.keys()[0].clone());
         let wallet = EthereumWallet::new(rich.clone());

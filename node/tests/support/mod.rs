@@ -83,8 +83,6 @@ impl World {
 
     /// A network that asks this of accounts that join.
     pub(crate) async fn start_with(joining: &str, clock: Clock) -> Self {
-        // As `main` does; the first test of a process wins.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let anvil = xmtp_contracts::testing::anvil();
         let key = PrivateKeySigner::from_slice(&anvil.keys()[0].to_bytes()).unwrap();
         let buyer = key.address();

@@ -21,8 +21,6 @@ use output::Output;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // One TLS provider for https endpoints; it can only be set once, and here is where.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return usage(&error),
