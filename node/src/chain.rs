@@ -29,7 +29,7 @@ use xmtp_proto::field::{Commitment, Root};
 use xmtp_proto::time::{Clock, Timestamp};
 use xmtp_prover::Bucket;
 
-use crate::groups::{Book, Groups, NoSuchBucket, RootRules, VolumeRoot};
+use crate::groups::{Book, Groups, NoSuchBucket, RootRules, Slashed, VolumeRoot};
 
 pub use rpc::RpcError;
 pub use store::{ChainStore, ChainStoreError, MemoryStore};
@@ -219,6 +219,11 @@ impl ChainHandle {
     #[must_use]
     pub fn book(&self, group: &Group, commitment: Commitment) -> Option<Book> {
         self.read(|groups| groups.book(group, commitment))
+    }
+
+    /// The slashes so far.
+    pub(crate) fn slashed(&self) -> Vec<Slashed> {
+        self.read(|groups| groups.slashed().to_vec())
     }
 
     fn read<T>(&self, look: impl FnOnce(&Groups) -> T) -> T {

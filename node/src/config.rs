@@ -147,8 +147,8 @@ impl Default for RulesConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Submissions in the node at once; more are told to come back.
-    pub submissions_waiting: usize,
+    /// Bytes of submissions in the node at once; more are told to come back.
+    pub submission_bytes: usize,
     /// First key bundles per minute.
     pub new_accounts_per_minute: NonZeroU32,
     /// Requests at once on one connection.
@@ -166,7 +166,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            submissions_waiting: 1024,
+            submission_bytes: 64 << 20,
             new_accounts_per_minute: NonZeroU32::MIN.saturating_add(599),
             streams_per_connection: 100,
             streams: 10_000,

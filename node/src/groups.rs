@@ -62,7 +62,18 @@ pub enum Operation {
         limit: u32,
         /// Where its leaf stands.
         position: Position,
+        /// What the world knows since.
+        secret: U256,
     },
+}
+
+/// A book whose secret the chain told. It stays told, even where a reorganisation undoes the slash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slashed {
+    /// The book's group.
+    pub group: Group,
+    /// As the event has it.
+    pub secret: U256,
 }
 
 /// When roots are taken, and how long they are good. All nodes of a network have the same.
@@ -172,6 +183,8 @@ pub struct Groups {
     last: Option<u64>,
     /// How to undo the operations of blocks above `horizon`, oldest first.
     undo: VecDeque<(u64, Vec<Undo>)>,
+    /// In the order in which they became known.
+    slashed: Vec<Slashed>,
     /// The lowest block that can be gone back to.
     horizon: u64,
     /// The time of a block that lies ahead, or did.
@@ -190,6 +203,7 @@ impl Groups {
             names: HashMap::new(),
             last: None,
             undo: VecDeque::new(),
+            slashed: Vec::new(),
             horizon: 0,
             replayed_to: Timestamp::default(),
         }
@@ -278,6 +292,13 @@ impl Groups {
                 None => touched.push_mut(state.undo(group, created)),
             };
             state.operate(operation, block, undo);
+            if let Operation::Remove { secret, .. } = *operation {
+                let slashed = Slashed { group, secret };
+                // A reorganisation may bring the same one again.
+                if !self.slashed.contains(&slashed) {
+                    self.slashed.push(slashed);
+                }
+            }
         }
         if self.rules.checkpoints == Checkpoints::EveryBlock {
             for undo in &touched {
@@ -330,6 +351,7 @@ impl Groups {
                 undos.retain(|undo| !ended.contains(&undo.group));
             }
             self.groups.retain(|group, _| !ended.contains(group));
+            self.slashed.retain(|slashed| !ended.contains(&slashed.group));
         }
         for (group, state) in &mut self.groups {
             let undone = self.undo.iter().flat_map(|(_, undos)| undos).find(|undo| undo.group == *group);
@@ -355,6 +377,12 @@ impl Groups {
     #[must_use]
     pub fn book(&self, group: &Group, commitment: Commitment) -> Option<Book> {
         self.groups.get(group)?.book(commitment)
+    }
+
+    /// The slashes of books that are kept here, undone ones too. At most as many as there were books.
+    #[must_use]
+    pub fn slashed(&self) -> &[Slashed] {
+        &self.slashed
     }
 
     /// Where a group's keccak chain stands (`IPostage.Group.chain`); zero if nothing was sold in it.

@@ -7,9 +7,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use prost::Message as _;
 use tokio::sync::Semaphore;
 use xmtp_proto::account::Account;
+use xmtp_proto::derive::Group;
 use xmtp_proto::key_bundle::KeyBundle;
 use xmtp_proto::policy::{Policy, SignedPolicy};
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
@@ -20,12 +21,15 @@ use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 
 use crate::chain::ChainHandle;
-use crate::config::Limits;
+use crate::closing::Closing;
 use crate::store::{AppendError, Evidence, OwnTopic, Store, StoreError};
 use crate::validate::{self, AccountState, Admitted, Context, Rules};
 
 /// When a client should try again after the node was too busy.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How often a submission is judged, should its account's keys be replaced each time before it is appended.
+const JUDGED_AT_MOST: usize = 3;
 
 /// Why a submission has no postmark.
 #[derive(Debug, thiserror::Error)]
@@ -54,10 +58,10 @@ pub struct Ingest {
     store: Store,
     clock: Clock,
     view_age_max: Duration,
-    /// Proofs are checked on blocking threads; so many at once, and so many more may wait.
+    /// Proofs are checked on blocking threads; so many at once, and so many bytes more may wait.
     checking: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
-    new_accounts: Arc<DefaultDirectRateLimiter>,
+    closing: Closing,
 }
 
 impl Ingest {
@@ -67,17 +71,19 @@ impl Ingest {
         store: Store,
         clock: Clock,
         view_age_max: Duration,
-        limits: &Limits,
+        waiting_bytes: usize,
     ) -> Self {
+        let closing = Closing::new(rules.clone(), chain.clone(), store.clone());
         Self {
+            closing,
             rules,
             chain,
             store,
             clock,
             view_age_max,
             checking: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, Into::into))),
-            waiting: Arc::new(Semaphore::new(limits.submissions_waiting)),
-            new_accounts: Arc::new(RateLimiter::direct(Quota::per_minute(limits.new_accounts_per_minute))),
+            // One permit per KiB.
+            waiting: Arc::new(Semaphore::new((waiting_bytes / 1024).min(Semaphore::MAX_PERMITS))),
         }
     }
 
@@ -87,21 +93,28 @@ impl Ingest {
     /// [`Failure`]; nothing was cancelled or stored, but for evidence against who used one stamp twice.
     pub async fn ingest(
         &self,
-        wire: wire::Submission,
+        mut wire: wire::Submission,
         expected_head: Option<Cursor>,
     ) -> Result<SignedPostmark, Failure> {
-        let _place = self.waiting.try_acquire().map_err(|_| Refusal::Overloaded { retry_after: RETRY_AFTER })?;
-        let admitted = match self.judge(wire).await? {
-            Verdict::Stored(postmark) => return Ok(*postmark),
-            Verdict::Admitted(admitted) => admitted,
-        };
-        match self.store.append(admitted.into_entry(expected_head)).await {
-            Ok(postmark) => Ok(postmark),
-            Err(AppendError::Refused(refusal)) => Err(refusal.into()),
-            Err(AppendError::DoubleSpend(evidence)) => Err(expose(&evidence).into()),
-            Err(AppendError::Overloaded) => Err(Refusal::Overloaded { retry_after: RETRY_AFTER }.into()),
-            Err(AppendError::Failed(error)) => Err(error.into()),
+        let overloaded = || Refusal::Overloaded { retry_after: RETRY_AFTER };
+        let kibibytes = u32::try_from(wire.encoded_len() / 1024 + 1).unwrap_or(u32::MAX);
+        let _place = self.waiting.try_acquire_many(kibibytes).map_err(|_| overloaded())?;
+        for _ in 0..JUDGED_AT_MOST {
+            let admitted = match self.judge(wire).await? {
+                Verdict::Stored(postmark) => return Ok(*postmark),
+                Verdict::Admitted(admitted) => admitted,
+            };
+            match self.store.append(admitted.into_entry(expected_head)).await {
+                Ok(postmark) => return Ok(postmark),
+                Err(AppendError::Refused(refusal)) => return Err(refusal.into()),
+                Err(AppendError::DoubleSpend(evidence)) => return Err(self.expose(*evidence).await.into()),
+                Err(AppendError::Overloaded) => return Err(overloaded().into()),
+                Err(AppendError::Failed(error)) => return Err(error.into()),
+                // The owner's own writes crossed each other.
+                Err(AppendError::Outdated(submission)) => wire = *submission,
+            }
         }
+        Err(overloaded().into())
     }
 
     async fn judge(&self, wire: wire::Submission) -> Result<Verdict, Failure> {
@@ -128,14 +141,9 @@ impl Ingest {
         // No verdict from a view that is too old: the answer is "try later", never a guess.
         view.require_fresh(now, self.view_age_max)?;
         let topic = submission.envelope().topic;
-        let account = topic.account().map(|account| self.account(&account)).transpose()?.unwrap_or_default();
-        let joins = matches!(topic, Topic::Contact(_)) && account.bundle.is_none();
+        let account = self.account(&topic)?;
         let context = Context { rules: &self.rules, view: &view, account: &account, now };
-        let admitted = validate::admit(&context, submission)?;
-        if joins && self.new_accounts.check().is_err() {
-            return Err(Refusal::Overloaded { retry_after: RETRY_AFTER }.into());
-        }
-        Ok(Verdict::Admitted(Box::new(admitted)))
+        Ok(Verdict::Admitted(Box::new(validate::admit(&context, submission)?)))
     }
 
     /// Refuses to answer from a view of the chain that is too old.
@@ -143,21 +151,26 @@ impl Ingest {
         self.chain.view().require_fresh(self.clock.now(), self.view_age_max)
     }
 
-    /// What the log knows of an account. A policy counts only under the identity key of the newest bundle: one that a
-    /// replaced key signed is nobody's word any more.
-    pub(crate) fn account(&self, account: &Account) -> Result<AccountState, StoreError> {
-        let Some(bundle) = self.bundle(account)? else { return Ok(AccountState::default()) };
-        let policy = self.policy(account, &bundle)?.map(|(_, policy)| policy);
-        Ok(AccountState { bundle: Some(bundle), policy })
+    /// What the log knows of the account that a topic names. A policy counts only under the identity key of the newest
+    /// bundle, for one that a replaced key signed is nobody's word any more; and only at invites is it asked for.
+    fn account(&self, topic: &Topic) -> Result<AccountState, StoreError> {
+        let Some(account) = topic.account() else { return Ok(AccountState::default()) };
+        let Some((cursor, bundle)) = self.bundle(&account)? else { return Ok(AccountState::default()) };
+        let policy = match topic {
+            Topic::Invite(_) => self.policy(&account, &bundle)?.map(|(_, policy)| policy),
+            _ => None,
+        };
+        Ok(AccountState { bundle: Some(bundle), bundle_cursor: Some(cursor), policy })
     }
 
-    fn bundle(&self, account: &Account) -> Result<Option<KeyBundle>, StoreError> {
-        let Some(bytes) = self.own_bytes(account, OwnTopic::Contact)? else { return Ok(None) };
-        KeyBundle::from_bytes(&bytes).map(Some).map_err(|_| StoreError::Damaged { what: "key bundle" })
+    fn bundle(&self, account: &Account) -> Result<Option<(Cursor, KeyBundle)>, StoreError> {
+        let Some((cursor, bytes)) = self.own_bytes(account, OwnTopic::Contact)? else { return Ok(None) };
+        let bundle = KeyBundle::from_bytes(&bytes).map_err(|_| StoreError::Damaged { what: "key bundle" })?;
+        Ok(Some((cursor, bundle)))
     }
 
     fn policy(&self, account: &Account, bundle: &KeyBundle) -> Result<Option<(Vec<u8>, Policy)>, StoreError> {
-        let Some(bytes) = self.own_bytes(account, OwnTopic::Policy)? else { return Ok(None) };
+        let Some((_, bytes)) = self.own_bytes(account, OwnTopic::Policy)? else { return Ok(None) };
         let signed = SignedPolicy::from_bytes(&bytes).map_err(|_| StoreError::Damaged { what: "policy" })?;
         let holds = signed.verify(self.rules.network, &bundle.keys.identity_key).is_ok();
         Ok(holds.then(|| (bytes, signed.policy().clone())))
@@ -165,25 +178,32 @@ impl Ingest {
 
     /// An account's policy as it was published, if it has a bundle; the inner `None` if that has no policy.
     pub(crate) fn published_policy(&self, account: &Account) -> Result<Option<Option<Vec<u8>>>, StoreError> {
-        let Some(bundle) = self.bundle(account)? else { return Ok(None) };
+        let Some((_, bundle)) = self.bundle(account)? else { return Ok(None) };
         Ok(Some(self.policy(account, &bundle)?.map(|(bytes, _)| bytes)))
     }
 
-    fn own_bytes(&self, account: &Account, topic: OwnTopic) -> Result<Option<Vec<u8>>, StoreError> {
+    fn own_bytes(&self, account: &Account, topic: OwnTopic) -> Result<Option<(Cursor, Vec<u8>)>, StoreError> {
         let Some(own) = self.store.own_record(account, topic)? else { return Ok(None) };
         let envelope = own.record.submission.and_then(|submission| submission.envelope);
-        envelope.map(|envelope| Some(envelope.ciphertext)).ok_or(StoreError::Damaged { what: "record" })
+        let envelope = envelope.ok_or(StoreError::Damaged { what: "record" })?;
+        Ok(Some((own.cursor, envelope.ciphertext)))
     }
-}
 
-/// Recovers the secret of who used one index for two envelopes. The evidence is on disk already; whoever holds it can slash.
-fn expose(evidence: &Evidence) -> Refusal {
-    match xmtp_prover::recover(evidence.first, evidence.second) {
-        Ok(secret) => {
-            tracing::warn!(commitment = %secret.commitment(), "one stamp for two envelopes: the book's secret is known");
+    /// Recovers the secret of who used one index for two envelopes, and closes it. The evidence is on disk already; whoever
+    /// holds it can slash.
+    async fn expose(&self, evidence: Evidence) -> Refusal {
+        let Evidence { denomination, issue, nullifier, first, second } = evidence;
+        match xmtp_prover::recover(first, second) {
+            Ok(secret) => {
+                let group = Group::Stamps { denomination, issue };
+                match self.closing.close(group, secret).await {
+                    Ok(stamps) => tracing::warn!(stamps, "one stamp went on two envelopes: its book is closed"),
+                    Err(error) => tracing::error!(%error, "a book whose secret is known could not be closed"),
+                }
+            }
+            // Two envelopes have two signals but for a collision of keccak-256.
+            Err(error) => tracing::error!(%error, "one stamp for two envelopes, and no evidence in it"),
         }
-        // Two envelopes have two signals but for a collision of keccak-256.
-        Err(error) => tracing::error!(%error, "one stamp for two envelopes, and no evidence in it"),
+        Refusal::NullifierUsed { nullifier }
     }
-    Refusal::NullifierUsed { nullifier: evidence.nullifier }
 }

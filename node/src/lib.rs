@@ -13,6 +13,7 @@
 
 mod api;
 pub mod chain;
+mod closing;
 pub mod config;
 pub mod groups;
 pub mod ingest;

@@ -15,14 +15,15 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 use xmtp_contracts::Deployment;
-use xmtp_proto::derive::NetworkId;
+use xmtp_proto::derive::{Issue, NetworkId};
 use xmtp_proto::submission::MAX_CALL_BYTES;
-use xmtp_proto::time::Clock;
+use xmtp_proto::time::{Clock, Epoch};
 use xmtp_proto::wire::{self, node_server::NodeServer};
 use xmtp_prover::VerifyingKey;
 
 use crate::api::{Api, NetworkInfo};
 use crate::chain::{Chain, ChainError, ChainHandle};
+use crate::closing::Closing;
 use crate::config::{Config, Limits};
 use crate::ingest::Ingest;
 use crate::operator::Operator;
@@ -139,7 +140,7 @@ impl Node {
             verifying_key: VerifyingKey::dev(),
         });
 
-        let store = Store::open(&data_dir, operator, clock.clone())?;
+        let store = Store::open(&data_dir, operator, clock.clone(), limits.new_accounts_per_minute)?;
         let (follower, chain_handle) =
             Chain::open(chain.follow(&deployment), Arc::new(store.clone()), clock.clone()).await?;
         let listener =
@@ -147,8 +148,14 @@ impl Node {
         let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
         let reflection = reflection.then(reflect).transpose()?;
 
-        let ingest =
-            Ingest::new(rules.clone(), chain_handle.clone(), store.clone(), clock.clone(), chain.max_age, &limits);
+        let ingest = Ingest::new(
+            rules.clone(),
+            chain_handle.clone(),
+            store.clone(),
+            clock.clone(),
+            chain.max_age,
+            limits.submission_bytes,
+        );
         let stop = CancellationToken::new();
         let api = Api {
             ingest,
@@ -169,7 +176,11 @@ impl Node {
             async move { Ok(follower.run(stop).await?) }
         });
         rooms.spawn(watch_store(store.clone(), stop.clone()));
-        rooms.spawn(keep_house(store.clone(), rules, clock, stop.clone()));
+        rooms.spawn({
+            let (closing, stop) = (Closing::new(rules.clone(), chain_handle.clone(), store.clone()), stop.clone());
+            async move { closing.run(stop).await.map_err(|_| RunError::Store) }
+        });
+        rooms.spawn(keep_house(store.clone(), chain_handle.clone(), rules, clock, stop.clone()));
         Ok(Self { address, chain: chain_handle, store, stop, rooms })
     }
 
@@ -302,28 +313,36 @@ async fn watch_store(store: Store, stop: CancellationToken) -> Result<(), RunErr
     }
 }
 
-/// Drops what no rule asks about any more.
-async fn keep_house(store: Store, rules: Arc<Rules>, clock: Clock, stop: CancellationToken) -> Result<(), RunError> {
-    use xmtp_proto::derive::Issue;
-    use xmtp_proto::time::Epoch;
-
+/// Drops what no rule asks about any more. Only the chain can say that an issue is over: a machine that starts with a wrong
+/// clock must not forget which stamps were used.
+async fn keep_house(
+    store: Store,
+    chain: ChainHandle,
+    rules: Arc<Rules>,
+    clock: Clock,
+    stop: CancellationToken,
+) -> Result<(), RunError> {
     let mut ticks = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return Ok(()),
         }
-        let (store, now, issue_seconds) = (store.clone(), clock.now(), rules.issue_seconds);
-        let forgotten = tokio::task::spawn_blocking(move || {
-            // One issue and one epoch longer than any rule looks back.
-            let issue = Issue(Issue::at(now, issue_seconds).0.saturating_sub(Issue::VALID_AFTER + 1));
-            let epoch = Epoch(now.epoch().0.saturating_sub(1));
-            store.forget_before(issue, epoch)
-        });
-        match forgotten.await? {
-            Ok(0) => {}
-            Ok(entries) => tracing::info!(entries, "dropped what is over"),
-            Err(error) => tracing::warn!(%error, "housekeeping failed; it is tried again"),
+        let Some(head) = chain.view().head() else { continue };
+        let now = clock.now().min(head.time);
+        // One issue and one epoch longer than any rule looks back.
+        let issue = Issue(Issue::at(now, rules.issue_seconds).0.saturating_sub(Issue::VALID_AFTER + 1));
+        let epoch = Epoch(now.epoch().0.saturating_sub(1));
+        loop {
+            let store = store.clone();
+            match tokio::task::spawn_blocking(move || store.forget_before(issue, epoch)).await? {
+                Ok(0) => break,
+                Ok(entries) => tracing::info!(entries, "dropped what is over"),
+                Err(error) => {
+                    tracing::warn!(%error, "housekeeping failed; it is tried again");
+                    break;
+                }
+            }
         }
     }
 }

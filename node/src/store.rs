@@ -11,7 +11,7 @@ use std::error::Error as StdError;
 
 use alloy::primitives::B256;
 use xmtp_proto::account::Account;
-use xmtp_proto::derive::{EnvelopeId, Issue};
+use xmtp_proto::derive::{Denomination, EnvelopeId, Issue};
 use xmtp_proto::field::{Nullifier, Share, Signal};
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
 use xmtp_proto::refusal::Refusal;
@@ -31,6 +31,8 @@ pub const OWNER_WRITES_PER_EPOCH: u32 = 64;
 /// A nullifier to be cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancellation {
+    /// The stamp's face value.
+    pub denomination: Denomination,
     /// The stamp's issue: when it is over, its nullifiers are dropped together.
     pub issue: Issue,
     /// The stamp.
@@ -50,6 +52,18 @@ pub enum OwnTopic {
     Vault,
 }
 
+impl OwnTopic {
+    /// The topic of an account.
+    #[must_use]
+    pub const fn of(self, account: Account) -> Topic {
+        match self {
+            Self::Contact => Topic::Contact(account),
+            Self::Policy => Topic::Policy(account),
+            Self::Vault => Topic::Vault(account),
+        }
+    }
+}
+
 /// A write to a topic that belongs to an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnerWrite {
@@ -63,6 +77,9 @@ pub struct OwnerWrite {
     pub content: B256,
     /// The day that the write counts for.
     pub epoch: Epoch,
+    /// The newest key bundle that the write was judged against; nothing if there was none. Should it have been replaced
+    /// meanwhile, the write is judged again.
+    pub bundle: Option<Cursor>,
 }
 
 /// What an append records, all of it or nothing.
@@ -85,7 +102,11 @@ pub struct Entry {
 /// One index used for two envelopes: two points of one line, whose value at zero is the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// The stamp that was used twice.
+    /// The face value of the stamp that was used twice.
+    pub denomination: Denomination,
+    /// Its issue.
+    pub issue: Issue,
+    /// The stamp.
     pub nullifier: Nullifier,
     /// Where it was used first.
     pub first: (Signal, Share),
@@ -102,7 +123,10 @@ pub enum AppendError {
     /// A stamp was used for another envelope before; the evidence is kept. The sender's fault.
     #[error("one stamp for two envelopes")]
     DoubleSpend(Box<Evidence>),
-    /// More appends wait than the node takes. Try again.
+    /// The account's key bundle was replaced since the entry was judged. Judge it again.
+    #[error("the account's key bundle was replaced meanwhile")]
+    Outdated(Box<wire::Submission>),
+    /// More appends wait than the node takes, or more accounts join. Try again.
     #[error("too many appends are waiting")]
     Overloaded,
     /// The disk failed. Ours: the node stops, for what is on disk is uncertain from here on.

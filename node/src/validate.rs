@@ -52,6 +52,8 @@ pub struct Rules {
 pub struct AccountState {
     /// Its newest key bundle.
     pub bundle: Option<KeyBundle>,
+    /// Where that stands in the log.
+    pub bundle_cursor: Option<Cursor>,
     /// Its newest policy, if the identity key of its newest bundle signed it.
     pub policy: Option<Policy>,
 }

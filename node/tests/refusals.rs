@@ -167,6 +167,26 @@ async fn second_use_of_a_stamp_reveals_its_secret() {
     let recovered = xmtp_prover::recover(evidence.first, evidence.second).unwrap();
     assert_eq!(recovered.commitment(), book.secret.commitment());
     check(&mut world, "used before the restart", submission(&second, &[&again]), Code::NullifierUsed).await;
+    // The secret is known to the world, so no other stamp of the book is worth anything either.
+    let third = world.letter(&bob, "third letter");
+    let unused = world.stamp(&book, 15, &third, Tag::ToNonce).await;
+    check(&mut world, "a closed book", submission(&third, &[&unused]), Code::SecretClosed).await;
+}
+
+#[tokio::test]
+async fn slashed_book_is_closed_although_older_roots_still_have_it() {
+    let mut world = World::start().await;
+    let bob = world.join(2).await;
+    let book = world.buy(1, 16, 11).await;
+    let letter = world.letter(&bob, "letter");
+    let stamp = world.stamp(&book, 3, &letter, Tag::ToNonce).await;
+    world.slash(&book).await;
+    support::until("the node closes the book", async || {
+        let store = world.node.as_ref().unwrap().store();
+        store.is_closed(book.issue, &stamp.proof.nullifier).unwrap()
+    })
+    .await;
+    check(&mut world, "a slashed book", submission(&letter, &[&stamp]), Code::SecretClosed).await;
 }
 
 async fn operator(world: &mut World) -> Vec<u8> {
@@ -416,6 +436,9 @@ async fn older_records_do_not_replace_newer_ones() {
     let Refusal::HeadMoved { head } = refusal else { panic!("{refusal}") };
     world.publish_wire(it.into(), Some(head)).await.unwrap();
 
+    // Whoever stole the identity key has signed the highest version there is.
+    let it = bob.own(&world, policy, bob.policy(network, u64::MAX, "any()").to_bytes());
+    world.publish(it).await.unwrap();
     // A new revision replaces the identity key; what the old key signed is nobody's word any more.
     let renewed = Person { wallet: bob.wallet.clone(), identity: Person::new(8).identity, account: bob.account };
     let it = renewed.own(&world, contact, renewed.bundle(network, 3, 1).to_bytes());
@@ -425,6 +448,8 @@ async fn older_records_do_not_replace_newer_ones() {
     assert!(asked.policy.is_empty(), "a policy outlived the key that signed it");
     let it = bob.own(&world, policy, bob.policy(network, 9, "all()").to_bytes());
     check(&mut world, "the old key", it, Code::NotOwner).await;
+    // And versions start anew under the new one.
+    world.set_policy(&renewed, 1, "stamp(2)").await;
 }
 
 #[tokio::test]

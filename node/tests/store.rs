@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)] // A test may.
 
+use std::num::NonZeroU32;
+
 use alloy::primitives::{B256, keccak256};
 use alloy::signers::local::PrivateKeySigner;
 use tempfile::TempDir;
@@ -10,7 +12,7 @@ use xmtp_node::store::{
     AppendError, Appended, Cancellation, Entry, OWNER_WRITES_PER_EPOCH, OwnTopic, OwnerWrite, Store,
 };
 use xmtp_proto::account::Account;
-use xmtp_proto::derive::{EnvelopeId, Issue, NetworkId};
+use xmtp_proto::derive::{Denomination, EnvelopeId, Issue, NetworkId};
 use xmtp_proto::field::FieldElement;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::refusal::Refusal;
@@ -20,9 +22,19 @@ use xmtp_proto::wire;
 
 const NETWORK: NetworkId = NetworkId(B256::ZERO);
 
+const NOW: Timestamp = Timestamp::from_secs(1_795_392_000);
+const JOINING: NonZeroU32 = NonZeroU32::new(3).unwrap();
+
 fn open(folder: &TempDir) -> Store {
-    let clock = Clock::manual(Timestamp::from_secs(1_795_392_000));
-    Store::open(folder.path(), Operator::new(PrivateKeySigner::random(), NETWORK), clock).unwrap()
+    open_at(folder, NOW)
+}
+
+fn open_at(folder: &TempDir, now: Timestamp) -> Store {
+    Store::open(folder.path(), operator(5, NETWORK), Clock::manual(now), JOINING).unwrap()
+}
+
+fn operator(key: u8, network: NetworkId) -> Operator {
+    Operator::new(PrivateKeySigner::from_slice(&[key; 32]).unwrap(), network)
 }
 
 fn topic(number: u8) -> Topic {
@@ -44,6 +56,7 @@ fn entry(topic: Topic, text: &str) -> Entry {
 
 fn cancelling(text: &str, nullifiers: &[u64]) -> Entry {
     let cancel = |nullifier: &u64| Cancellation {
+        denomination: Denomination::ALL[1],
         issue: Issue(7),
         nullifier: FieldElement::from(*nullifier).into(),
         share: FieldElement::from_hash(keccak256(text)).into(),
@@ -53,9 +66,13 @@ fn cancelling(text: &str, nullifiers: &[u64]) -> Entry {
 
 fn owned(order: u128, content: &str) -> Entry {
     let account = Account::externally_owned([1; 20].into());
-    let write =
-        OwnerWrite { account, topic: OwnTopic::Policy, order, content: keccak256(content), epoch: Epoch(20_000) };
-    Entry { owner: Some(write), ..entry(Topic::Policy(account), &format!("{order} {content}")) }
+    owned_by(account, OwnTopic::Policy, order, content)
+}
+
+fn owned_by(account: Account, topic: OwnTopic, order: u128, content: &str) -> Entry {
+    let epoch = Epoch(20_000);
+    let write = OwnerWrite { account, topic, order, content: keccak256(content), epoch, bundle: None };
+    Entry { owner: Some(write), ..entry(topic.of(account), &format!("{order} {content}")) }
 }
 
 fn cursor(appended: Appended) -> u64 {
@@ -109,6 +126,7 @@ async fn stamp_used_twice_is_refused_with_evidence_and_cancels_nothing_else() {
     let Err(AppendError::DoubleSpend(evidence)) = store.append(cancelling("second", &[5, 1])).await else {
         panic!("one stamp went twice");
     };
+    assert_eq!((evidence.denomination, evidence.issue), (Denomination::ALL[1], Issue(7)));
     assert_eq!(evidence.nullifier, FieldElement::from(1).into());
     assert_eq!(evidence.first.0, cancelling("first", &[]).id.signal());
     assert_eq!(evidence.second.0, cancelling("second", &[]).id.signal());
@@ -208,7 +226,74 @@ async fn what_is_over_is_dropped_and_what_is_not_stays() {
 async fn second_process_on_the_folder_is_told_so() {
     let folder = TempDir::new().unwrap();
     let _store = open(&folder);
-    let operator = Operator::new(PrivateKeySigner::random(), NETWORK);
-    let error = Store::open(folder.path(), operator, Clock::system()).err().unwrap();
+    let error = Store::open(folder.path(), operator(5, NETWORK), Clock::system(), JOINING).err().unwrap();
     assert!(error.to_string().contains("another node"), "{error}");
+}
+
+#[tokio::test]
+async fn log_has_one_owner_for_ever() {
+    let folder = TempDir::new().unwrap();
+    drop(open(&folder));
+    for other in [operator(6, NETWORK), operator(5, NetworkId(B256::repeat_byte(1)))] {
+        let error = Store::open(folder.path(), other, Clock::system(), JOINING).err().unwrap();
+        assert!(error.to_string().contains("another operator or network"), "{error}");
+    }
+    open(&folder);
+}
+
+#[tokio::test]
+async fn postmarks_do_not_run_backwards_when_the_clock_does() {
+    let folder = TempDir::new().unwrap();
+    open(&folder).append(entry(topic(1), "first")).await.unwrap();
+    let store = open_at(&folder, Timestamp::from_secs(1));
+    assert_eq!(store.append(entry(topic(1), "second")).await.unwrap().postmark.accepted_at, NOW);
+}
+
+#[tokio::test]
+async fn closed_stamp_is_refused_for_ever() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let nullifier = FieldElement::from(1).into();
+    store.append(cancelling("used before", &[2])).await.unwrap();
+    store.close(Issue(7), &[nullifier, FieldElement::from(2).into()]).unwrap();
+    drop(store);
+    let store = open(&folder);
+    assert!(store.is_closed(Issue(7), &nullifier).unwrap());
+    assert_eq!(refused(store.append(cancelling("letter", &[3, 1])).await), Refusal::SecretClosed);
+    assert!(matches!(store.append(cancelling("again", &[2])).await, Err(AppendError::DoubleSpend(_))));
+    store.append(cancelling("letter", &[3])).await.unwrap();
+}
+
+#[tokio::test]
+async fn write_that_was_judged_against_another_bundle_is_judged_again() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let account = Account::externally_owned([1; 20].into());
+    let first = cursor(store.append(owned_by(account, OwnTopic::Contact, 1, "bundle")).await);
+    // Judged when there was no bundle yet.
+    let late = owned_by(account, OwnTopic::Contact, 2, "another bundle");
+    let Err(AppendError::Outdated(submission)) = store.append(late.clone()).await else { panic!("not judged again") };
+    assert_eq!(*submission, late.submission);
+    let judged_again = |bundle| {
+        let mut entry = late.clone();
+        entry.owner.as_mut().unwrap().bundle = Some(Cursor(bundle));
+        entry
+    };
+    assert!(matches!(store.append(judged_again(first + 7)).await, Err(AppendError::Outdated(_))));
+    store.append(judged_again(first)).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_is_refused_takes_nobodys_place_among_those_who_join() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let joining = |number: u8| owned_by(Account::externally_owned([number; 20].into()), OwnTopic::Contact, 1, "bundle");
+    for _ in 0..10 {
+        let moved = Entry { expected_head: Some(Cursor(5)), ..joining(1) };
+        assert_eq!(refused(store.append(moved).await), Refusal::HeadMoved { head: Cursor(0) });
+    }
+    for number in 1..=3 {
+        store.append(joining(number)).await.unwrap();
+    }
+    assert!(matches!(store.append(joining(4)).await, Err(AppendError::Overloaded)));
 }

@@ -226,7 +226,11 @@ impl Follower {
             let end = target.min(next.saturating_add(self.range - 1));
             match self.read(next, end, &latest).await? {
                 Some(span) => self.keep(span, latest).await?,
-                None => self.reorganise().await?,
+                // Looked at again after a pause: an endpoint of many machines may not agree with itself.
+                None => {
+                    self.reorganise().await?;
+                    return Err(PollError::Moved);
+                }
             }
         }
         // Nothing new was read on top of it, or not since it was looked at.
@@ -319,12 +323,19 @@ impl Follower {
     async fn reorganise(&mut self) -> Result<(), PollError> {
         // Before anything is given up: is this our chain at all?
         self.identify().await?;
+        let mut contradicted = false;
         for known in self.window.clone().blocks().iter().rev() {
-            if self.rpc.header(known.number).await?.is_some_and(|head| head.hash == known.hash) {
+            let head = self.rpc.header(known.number).await?;
+            contradicted |= head.is_some();
+            if head.is_some_and(|head| head.hash == known.hash) {
                 let from = self.window.last().map(|last| last.number);
                 tracing::info!(from, to = known.number, "the chain was reorganised; roots made since are withdrawn");
                 return Ok(self.go_back(known.number).await?);
             }
+        }
+        // An endpoint that has none of our blocks is behind; it has not said that they are other ones.
+        if let Some(last) = self.window.last().filter(|_| !contradicted) {
+            return Err(PollError::Behind(last.number));
         }
         tracing::warn!("the chain was reorganised further back than is remembered; reading it anew");
         Ok(self.forget_all().await?)
@@ -425,7 +436,8 @@ impl Follower {
         let store = Arc::clone(&self.store);
         blocking(move || store.replace_from(0, Vec::new())).await?;
         *write(&self.groups) = Groups::new(self.config.roots.clone(), self.network, self.config.postage);
-        self.publish(None, None);
+        // As at the very beginning: until all is read again, the answer is "later" and not that there are no roots.
+        self.view.send_replace(Arc::default());
         Ok(())
     }
 

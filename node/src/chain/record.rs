@@ -9,7 +9,7 @@ use super::Head;
 use super::window::Window;
 use crate::groups::{Block, Operation};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const INSERT: u8 = 1;
 const REMOVE: u8 = 3;
 
@@ -77,9 +77,10 @@ pub(super) fn block_to_bytes(block: &Block) -> Vec<u8> {
                 bytes.extend(issue.to_be_bytes());
                 (commitment, limit, position)
             }
-            Operation::Remove { group, commitment, limit, position } => {
+            Operation::Remove { group, commitment, limit, position, secret } => {
                 bytes.push(REMOVE);
                 bytes.extend(group.as_bytes());
+                bytes.extend(secret.to_be_bytes::<32>());
                 (commitment, limit, position)
             }
         };
@@ -107,8 +108,9 @@ pub(super) fn block_from_bytes(number: u64, bytes: &[u8]) -> Result<Block, NotAR
             }
             REMOVE => {
                 let group = GroupId::from(reader.take()?);
+                let secret = U256::from_be_bytes(reader.take::<32>()?);
                 let (commitment, limit, position) = reader.leaf()?;
-                Operation::Remove { group, commitment, limit, position }
+                Operation::Remove { group, commitment, limit, position, secret }
             }
             _ => return Err(NotARecord),
         });
@@ -167,6 +169,7 @@ mod tests {
                     commitment: U256::MAX,
                     limit: 65_536,
                     position: Position { volume: 0, index: 9 },
+                    secret: U256::from(4),
                 },
             ],
         }
@@ -175,7 +178,7 @@ mod tests {
     #[test]
     fn block_has_these_bytes() {
         let expected = [
-            "01",                                                               // version
+            "02",                                                               // version
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", // hash
             "0000000000000065",                                                 // time
             "01 00000005 000000df",                                             // insert, denomination, issue
@@ -183,6 +186,7 @@ mod tests {
             "00000064 00000001 00000002",                                       // limit, volume, index
             "03",                                                               // remove
             "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", // group
+            "0000000000000000000000000000000000000000000000000000000000000004", // secret
             "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", // commitment
             "00010000 00000000 00000009",                                       // limit, volume, index
         ];

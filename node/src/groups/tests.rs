@@ -58,7 +58,13 @@ fn insert(commitment: U256, limit: u32, index: u32) -> Operation {
 }
 
 fn slash(commitment: u64, index: u32) -> Operation {
-    Operation::Remove { group: id(&ones()), commitment: U256::from(commitment), limit: 10, position: at(index) }
+    Operation::Remove {
+        group: id(&ones()),
+        commitment: U256::from(commitment),
+        limit: 10,
+        position: at(index),
+        secret: U256::from(9),
+    }
 }
 
 /// A block so many seconds after the start.
@@ -197,7 +203,13 @@ fn gap_is_refused_and_changes_nothing() {
     let position = |expected, got| Gap::Position { group: id, expected, got };
     let volume = u64::from(VOLUME_LEAVES);
     let unknown = GroupId::from([9; 32]);
-    let remove = |group, index| Operation::Remove { group, commitment: U256::from(1), limit: 10, position: at(index) };
+    let remove = |group, index| Operation::Remove {
+        group,
+        commitment: U256::from(1),
+        limit: 10,
+        position: at(index),
+        secret: U256::from(9),
+    };
     for (number, operation, expected) in [
         (6, buy(3, 3), position(2, 3)),
         (6, buy(3, 1), position(2, 1)),
@@ -399,7 +411,13 @@ fn blocks(before: &[Block], plans: &[Plan], salt: u64) -> Vec<Block> {
             match (step, target) {
                 (Step::Buy, _) => operations.push(buy(salt + u64::from(index), index)),
                 (Step::Slash, Some(Operation::Insert { commitment, limit, position, .. })) => {
-                    operations.push(Operation::Remove { group: id(&ones()), commitment, limit, position });
+                    operations.push(Operation::Remove {
+                        group: id(&ones()),
+                        commitment,
+                        limit,
+                        position,
+                        secret: U256::from(9),
+                    });
                 }
                 _ => {}
             }

@@ -2,24 +2,24 @@
 //! without their metadata and without emptying the device's cache; so after each flush the files themselves are synced
 //! (docs/decisions/0004-sled-flush-and-fsync.md).
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Large values get a file each, in this folder, which is written once.
+/// Large values get a file each, in this folder, which is written once, from its beginning to its end.
 const BLOBS: &str = "blobs";
 
-/// sled's folder, and which of its write-once files are synced already.
+/// sled's folder, and up to which length its write-once files are synced already.
 pub(super) struct Folder {
     path: PathBuf,
-    synced_blobs: HashSet<OsString>,
+    synced_blobs: HashMap<OsString, u64>,
 }
 
 impl Folder {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), synced_blobs: HashSet::new() }
+        Self { path: path.to_owned(), synced_blobs: HashMap::new() }
     }
 
     /// Returns when all that sled has flushed is on the device.
@@ -36,22 +36,27 @@ impl Folder {
 
     fn sync_blobs(&mut self) -> io::Result<()> {
         let blobs = self.path.join(BLOBS);
-        let mut present = HashSet::new();
-        let mut news = false;
-        match fs::read_dir(&blobs) {
-            Ok(entries) => {
-                for entry in entries {
-                    let entry = entry?;
-                    let name = entry.file_name();
-                    if !self.synced_blobs.contains(&name) {
-                        sync_if_there(&entry.path())?;
-                        news = true;
-                    }
-                    present.insert(name);
-                }
-            }
+        let entries = match fs::read_dir(&blobs) {
+            Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
+        };
+        let mut present = HashMap::new();
+        let mut news = false;
+        for entry in entries {
+            let entry = entry?;
+            // Before the sync: what another thread adds to the file after this has not been synced by us.
+            let length = match entry.metadata() {
+                Ok(metadata) => metadata.len(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => return Err(error),
+            };
+            let name = entry.file_name();
+            if self.synced_blobs.get(&name) != Some(&length) {
+                sync_if_there(&entry.path())?;
+                news = true;
+            }
+            present.insert(name, length);
         }
         if news {
             File::open(&blobs)?.sync_all()?;
@@ -59,6 +64,15 @@ impl Folder {
         // Forgets what sled removed.
         self.synced_blobs = present;
         Ok(())
+    }
+}
+
+/// Makes a folder, and its name in the folder above, survive a power cut.
+pub(super) fn create_folder(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    match path.canonicalize()?.parent() {
+        Some(above) => File::open(above)?.sync_all(),
+        None => Ok(()),
     }
 }
 

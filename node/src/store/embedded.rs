@@ -4,11 +4,13 @@
 //! since, applies all in one atomic batch, flushes, syncs, and only then answers (docs/decisions/0005-single-committer.md).
 
 use std::collections::HashMap;
+use std::io;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::{fs, io};
 
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use prost::Message as _;
 use sled::{Batch, Db, Tree};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,7 +22,7 @@ use xmtp_proto::time::{Clock, Epoch, Timestamp};
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 
-use super::durable::Folder;
+use super::durable::{Folder, create_folder};
 use super::{
     AppendError, Appended, Cancellation, Entry, Evidence, OWNER_WRITES_PER_EPOCH, OwnRecord, OwnTopic, Page,
     StoreError, Stretch, keys,
@@ -31,6 +33,7 @@ use xmtp_proto::account::Account;
 
 const FORMAT: &[u8] = b"xmtp-node store 1";
 const FORMAT_KEY: &[u8] = b"format";
+const OWNER_KEY: &[u8] = b"owner";
 const LOG_TREE: &[u8] = b"log";
 const CHAIN_TREE: &[u8] = b"chain";
 
@@ -38,6 +41,8 @@ const CHAIN_TREE: &[u8] = b"chain";
 const WAITING_MAX: usize = 1024;
 /// Appends that are committed together.
 const GROUP_MAX: usize = 256;
+/// A group ends behind this many bytes of ciphertext.
+const GROUP_BYTES: usize = 4 << 20;
 /// A page ends behind this many bytes of records.
 const PAGE_BYTES: usize = 1 << 20;
 /// Entries that one reading of the log passes over at the most.
@@ -74,6 +79,14 @@ pub enum OpenError {
         /// What it says of itself.
         found: String,
     },
+    /// It is the log of another operator or network.
+    #[error(
+        "the store in {path} is the log of another operator or network: a log has one owner for ever; name another folder"
+    )]
+    Owner {
+        /// Which.
+        path: PathBuf,
+    },
     /// It was read and makes no sense.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -97,6 +110,12 @@ struct Waiting {
     answer: oneshot::Sender<Appended>,
 }
 
+impl Waiting {
+    fn bytes(&self) -> usize {
+        self.entry.submission.envelope.as_ref().map_or(0, |envelope| envelope.ciphertext.len())
+    }
+}
+
 struct Committer(Option<JoinHandle<()>>);
 
 impl Drop for Committer {
@@ -109,21 +128,33 @@ impl Drop for Committer {
 }
 
 impl Store {
-    /// Opens or creates a store in a folder, and starts its committer.
+    /// Opens or creates an operator's store in a folder, and starts its committer, which lets so many accounts join in a
+    /// minute.
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn open(path: &Path, operator: Operator, clock: Clock) -> Result<Self, OpenError> {
-        fs::create_dir_all(path).map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
+    pub fn open(
+        path: &Path,
+        operator: Operator,
+        clock: Clock,
+        new_accounts_per_minute: NonZeroU32,
+    ) -> Result<Self, OpenError> {
+        create_folder(path).map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
         let failed = |source| OpenError::Sled { path: path.to_owned(), source };
         // Nothing is flushed behind our back: the committer does it before it answers.
         let db =
             sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None).open().map_err(failed)?;
+        let owner = [operator.network().as_bytes().as_slice(), operator.address().as_slice()].concat();
         match db.get(FORMAT_KEY).map_err(failed)? {
             None => {
+                db.insert(OWNER_KEY, owner).map_err(failed)?;
                 db.insert(FORMAT_KEY, FORMAT).map_err(failed)?;
             }
-            Some(found) if found == FORMAT => {}
+            Some(found) if found == FORMAT => {
+                if db.get(OWNER_KEY).map_err(failed)?.is_none_or(|found| found != owner) {
+                    return Err(OpenError::Owner { path: path.to_owned() });
+                }
+            }
             Some(found) => {
                 let found = String::from_utf8_lossy(&found).into_owned();
                 return Err(OpenError::Format { path: path.to_owned(), found });
@@ -131,11 +162,13 @@ impl Store {
         }
         let log = db.open_tree(LOG_TREE).map_err(failed)?;
         let chain = db.open_tree(CHAIN_TREE).map_err(failed)?;
-        let last = match log.scan_prefix(keys::records()).next_back() {
-            None => Cursor::default(),
+        let (last, accepted_at) = match log.scan_prefix(keys::records()).next_back() {
+            None => Default::default(),
             Some(entry) => {
-                let (key, _) = entry.map_err(failed)?;
-                keys::cursor_of(&key).ok_or(StoreError::Damaged { what: "record key" })?
+                let (_, record) = entry.map_err(failed)?;
+                let record = wire::Record::decode(record.as_ref());
+                let postmark = postmark_of(&record.map_err(|_| StoreError::Damaged { what: "record" })?)?.postmark;
+                (postmark.cursor, postmark.accepted_at)
             }
         };
         let folder = Arc::new(std::sync::Mutex::new(Folder::new(path)));
@@ -143,11 +176,19 @@ impl Store {
 
         let (announce, durable) = watch::channel(last);
         let (waiting, arriving) = mpsc::channel(WAITING_MAX);
-        let room =
-            CommitterRoom { log: log.clone(), db: db.clone(), folder: folder.clone(), operator, clock, announce };
+        let joining = RateLimiter::direct(Quota::per_minute(new_accounts_per_minute));
+        let room = CommitterRoom {
+            log: log.clone(),
+            db: db.clone(),
+            folder: folder.clone(),
+            operator,
+            clock,
+            joining,
+            announce,
+        };
         let thread = thread::Builder::new()
             .name("committer".to_owned())
-            .spawn(move || room.run(arriving))
+            .spawn(move || room.run(arriving, accepted_at))
             .map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
         Ok(Self { log, chain, folder, db, durable, waiting, _committer: Arc::new(Committer(Some(thread))) })
     }
@@ -239,20 +280,27 @@ impl Store {
         }
         let mut bytes = 0;
         let entries = self.log.range(keys::entry(after.next())..=keys::entry(durable));
-        for entry in entries.take(ENTRIES_AT_ONCE) {
+        for (passed, entry) in entries.enumerate() {
             let (key, topic) = entry.map_err(disk)?;
             let cursor = keys::cursor_of(&key).ok_or(StoreError::Damaged { what: "entry key" })?;
             let topic = std::str::from_utf8(&topic).ok().and_then(|name| name.parse().ok());
             if wanted(&topic.ok_or(StoreError::Damaged { what: "entry" })?) {
+                if stretch.records.len() == limit {
+                    return Ok(stretch);
+                }
                 let record = self.record(cursor)?;
                 bytes += record.encoded_len();
-                if stretch.records.len() == limit || (bytes > PAGE_BYTES && !stretch.records.is_empty()) {
-                    break;
+                if bytes > PAGE_BYTES && !stretch.records.is_empty() {
+                    return Ok(stretch);
                 }
                 stretch.records.push((cursor, record));
             }
             stretch.seen = cursor;
+            if passed + 1 == ENTRIES_AT_ONCE {
+                return Ok(stretch);
+            }
         }
+        stretch.seen = durable;
         Ok(stretch)
     }
 
@@ -276,12 +324,7 @@ impl Store {
             return Ok(Some(OwnRecord { cursor, record: self.record(cursor)? }));
         }
         // A newer one is about to become durable; until then its predecessor stands.
-        let name = match topic {
-            OwnTopic::Contact => Topic::Contact(*account),
-            OwnTopic::Policy => Topic::Policy(*account),
-            OwnTopic::Vault => Topic::Vault(*account),
-        };
-        let Page { records, .. } = self.page(&name, Cursor::default(), 1, true)?;
+        let Page { records, .. } = self.page(&topic.of(*account), Cursor::default(), 1, true)?;
         records
             .into_iter()
             .next()
@@ -294,15 +337,42 @@ impl Store {
         self.log.scan_prefix(keys::all_evidence()).map(|entry| {
             let (key, value) = entry.map_err(disk)?;
             let nullifier = keys::nullifier_of(&key).ok_or(StoreError::Damaged { what: "evidence key" })?;
-            let mut elements = value.chunks_exact(32).map(element);
-            let mut next = || elements.next().unwrap_or(Err(StoreError::Damaged { what: "evidence" }));
+            const DAMAGED: StoreError = StoreError::Damaged { what: "evidence" };
+            let (units, rest) = value.split_first_chunk().ok_or(DAMAGED)?;
+            let (issue, points) = rest.split_first_chunk().ok_or(DAMAGED)?;
+            let mut elements = points.chunks_exact(32).map(element);
+            let mut next = || elements.next().unwrap_or(Err(DAMAGED));
             let (first_signal, first_share, second_signal, second_share) = (next()?, next()?, next()?, next()?);
             Ok(Evidence {
+                denomination: u32::from_be_bytes(*units).try_into().map_err(|_| DAMAGED)?,
+                issue: Issue(u32::from_be_bytes(*issue)),
                 nullifier,
                 first: (first_signal.into(), first_share.into()),
                 second: (second_signal.into(), second_share.into()),
             })
         })
+    }
+
+    /// Refuses these nullifiers from now on: the secret behind them is known to the world. Returns when that would survive
+    /// a power cut.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn close(&self, issue: Issue, nullifiers: &[Nullifier]) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        for nullifier in nullifiers {
+            batch.insert(keys::closed(issue, nullifier), &[]);
+        }
+        self.log.apply_batch(batch).map_err(disk)?;
+        sync(&self.db, &self.folder)
+    }
+
+    /// Whether a nullifier was closed.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn is_closed(&self, issue: Issue, nullifier: &Nullifier) -> Result<bool, StoreError> {
+        self.log.contains_key(keys::closed(issue, nullifier)).map_err(disk)
     }
 
     /// Drops the nullifiers of issues whose stamps are good no more, and the owners' quotas of past epochs. Returns how many
@@ -312,7 +382,8 @@ impl Store {
     /// [`StoreError`].
     pub fn forget_before(&self, issue: Issue, epoch: Epoch) -> Result<usize, StoreError> {
         let mut removed = 0;
-        for range in [keys::nullifiers_before(issue), keys::quotas_before(epoch)] {
+        let [used, closed] = keys::nullifiers_before(issue);
+        for range in [used, closed, keys::quotas_before(epoch)] {
             let mut batch = Batch::default();
             for entry in self.log.range(range).take(REMOVED_AT_ONCE) {
                 let (key, _) = entry.map_err(disk)?;
@@ -364,19 +435,24 @@ struct CommitterRoom {
     folder: Arc<std::sync::Mutex<Folder>>,
     operator: Operator,
     clock: Clock,
+    /// Counts here, where nothing can refuse any more: who is refused uses up no place.
+    joining: DefaultDirectRateLimiter,
     announce: watch::Sender<Cursor>,
 }
 
 impl CommitterRoom {
     /// Ends when the store is closed, or when the disk failed: what is durable is uncertain then, and nothing more may be
     /// promised.
-    fn run(self, mut arriving: mpsc::Receiver<Waiting>) {
-        let mut accepted_at = Timestamp::default();
+    fn run(self, mut arriving: mpsc::Receiver<Waiting>, mut accepted_at: Timestamp) {
         while let Some(first) = arriving.blocking_recv() {
+            let mut bytes = first.bytes();
             let mut group = vec![first];
-            while group.len() < GROUP_MAX {
+            while group.len() < GROUP_MAX && bytes < GROUP_BYTES {
                 match arriving.try_recv() {
-                    Ok(next) => group.push(next),
+                    Ok(next) => {
+                        bytes += next.bytes();
+                        group.push(next);
+                    }
                     Err(_) => break,
                 }
             }
@@ -422,9 +498,19 @@ impl CommitterRoom {
             return Ok(postmark_of(&record)?);
         }
 
+        if let Some(write) = &owner
+            && log.owned(&write.account, OwnTopic::Contact)?.map(|owned| owned.cursor) != write.bundle
+        {
+            return Err(AppendError::Outdated(Box::new(submission)));
+        }
         let owned = owner.map(|write| log.require_owner_write(&write, expected_head)).transpose()?;
         for it in &cancels {
             log.require_unused(&id, it)?;
+        }
+        if owner.is_some_and(|write| write.topic == OwnTopic::Contact && write.bundle.is_none())
+            && self.joining.check().is_err()
+        {
+            return Err(AppendError::Overloaded);
         }
 
         let cursor = last.next();
@@ -439,7 +525,7 @@ impl CommitterRoom {
         });
         let record = wire::Record { submission: Some(submission), postmark: Some(postmark.into()) };
 
-        for Cancellation { issue, nullifier, share } in &cancels {
+        for Cancellation { denomination: _, issue, nullifier, share } in &cancels {
             log.insert(keys::nullifier(*issue, nullifier), [id.as_bytes().as_slice(), share.as_bytes()].concat());
         }
         if let (Some(write), Some(writes)) = (owner, owned) {
@@ -476,13 +562,24 @@ impl Tentative<'_> {
         self.overlay.insert(key, value);
     }
 
+    fn owned(&self, account: &Account, topic: OwnTopic) -> Result<Option<Owned>, StoreError> {
+        self.get(&keys::owned(account, topic))?.as_deref().map(Owned::from_bytes).transpose()
+    }
+
     /// Refuses a stamp that was used for another envelope, and keeps what proves it.
     fn require_unused(&mut self, id: &EnvelopeId, it: &Cancellation) -> Result<(), AppendError> {
-        let Some(used) = self.get(&keys::nullifier(it.issue, &it.nullifier))? else { return Ok(()) };
+        let Some(used) = self.get(&keys::nullifier(it.issue, &it.nullifier))? else {
+            return match self.get(&keys::closed(it.issue, &it.nullifier))? {
+                None => Ok(()),
+                Some(_) => Err(Refusal::SecretClosed.into()),
+            };
+        };
         let (first_id, first_share) =
             used.split_first_chunk::<32>().ok_or(StoreError::Damaged { what: "nullifier" })?;
         let first_id = EnvelopeId::from(*first_id);
         let evidence = Evidence {
+            denomination: it.denomination,
+            issue: it.issue,
             nullifier: it.nullifier,
             first: (first_id.signal(), Share::from(element(first_share)?)),
             second: (id.signal(), it.share),
@@ -491,7 +588,9 @@ impl Tentative<'_> {
         // The first is enough to slash; more would be a way to fill the disk.
         if self.get(&key)?.is_none() {
             let ((x1, y1), (x2, y2)) = (evidence.first, evidence.second);
-            self.insert(key, [*x1.as_bytes(), *y1.as_bytes(), *x2.as_bytes(), *y2.as_bytes()].concat());
+            let group = [it.denomination.units().to_be_bytes(), it.issue.0.to_be_bytes()].concat();
+            let points = [*x1.as_bytes(), *y1.as_bytes(), *x2.as_bytes(), *y2.as_bytes()].concat();
+            self.insert(key, [group, points].concat());
         }
         Err(AppendError::DoubleSpend(Box::new(evidence)))
     }
@@ -503,8 +602,7 @@ impl Tentative<'_> {
         write: &super::OwnerWrite,
         expected_head: Option<Cursor>,
     ) -> Result<u32, AppendError> {
-        let owned = self.get(&keys::owned(&write.account, write.topic))?;
-        let owned = owned.as_deref().map(Owned::from_bytes).transpose()?;
+        let owned = self.owned(&write.account, write.topic)?;
         let head = owned.map(|owned| owned.cursor).unwrap_or_default();
         if expected_head.is_some_and(|expected| expected != head) {
             return Err(Refusal::HeadMoved { head }.into());

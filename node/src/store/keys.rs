@@ -17,6 +17,7 @@ const NULLIFIER: u8 = b'n';
 const OWNED: u8 = b'o';
 const QUOTA: u8 = b'q';
 const EVIDENCE: u8 = b'v';
+const CLOSED: u8 = b'x';
 
 /// Cursor → record.
 pub(super) fn record(cursor: Cursor) -> Vec<u8> {
@@ -53,9 +54,14 @@ pub(super) fn nullifier(issue: Issue, nullifier: &Nullifier) -> Vec<u8> {
     concat(NULLIFIER, &[&issue.0.to_be_bytes(), nullifier.as_bytes()])
 }
 
-/// All nullifiers of issues before this one.
-pub(super) fn nullifiers_before(issue: Issue) -> std::ops::Range<Vec<u8>> {
-    vec![NULLIFIER]..concat(NULLIFIER, &[&issue.0.to_be_bytes()])
+/// Issue, nullifier → nothing: it could still be used by who knows a secret that the world knows.
+pub(super) fn closed(issue: Issue, nullifier: &Nullifier) -> Vec<u8> {
+    concat(CLOSED, &[&issue.0.to_be_bytes(), nullifier.as_bytes()])
+}
+
+/// All nullifiers, used and closed, of issues before this one.
+pub(super) fn nullifiers_before(issue: Issue) -> [std::ops::Range<Vec<u8>>; 2] {
+    [NULLIFIER, CLOSED].map(|kind| vec![kind]..concat(kind, &[&issue.0.to_be_bytes()]))
 }
 
 /// Account, which of its topics → cursor, order, content.
@@ -78,7 +84,7 @@ pub(super) fn quotas_before(epoch: Epoch) -> std::ops::Range<Vec<u8>> {
     vec![QUOTA]..concat(QUOTA, &[&epoch.0.to_be_bytes()])
 }
 
-/// Nullifier → two signals and two shares.
+/// Nullifier → denomination u32, issue u32, two signals and two shares.
 pub(super) fn evidence(nullifier: &Nullifier) -> Vec<u8> {
     concat(EVIDENCE, &[nullifier.as_bytes()])
 }

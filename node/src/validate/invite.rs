@@ -25,6 +25,6 @@ pub(super) fn check(
         (policy.map_or(&nothing, |policy| &policy.requirement).for_units(units), AskedBy::Account),
     ];
     let blocked = policy.map_or(&[][..], |policy| &policy.blocked_tags);
-    price::require(&asked, blocked, submission.passes())?;
+    price::require(&asked, blocked, submission.passes(), None)?;
     stamp::check_all(context, submission, id)
 }

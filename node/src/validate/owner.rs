@@ -31,9 +31,9 @@ pub(super) fn check_contact(
     let (revision, version) = bundle.order();
     let cancels = match &context.account.bundle {
         None => {
-            let (owner, others) = split(submission.passes())?;
-            // One price: joining is judged with the passes beside the owner's.
-            price::require(&[(context.rules.joining.clone(), AskedBy::Network)], &[], &others)?;
+            let (position, owner) = one_owner(submission.passes())?;
+            let asked = [(context.rules.joining.clone(), AskedBy::Network)];
+            price::require(&asked, &[], submission.passes(), Some(position))?;
             verify_bundle(context, &bundle, id, owner)?;
             stamp::check_all(context, submission, id)?
         }
@@ -48,7 +48,7 @@ pub(super) fn check_contact(
             Vec::new()
         }
     };
-    let order = u128::from(revision) << 32 | u128::from(version);
+    let order = order(revision, version.into());
     Ok((cancels, Some(owner_write(context, submission, account, OwnTopic::Contact, order))))
 }
 
@@ -64,7 +64,8 @@ pub(super) fn check_policy(
     require_account(signed.policy().account, account)?;
     require_owner(context, &current.keys.identity_key, id, owner)?;
     signed.verify(context.rules.network, &current.keys.identity_key).map_err(|_| Refusal::NotOwner)?;
-    Ok(owner_write(context, submission, account, OwnTopic::Policy, signed.policy().version.into()))
+    let order = order(current.keys.revision, signed.policy().version);
+    Ok(owner_write(context, submission, account, OwnTopic::Policy, order))
 }
 
 pub(super) fn check_vault(
@@ -77,7 +78,8 @@ pub(super) fn check_vault(
     let owner = only_owner(submission.passes())?;
     let vault = VaultRecord::from_bytes(&submission.envelope().ciphertext)?;
     require_owner(context, &current.keys.identity_key, id, owner)?;
-    Ok(owner_write(context, submission, account, OwnTopic::Vault, vault.version.into()))
+    let order = order(current.keys.revision, vault.version);
+    Ok(owner_write(context, submission, account, OwnTopic::Vault, order))
 }
 
 fn verify_bundle(context: &Context<'_>, bundle: &KeyBundle, id: &EnvelopeId, owner: &Owner) -> Result<(), Refusal> {
@@ -106,17 +108,22 @@ fn only_owner(passes: &[Pass]) -> Result<&Owner, Refusal> {
     }
 }
 
-/// The owner's pass, and the others.
-fn split(passes: &[Pass]) -> Result<(&Owner, Vec<Pass>), Refusal> {
+/// The owner's pass, and where it stands among others.
+fn one_owner(passes: &[Pass]) -> Result<(usize, &Owner), Refusal> {
     let mut owners = passes.iter().enumerate().filter_map(|(position, pass)| match pass {
         Pass::Owner(owner) => Some((position, owner)),
         _ => None,
     });
-    let (_, owner) = owners.next().ok_or(Refusal::NotOwner)?;
-    if let Some((position, _)) = owners.next() {
-        return Err(Malformed::Surplus { position }.into());
+    let first = owners.next().ok_or(Refusal::NotOwner)?;
+    match owners.next() {
+        None => Ok(first),
+        Some((position, _)) => Err(Malformed::Surplus { position }.into()),
     }
-    Ok((owner, passes.iter().filter(|pass| !matches!(pass, Pass::Owner(_))).cloned().collect()))
+}
+
+/// The wallet's word first: whatever version a stolen identity key has signed, the next revision starts above it.
+fn order(revision: u32, version: u64) -> u128 {
+    u128::from(revision) << 64 | u128::from(version)
 }
 
 fn owner_write(
@@ -127,5 +134,5 @@ fn owner_write(
     order: u128,
 ) -> OwnerWrite {
     let content = keccak256(&submission.envelope().ciphertext);
-    OwnerWrite { account, topic, order, content, epoch: context.now.epoch() }
+    OwnerWrite { account, topic, order, content, epoch: context.now.epoch(), bundle: context.account.bundle_cursor }
 }

@@ -7,27 +7,35 @@ use xmtp_proto::pass::Pass;
 use xmtp_proto::refusal::{AskedBy, Refusal};
 use xmtp_proto::requirement::{Requirement, Shown};
 
-/// Refuses passes of kinds that are not offered yet, passes that do not meet what is asked, and surplus ones.
-pub(super) fn require(asked: &[(Requirement, AskedBy)], blocked: &[Tag], passes: &[Pass]) -> Result<(), Refusal> {
-    let shown = passes.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
-    let counts = |position: usize| tag(&passes[position]).is_none_or(|tag| !blocked.contains(&tag));
-    let counting: Vec<Shown> =
-        (0..passes.len()).filter(|position| counts(*position)).filter_map(|position| shown[position]).collect();
+/// Refuses passes of kinds that are not offered yet, passes that do not meet what is asked, and surplus ones. The pass at
+/// `beside`, which somebody else asks for, is not looked at.
+pub(super) fn require(
+    asked: &[(Requirement, AskedBy)],
+    blocked: &[Tag],
+    passes: &[Pass],
+    beside: Option<usize>,
+) -> Result<(), Refusal> {
+    let mut all = Vec::with_capacity(passes.len());
+    for (position, pass) in passes.iter().enumerate().filter(|(position, _)| Some(*position) != beside) {
+        let counts = tag(pass).is_none_or(|tag| !blocked.contains(&tag));
+        all.push((position, shown(pass)?, counts));
+    }
+    let counting = |without: Option<usize>| -> Vec<Shown> {
+        let counts = all.iter().filter(|(position, _, counts)| *counts && Some(*position) != without);
+        counts.filter_map(|(_, shown, _)| *shown).collect()
+    };
 
-    if let Some((unmet, asked_by)) = asked.iter().find(|(requirement, _)| !requirement.is_met_by(&counting)) {
-        let all: Vec<Shown> = shown.iter().copied().flatten().collect();
-        if unmet.is_met_by(&all) {
+    if let Some((unmet, asked_by)) = asked.iter().find(|(requirement, _)| !requirement.is_met_by(&counting(None))) {
+        let with_blocked: Vec<Shown> = all.iter().filter_map(|(_, shown, _)| *shown).collect();
+        if unmet.is_met_by(&with_blocked) {
             return Err(Refusal::TagBlocked);
         }
         return Err(Refusal::RequirementUnmet { unmet: unmet.clone(), asked_by: *asked_by });
     }
-    for position in 0..passes.len() {
-        let without: Vec<Shown> = (0..passes.len())
-            .filter(|other| *other != position && counts(*other))
-            .filter_map(|other| shown[other])
-            .collect();
+    for (position, ..) in &all {
+        let without = counting(Some(*position));
         if asked.iter().all(|(requirement, _)| requirement.is_met_by(&without)) {
-            return Err(Malformed::Surplus { position }.into());
+            return Err(Malformed::Surplus { position: *position }.into());
         }
     }
     Ok(())

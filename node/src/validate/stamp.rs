@@ -38,7 +38,7 @@ fn check(
     position: usize,
     stamp: &Stamp,
 ) -> Result<Cancellation, Refusal> {
-    let Stamp { issue, ref proof, nonce, denomination: _ } = *stamp;
+    let Stamp { denomination, issue, ref proof, nonce } = *stamp;
     let rules = context.rules;
     let points = Proof::from_bytes(&proof.points).map_err(|_| Malformed::Points { position })?;
     let statement = Statement {
@@ -51,7 +51,7 @@ fn check(
         tag: proof.tag,
     };
     verify(rules.verifying_key, &statement, &points).map_err(|_| Refusal::ProofInvalid)?;
-    Ok(Cancellation { issue, nullifier: proof.nullifier, share: proof.share })
+    Ok(Cancellation { denomination, issue, nullifier: proof.nullifier, share: proof.share })
 }
 
 /// An issue that is over has no nullifiers any more, so a stamp of it could be used again and again.

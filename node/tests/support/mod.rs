@@ -158,6 +158,14 @@ impl World {
         book
     }
 
+    /// Tells the chain the book's secret.
+    pub(crate) async fn slash(&self, book: &Book) {
+        let postage = IPostage::new(self.deployment.postage, &self.provider);
+        let secret = U256::from_be_bytes(*book.secret.to_be_bytes());
+        let receipt = postage.slash(secret, Address::ZERO).send().await.unwrap().get_receipt().await.unwrap();
+        assert!(receipt.status(), "the slash was reverted");
+    }
+
     /// A stamp of a book for an envelope, under a root that the node names.
     pub(crate) async fn stamp(&mut self, book: &Book, index: u16, envelope: &Envelope, tag: Tag) -> Stamp {
         let nonce = match tag {
