@@ -46,10 +46,6 @@ pub fn arb_element() -> impl Strategy<Value = FieldElement> {
     ]
 }
 
-fn element(bytes: [u8; 32]) -> FieldElement {
-    FieldElement::from_be_bytes(bytes).unwrap_or_default()
-}
-
 /// A commitment: any element but zero.
 pub fn arb_commitment() -> impl Strategy<Value = Commitment> {
     arb_element().prop_map(|it| Commitment::from(if it.is_zero() { FieldElement::from(1) } else { it }))
@@ -215,20 +211,21 @@ pub fn arb_signed_policy() -> impl Strategy<Value = SignedPolicy> {
 
 /// A key bundle under signatures that hold for nobody.
 pub fn arb_key_bundle() -> impl Strategy<Value = KeyBundle> {
-    let keys = (arb_account(), 1..=u32::MAX, arb_bytes(), arb_bytes(), any::<u32>(), arb_commitment(), arb_commitment())
-        .prop_map(
-            |(account, revision, identity_key, agreement_key, generation, claim_commitment, member_commitment)| {
-                AttestedKeys {
-                    account,
-                    revision,
-                    identity_key,
-                    agreement_key,
-                    generation,
-                    claim_commitment,
-                    member_commitment,
-                }
-            },
-        );
+    let keys =
+        (arb_account(), 1..=u32::MAX, arb_bytes(), arb_bytes(), any::<u32>(), arb_commitment(), arb_commitment())
+            .prop_map(
+                |(account, revision, identity_key, agreement_key, generation, claim_commitment, member_commitment)| {
+                    AttestedKeys {
+                        account,
+                        revision,
+                        identity_key,
+                        agreement_key,
+                        generation,
+                        claim_commitment,
+                        member_commitment,
+                    }
+                },
+            );
     (keys, arb_bytes(), 1..=u32::MAX, arb_bytes(), arb_bytes()).prop_map(
         |(keys, wallet_signature, version, prekey, signature)| KeyBundle {
             keys,
@@ -302,4 +299,8 @@ fn arb_word() -> impl Strategy<Value = B256> {
 
 fn arb_text() -> impl Strategy<Value = String> {
     vec(any::<char>(), 0..=40).prop_map(|it| it.into_iter().collect())
+}
+
+fn element(bytes: [u8; 32]) -> FieldElement {
+    FieldElement::from_be_bytes(bytes).unwrap_or_default()
 }

@@ -1,4 +1,5 @@
 //! Derived values against `testdata/vectors/derived.json`, which the contracts' tests read too.
+#![allow(clippy::unwrap_used)] // A test may.
 
 use alloy_primitives::hex;
 use serde_json::Value;
