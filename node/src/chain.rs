@@ -1,9 +1,11 @@
 //! Follows the contracts and publishes what it saw as an immutable [`ChainView`] (docs/protocol.md, "Groups and their
 //! roots"; ARCHITECTURE.md, "A message's way").
 //!
-//! The RPC is trusted to be available and no further than must be: logs are held against block hashes, a group's
-//! operations against its keccak chain in the contract, and positions against each other, so that an answer that leaves
-//! something out is found out and asked for again. What cannot be seen from here is an RPC that invents a whole chain.
+//! The RPC is trusted for what the chain says. Logs are held against block hashes, a group's operations against its keccak
+//! chain in the contract, and positions against each other, so that an answer that leaves something out, or mixes two
+//! moments up, is found out and asked for again. But hashes, logs and contract state come from the same endpoint, without
+//! proofs: one that lies throughout can invent a purchase, and with it free postage at this node
+//! (docs/threat-model.md, "The node and its RPC").
 //!
 //! One owned task ([`Chain::run`]) does everything that changes; it ends when it is told to, or when the store fails.
 //! An RPC that fails, hangs, falls behind or answers for another chain only lets the view grow old: validation then
@@ -26,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 use xmtp_proto::derive::{Group, NetworkId};
 use xmtp_proto::field::{Commitment, Root};
-use xmtp_proto::time::{Clock, Timestamp};
+use xmtp_proto::time::Clock;
 use xmtp_prover::Bucket;
 
 use crate::groups::{Book, Groups, NoSuchBucket, RootRules, Slashed, VolumeRoot};
@@ -172,13 +174,6 @@ pub struct ChainHandle {
 }
 
 impl ChainHandle {
-    /// A chain that stands still: for tests and benchmarks of what is built on top.
-    #[must_use]
-    pub fn still(groups: Groups, head: Head, as_of: Timestamp) -> Self {
-        let view = ChainView::new(Some(as_of), Some(head), groups.last(), groups.view());
-        Self { view: watch::channel(Arc::new(view)).1, groups: Arc::new(RwLock::new(groups)) }
-    }
-
     /// The chain as it is known now.
     #[must_use]
     pub fn view(&self) -> Arc<ChainView> {

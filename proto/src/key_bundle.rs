@@ -45,7 +45,7 @@ impl AttestedKeys {
         let Self { account, revision, identity_key, agreement_key, generation, claim_commitment, member_commitment } =
             self;
         signature::digest(
-            Label::Attestation,
+            Label::Keys,
             network,
             &[
                 &account.chain_id().to_be_bytes(),

@@ -84,12 +84,6 @@ pub enum Malformed {
     /// The record names another account than the topic that it was published on.
     #[error("the record names another account than its topic")]
     WrongAccount,
-    /// A signature that the record itself carries does not hold.
-    #[error("{field} does not verify")]
-    Signature {
-        /// Its name in the schema.
-        field: &'static str,
-    },
 }
 
 /// `N` bytes, or the field that has not got them.

@@ -154,16 +154,6 @@ impl Requirement {
         }
     }
 
-    /// Whether a pass of the kind occurs in it.
-    #[must_use]
-    pub fn mentions(&self, kind: impl Fn(&Self) -> bool + Copy) -> bool {
-        kind(self)
-            || match self {
-                Self::AnyOf(parts) | Self::AllOf(parts) => parts.iter().any(|part| part.mentions(kind)),
-                _ => false,
-            }
-    }
-
     /// Checks the limits on depth, size and values.
     ///
     /// # Errors

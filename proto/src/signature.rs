@@ -14,7 +14,7 @@ pub enum Label {
     /// A key bundle, by its identity key.
     Bundle,
     /// The keys of a bundle, named in the text that the wallet signs.
-    Attestation,
+    Keys,
     /// A policy.
     Policy,
     /// An envelope on a topic of the signer's own.
@@ -25,7 +25,9 @@ pub enum Label {
     Opening,
     /// A message inside an envelope.
     Message,
-    /// A connection that a recipient vouches for.
+    /// A connection, by the recipient who vouches for it.
+    Attestation,
+    /// An envelope, by the holder of a connection.
     Connection,
     /// That a letter was read.
     Receipt,
@@ -35,13 +37,14 @@ impl Label {
     const fn as_bytes(self) -> &'static [u8] {
         match self {
             Self::Bundle => b"xmtp/sig/bundle/1",
-            Self::Attestation => b"xmtp/sig/keys/1",
+            Self::Keys => b"xmtp/sig/keys/1",
             Self::Policy => b"xmtp/sig/policy/1",
             Self::Owner => b"xmtp/sig/owner/1",
             Self::Posting => b"xmtp/sig/posting/1",
             Self::Opening => b"xmtp/sig/opening/1",
             Self::Message => b"xmtp/sig/message/1",
-            Self::Connection => b"xmtp/sig/attestation/1",
+            Self::Attestation => b"xmtp/sig/attestation/1",
+            Self::Connection => b"xmtp/sig/connection/1",
             Self::Receipt => b"xmtp/sig/receipt/1",
         }
     }

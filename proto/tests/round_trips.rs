@@ -309,19 +309,16 @@ proptest! {
 
     #[test]
     fn passes_that_it_does_not_mention_change_nothing(it in arb_requirement(), shown in vec(arb_shown(), 0..=6)) {
-        let mentions_stamp = it.mentions(|it| matches!(it, Requirement::Stamp { .. }));
-        let mentions_stake = it.mentions(|it| matches!(it, Requirement::Stake(_)));
-        let mentions_claim = it.mentions(|it| matches!(it, Requirement::Claim(_)));
-        let mentions_member = it.mentions(|it| matches!(it, Requirement::Member));
-        let mentions_connection = it.mentions(|it| matches!(it, Requirement::Connection));
+        let text = it.to_string();
+        let mentions = |word: &str| text.contains(word);
         let mentioned: Vec<_> = shown
             .iter()
             .filter(|it| match it {
-                Shown::Stamp { .. } => mentions_stamp,
-                Shown::Stake { .. } => mentions_stake,
-                Shown::Claim { .. } => mentions_claim,
-                Shown::Member => mentions_member,
-                Shown::Connection => mentions_connection,
+                Shown::Stamp { .. } => mentions("stamp("),
+                Shown::Stake { .. } => mentions("stake("),
+                Shown::Claim { .. } => mentions("claim("),
+                Shown::Member => mentions("member"),
+                Shown::Connection => mentions("connection"),
             })
             .copied()
             .collect();

@@ -27,13 +27,13 @@ const SIGNATURE: [u8; 64] = hex!(
 fn every_label_has_its_digest() {
     for (label, expected) in [
         (Label::Bundle, "aad545ef00d009586f0637b5041760a2d724ed0a32d82fa3ca12fdb57fb1581b"),
-        (Label::Attestation, "107427e257c8694b180e6e322cf87339aa6a64513037b6b6f79d687e422727b5"),
+        (Label::Keys, "107427e257c8694b180e6e322cf87339aa6a64513037b6b6f79d687e422727b5"),
         (Label::Policy, "7ceeadcd11bdb52390735dbf37cc48f2cf47f4737e212775ebca2e978847888d"),
         (Label::Owner, "060a1744066bb36548eb76c511d6dfbc1b43c20882d905bd994cbaf01d2bb683"),
         (Label::Posting, "12e18ba212fcefe7ff8f1b30cffa384344a36a834125b699907b0f666121bb9a"),
         (Label::Opening, "9e3978096a65b43d03dbad6b0678a6b2daeb66b7e0075f6a22d71b8e8d069849"),
         (Label::Message, "cfe84850778117fa9ba474727cca85069ca57fef7443a6b43bd0839c8ca9bef6"),
-        (Label::Connection, "d1d99c3d94f5aedb18917750b3e684401ca6b91b015d51a631e073f932b44b54"),
+        (Label::Attestation, "d1d99c3d94f5aedb18917750b3e684401ca6b91b015d51a631e073f932b44b54"),
         (Label::Receipt, "85a5053cdf28c1dd424fec383c6cc7c0859cea77f42ef73859040818ac9ebf5e"),
     ] {
         assert_eq!(hex::encode(digest(label, NETWORK, &[&[0x22; 32]])), expected, "{label:?}");

@@ -623,7 +623,7 @@ pub struct VolumeRoot {
     /// How many positions of the volume are taken.
     #[prost(uint32, tag = "4")]
     pub leaves: u32,
-    /// The block of the settlement chain at which it was taken.
+    /// The block of the settlement chain with the latest operation on the group under this root.
     #[prost(uint64, tag = "5")]
     pub block: u64,
 }
@@ -735,9 +735,10 @@ pub mod subscribe_response {
 pub enum RootKind {
     /// Never sent.
     Unspecified = 0,
-    /// Taken once a day at the same height by all nodes: many senders share it.
+    /// The state before the first block of a UTC day, the same at all nodes: many senders share it. On development networks
+    /// the state after a block.
     Checkpoint = 1,
-    /// Taken about every minute, for a buyer who cannot wait: few senders share it.
+    /// The state before the first block of a minute, for a buyer who cannot wait: few senders share it.
     Fresh = 2,
 }
 impl RootKind {
