@@ -6,7 +6,7 @@
 //! | `ask` | asks what writing to somebody takes, and believes nothing unverified |
 //! | `stamps` | buys books, and finds those again whose purchase was cut short |
 //! | `send` | seals, franks and publishes a letter, and sends again what did not get through |
-//! | [`inbox`](crate::inbox) | reads what came |
+//! | [`inbox`](crate::inbox), [`stream`](crate::stream) | reads what came, and what comes |
 
 mod account;
 mod ask;
@@ -81,6 +81,7 @@ pub enum Step {
 type OnStep = Arc<dyn Fn(Step) + Send + Sync>;
 
 /// Says what a client needs; [`Builder::connect`] makes it.
+#[derive(Clone)]
 pub struct Builder {
     wallet: Arc<dyn Wallet>,
     deployment: Deployment,
@@ -242,6 +243,12 @@ impl Client {
     #[must_use]
     pub const fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Where the node is.
+    #[must_use]
+    pub const fn node_url(&self) -> &Url {
+        &self.node_url
     }
 
     /// The node, greeted.

@@ -109,7 +109,6 @@ impl Client {
         let identity = self.identity()??;
         let connection = self.connection(Role::Mine).await?;
         let topic = Topic::Invite(self.account());
-        let known: Vec<EnvelopeId> = self.state().inbox()?.iter().map(|letter| letter.id).collect();
         let mut cursor = match which {
             Which::All => Cursor::default(),
             Which::New => self.state().cursor(&topic)?,
@@ -120,7 +119,7 @@ impl Client {
             let mut received = Vec::new();
             for record in &page.records {
                 cursor = record.postmark.postmark.cursor;
-                match self.open(&identity, record, &known) {
+                match self.open(&identity, record) {
                     Ok((message, letter)) => {
                         inbox.messages.push(message);
                         received.push(letter);
@@ -137,7 +136,7 @@ impl Client {
         Ok(inbox)
     }
 
-    fn open(&self, identity: &Identity, record: &Record, known: &[EnvelopeId]) -> Result<(Message, Letter), Failed> {
+    pub(crate) fn open(&self, identity: &Identity, record: &Record) -> Result<(Message, Letter), Failed> {
         let envelope = record.submission.envelope();
         let opened = open_invite(identity, envelope).map_err(Reason::from)?;
         let from = opened.sender.account();
@@ -145,7 +144,7 @@ impl Client {
         let (revision, _) = opened.sender.bundle().order();
         let letter = Letter::received(identity, envelope, opened);
         // What was genuine when it was first read stays so.
-        if seen.is_some_and(|seen| seen.revision > revision) && !known.contains(&letter.id) {
+        if seen.is_some_and(|seen| seen.revision > revision) && !self.state().has_received(letter.id)? {
             return Err(Reason::KeysReplaced(from).into());
         }
         let stamps = record.submission.passes().iter().filter_map(|pass| match pass {
@@ -167,7 +166,7 @@ impl Client {
 }
 
 /// Either this letter, or the inbox as a whole.
-enum Failed {
+pub(crate) enum Failed {
     Reason(Reason),
     State(StateError),
 }
@@ -184,7 +183,7 @@ impl From<StateError> for Failed {
     }
 }
 
-fn unverified(identity: &Identity, record: &Record, reason: Reason) -> Unverified {
+pub(crate) fn unverified(identity: &Identity, record: &Record, reason: Reason) -> Unverified {
     Unverified {
         envelope: record.submission.envelope().id(identity.network()),
         cursor: record.postmark.postmark.cursor,

@@ -17,7 +17,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`client`], [`inbox`] | what an application touches |
+//! | [`client`], [`inbox`], [`stream`] | what an application touches |
 //! | [`identity`], [`keys`], [`wallet`], [`vault`] | wallet signature → keys → public bundle and sealed vault |
 //! | [`invite`], [`content`], `x3dh`, `seal` | letter → ciphertext, and back |
 //! | [`franking`] | which stamps to attach, and how one is made |
@@ -36,6 +36,7 @@ pub mod keys;
 mod layout;
 mod seal;
 pub mod state;
+pub mod stream;
 #[cfg(test)]
 mod testing;
 pub mod transport;

@@ -8,6 +8,8 @@
 //! All calls are idempotent (publishing an envelope again is answered with its first postmark), so every one is repeated
 //! when the node could not be reached or had too much to do.
 
+mod stream;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +36,8 @@ use xmtp_proto::time::Timestamp;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire::{self, node_client::NodeClient};
 use xmtp_prover::Bucket;
+
+pub use stream::{Event, Filter, Subscription};
 
 /// To open a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -622,6 +626,10 @@ impl TryFrom<wire::VolumeRoot> for VolumeRoot {
             Ok(wire::RootKind::Fresh) => RootKind::Fresh,
             Ok(wire::RootKind::Unspecified) | Err(_) => {
                 return Err(Malformed::OutOfRange { field: "root.kind", got: u64::from(kind.unsigned_abs()) });
+        // Made here, of a connection that broke: a status from the node has no source.
+        (None, _) if std::error::Error::source(status).is_some() => {
+            TransportError::Unreachable { url: url.clone(), reason: deepest(status).unwrap_or(message) }
+        }
             }
         };
         let root = Root::from_be_bytes(fixed("root", &root)?).map_err(|_| Malformed::NotCanonical { field: "root" })?;

@@ -110,6 +110,14 @@ impl World {
         self.rebind().await;
     }
 
+    /// Stops the node and starts another on the same folder, where the first one listened.
+    pub(crate) async fn restart_in_place(&mut self) {
+        let node = self.node.take().unwrap();
+        self.config.listen = node.address();
+        node.shutdown().await.unwrap();
+        self.rebind().await;
+    }
+
     /// Starts a node on the folder of one that has ended.
     pub(crate) async fn rebind(&mut self) {
         let node = Node::bind(self.config.clone(), self.clock.clone()).await.unwrap();

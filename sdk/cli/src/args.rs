@@ -88,6 +88,12 @@ pub(crate) enum Command {
         new: bool,
     },
 }
+    /// Wait for letters and print each as it comes, until Ctrl-C. With --json one object per line.
+    Watch {
+        /// Begin with the first letter there is, not with the first that this client has not read.
+        #[arg(long)]
+        all: bool,
+    },
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Identity {

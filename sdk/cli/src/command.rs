@@ -7,6 +7,7 @@ mod requirements;
 mod send;
 mod shown;
 mod stamps;
+mod watch;
 
 use crate::args::{Args, Command};
 use crate::context;
@@ -15,8 +16,13 @@ use crate::output::Output;
 
 pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
     let Args { global, command } = args;
-    let client = &context::client(&global, output).await?;
+    // Watching leaves the account's state to other commands while nothing comes.
+    if let Command::Watch { all } = command {
+        return watch::run(all, context::builder(&global, output)?, output).await;
+    }
+    let client = &context::builder(&global, output)?.connect().await?;
     match command {
+        Command::Watch { .. } => Ok(()),
         Command::Identity(command) => identity::run(command, client, output).await,
         Command::Policy(command) => policy::run(command, client, output).await,
         Command::Stamps(command) => stamps::run(command, client, output).await,

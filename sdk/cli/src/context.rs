@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use directories::ProjectDirs;
 use xmtp_contracts::Deployment;
-use xmtp_sdk::client::{Client, Step};
+use xmtp_sdk::client::{Builder, Client, Step};
 
 use crate::args::Global;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::wallet;
 
-pub(crate) async fn client(global: &Global, output: &Output) -> Result<Client, Failure> {
+/// Says what a client needs.
+pub(crate) fn builder(global: &Global, output: &Output) -> Result<Builder, Failure> {
     let Some(network) = &global.network else {
         return Err(Failure::usage("no network: name its deployment file with --network or $XMTP_NETWORK".to_owned()));
     };
@@ -20,8 +21,7 @@ pub(crate) async fn client(global: &Global, output: &Output) -> Result<Client, F
     let wallet = wallet::load(&global.wallet)?;
     let progress = output.progress().clone();
     let builder = Client::builder(wallet, deployment, home).cache(cache).node(global.node.clone());
-    let builder = builder.rpc(global.rpc.clone()).on_step(move |step| progress.now(described(step)));
-    Ok(builder.connect().await?)
+    Ok(builder.rpc(global.rpc.clone()).on_step(move |step| progress.now(described(step))))
 }
 
 /// State, and what can be made again.

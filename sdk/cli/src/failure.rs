@@ -12,6 +12,7 @@ use xmtp_sdk::franking::{FrankError, NoPass};
 use xmtp_sdk::identity::{IdentityError, NotVerified};
 use xmtp_sdk::inbox::InboxError;
 use xmtp_sdk::state::{BooksError, LettersError, RememberError, StateError};
+use xmtp_sdk::stream::StreamError;
 use xmtp_sdk::transport::TransportError;
 use xmtp_sdk::vault::VaultError;
 use xmtp_sdk::wallet::WalletError;
@@ -339,6 +340,19 @@ impl From<InboxError> for Failure {
 
 #[cfg(test)]
 mod tests {
+impl From<StreamError> for Failure {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Connect(error) => error.into(),
+            StreamError::NoIdentity(error) => error.into(),
+            StreamError::Transport(error) => error.into(),
+            StreamError::OtherOperator { .. } => Self::new("other_operator", &error)
+                .hint("start again: xmtp watch --all reads the new log from its beginning"),
+            StreamError::State(error) => error.into(),
+        }
+    }
+}
+
     use super::*;
 
     #[test]

@@ -53,6 +53,13 @@ impl Output {
             .map_err(|error| Failure::output(error.to_string()))
     }
 
+    /// A remark to stderr, beside the results.
+    pub(crate) fn note(&self, note: &impl fmt::Display) {
+        self.progress.end();
+        // Nobody is left to tell if this cannot be printed.
+        let _ = writeln!(io::stderr(), "note: {note}");
+    }
+
     pub(crate) fn failure(&self, failure: &Failure) {
         self.progress.end();
         // A failure that cannot be printed leaves its exit status.

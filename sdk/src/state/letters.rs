@@ -257,6 +257,14 @@ impl State {
         })
     }
 
+    /// Whether a letter was received before.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`], [`StateError::Database`].
+    pub fn has_received(&self, id: EnvelopeId) -> Result<bool, StateError> {
+        Ok(self.store.read(Table::Inbox, id.as_bytes(), |_| Ok(()))?.is_some())
+    }
+
     /// All letters that were received, the oldest first.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ struct Letters {
 }
 
 #[derive(Serialize)]
-struct Letter {
+pub(super) struct Letter {
     from: String,
     /// Always true here: what does not verify stands elsewhere.
     verified: bool,
@@ -47,7 +47,7 @@ struct Letter {
 }
 
 #[derive(Serialize)]
-struct Doubtful {
+pub(super) struct Doubtful {
     reason: String,
     accepted_at: String,
     cursor: u64,
@@ -89,21 +89,36 @@ impl Said for Letters {
         if self.messages.is_empty() && self.unverified.is_empty() {
             return writeln!(f, "No letters.");
         }
-        for Letter { from, text, sent_at, units_paid, tag, .. } in &self.messages {
-            write!(f, "From {from}, {sent_at}, {} paid", shown::units(*units_paid))?;
-            match tag {
-                Some(tag) => writeln!(f, ", tag {tag}")?,
-                None => writeln!(f)?,
-            }
-            // Another's text must not steer the terminal.
-            let text = text.as_deref().unwrap_or("(content that this program cannot show)");
-            for line in text.lines() {
-                writeln!(f, "  {}", line.replace(|it: char| it.is_control() && it != '\t', "\u{fffd}"))?;
-            }
+        for letter in &self.messages {
+            letter.text(f)?;
         }
-        for Doubtful { reason, accepted_at, envelope, .. } in &self.unverified {
-            writeln!(f, "Not genuine, {accepted_at}: {reason} (envelope {envelope})")?;
+        for doubtful in &self.unverified {
+            doubtful.text(f)?;
         }
         Ok(())
+    }
+}
+
+impl Said for Letter {
+    fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        let Self { from, text, sent_at, units_paid, tag, .. } = self;
+        write!(f, "From {from}, {sent_at}, {} paid", shown::units(*units_paid))?;
+        match tag {
+            Some(tag) => writeln!(f, ", tag {tag}")?,
+            None => writeln!(f)?,
+        }
+        // Another's text must not steer the terminal.
+        let text = text.as_deref().unwrap_or("(content that this program cannot show)");
+        for line in text.lines() {
+            writeln!(f, "  {}", line.replace(|it: char| it.is_control() && it != '\t', "\u{fffd}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Said for Doubtful {
+    fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        let Self { reason, accepted_at, envelope, .. } = self;
+        writeln!(f, "Not genuine, {accepted_at}: {reason} (envelope {envelope})")
     }
 }

@@ -1,0 +1,136 @@
+//! Mail as it comes: the SDK's stream against a real node that comes and goes.
+
+#![allow(clippy::unwrap_used)] // A test may.
+
+mod support;
+
+use std::path::Path;
+use std::pin::pin;
+use std::time::Duration;
+
+use alloy::primitives::U256;
+use alloy::signers::local::PrivateKeySigner;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use support::World;
+use url::Url;
+use xmtp_contracts::IXmtpToken;
+use xmtp_prover::Limit;
+use xmtp_sdk::client::{Builder, Client};
+use xmtp_sdk::inbox::Which;
+use xmtp_sdk::stream::{Arrival, StreamError};
+
+fn builder(world: &World, number: usize, home: &Path) -> Builder {
+    let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[number].to_bytes()).unwrap();
+    let node: Url = format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap();
+    Client::builder(wallet, world.deployment.clone(), home.to_owned())
+        .node(node)
+        .rpc(world.anvil().endpoint_url())
+        .cache(env!("CARGO_TARGET_TMPDIR").into())
+}
+
+/// Alice with stamps, Bob, and where each of them lives.
+struct People {
+    alice: Client,
+    bob: Builder,
+    to: String,
+    _homes: [tempfile::TempDir; 2],
+}
+
+async fn people(world: &World) -> People {
+    let homes = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let alice = builder(world, 1, homes[0].path()).connect().await.unwrap();
+    alice.create_identity().await.unwrap();
+    let token = IXmtpToken::new(world.deployment.token, &world.provider);
+    let amount = U256::from(10).pow(U256::from(20));
+    token.transfer(alice.account().address(), amount).send().await.unwrap().get_receipt().await.unwrap();
+    alice.buy_stamps(1.try_into().unwrap(), Limit::new(20).unwrap()).await.unwrap();
+
+    let bob = builder(world, 2, homes[1].path());
+    let client = bob.clone().connect().await.unwrap();
+    client.create_identity().await.unwrap();
+    let to = client.account().to_string();
+    People { alice, bob, to, _homes: homes }
+}
+
+type Arrivals<'a> = std::pin::Pin<&'a mut (dyn Stream<Item = Result<Arrival, StreamError>> + Send)>;
+
+/// The next letter's text, and how often the stream was interrupted before it.
+async fn next(arrivals: &mut Arrivals<'_>) -> (String, usize) {
+    let mut interrupted = 0;
+    let letter = async {
+        loop {
+            match arrivals.next().await.expect("no end").unwrap() {
+                Arrival::Letter(message) => break message.content.unwrap().as_text().unwrap().to_owned(),
+                Arrival::Unverified(unverified) => panic!("not genuine: {}", unverified.reason),
+                Arrival::Interrupted { .. } => interrupted += 1,
+            }
+        }
+    };
+    let text = tokio::time::timeout(Duration::from_secs(60), letter).await.expect("a letter in time");
+    (text, interrupted)
+}
+
+async fn expect(arrivals: &mut Arrivals<'_>, expected: &[&str]) {
+    for expected in expected {
+        assert_eq!(next(arrivals).await.0, *expected);
+    }
+}
+
+#[tokio::test]
+async fn letters_around_a_restart_of_the_node_come_once_each() {
+    let mut world = World::start().await;
+    let People { alice, bob, to, _homes } = people(&world).await;
+    alice.send(&to, "before anybody watched").await.unwrap();
+
+    let client = bob.clone().connect().await.unwrap();
+    let mut arrivals: Arrivals<'_> = pin!(client.stream(Which::New));
+    expect(&mut arrivals, &["before anybody watched"]).await;
+    let (sent, ()) = tokio::join!(alice.send(&to, "while he watches"), expect(&mut arrivals, &["while he watches"]));
+    sent.unwrap();
+
+    // The stream is asked while the node goes away and comes back.
+    let restarted = async {
+        world.restart_in_place().await;
+        alice.send(&to, "after the restart").await.unwrap();
+    };
+    let ((), (text, interrupted)) = tokio::join!(restarted, next(&mut arrivals));
+    assert_eq!(text, "after the restart");
+    assert!(interrupted > 0, "nobody was told");
+
+    // And while it is not.
+    alice.send(&to, "unseen").await.unwrap();
+    world.restart_in_place().await;
+    alice.send(&to, "behind the unseen").await.unwrap();
+    expect(&mut arrivals, &["unseen", "behind the unseen"]).await;
+    assert!(arrivals.next().now_or_never().is_none(), "nothing comes twice");
+}
+
+#[tokio::test]
+async fn restarted_client_goes_on_behind_what_it_read() {
+    let world = World::start().await;
+    let People { alice, bob, to, _homes } = people(&world).await;
+    for text in ["first", "second", "third"] {
+        alice.send(&to, text).await.unwrap();
+    }
+    {
+        let mut arrivals: Arrivals<'_> = pin!(bob.clone().stream(Which::New));
+        expect(&mut arrivals, &["first", "second"]).await;
+        // Dropped before the next one was asked for: the second may not have been read.
+    }
+    let mut arrivals: Arrivals<'_> = pin!(bob.clone().stream(Which::New));
+    expect(&mut arrivals, &["second", "third"]).await;
+    // Waiting is reading on. The state is free meanwhile: another client of the account can have it.
+    assert!(tokio::time::timeout(Duration::from_secs(2), arrivals.next()).await.is_err(), "there is no fourth");
+    let other = tokio::time::timeout(Duration::from_secs(20), bob.clone().connect()).await.expect("the state is free");
+    assert!(other.unwrap().inbox(Which::New).await.unwrap().messages.is_empty(), "all were read");
+    expect_history(&bob, &["first", "second", "third"]).await;
+
+    let (sent, ()) = tokio::join!(alice.send(&to, "fourth"), expect(&mut arrivals, &["fourth"]));
+    sent.unwrap();
+}
+
+/// The whole history, to somebody who asks for all of it.
+async fn expect_history(bob: &Builder, expected: &[&str]) {
+    let mut arrivals: Arrivals<'_> = pin!(bob.clone().stream(Which::All));
+    expect(&mut arrivals, expected).await;
+}
