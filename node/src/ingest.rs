@@ -40,6 +40,9 @@ pub enum Failure {
     /// Ours; wake someone.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A check panicked: a mistake of ours, and the submission has no verdict.
+    #[error("a check of the node panicked")]
+    Bug,
 }
 
 /// What the checks came to.
@@ -126,8 +129,7 @@ impl Ingest {
             this.judge_blocking(wire)
         })
         .await
-        // A panic in the rules is a bug of ours; the submission has no verdict.
-        .unwrap_or(Err(StoreError::Closed.into()))
+        .unwrap_or(Err(Failure::Bug))
     }
 
     fn judge_blocking(&self, wire: wire::Submission) -> Result<Verdict, Failure> {

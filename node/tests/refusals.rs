@@ -7,6 +7,7 @@ mod support;
 use std::time::Duration;
 
 use alloy::primitives::B256;
+use prost::Message as _;
 use support::{Book, LONG_AGO, Person, Tag, World};
 use xmtp_proto::derive::{Denomination, Issue, NetworkId};
 use xmtp_proto::envelope::{Envelope, MAX_CIPHERTEXT_BYTES};
@@ -450,6 +451,52 @@ async fn older_records_do_not_replace_newer_ones() {
     check(&mut world, "the old key", it, Code::NotOwner).await;
     // And versions start anew under the new one.
     world.set_policy(&renewed, 1, "stamp(2)").await;
+}
+
+#[tokio::test]
+async fn records_have_their_limits() {
+    let mut world = World::start().await;
+    let bob = world.join(2).await;
+    let [contact, policy, vault] = [Topic::Contact(bob.account), Topic::Policy(bob.account), Topic::Vault(bob.account)];
+    let record =
+        |version, bytes| VaultRecord { version, salt: [1; 32], nonce: [2; 24], sealed: vec![3; bytes] }.to_bytes();
+    let mut deep: wire::Requirement = Requirement::Member.into();
+    for _ in 0..8 {
+        let parts = wire::Requirements { parts: vec![deep] };
+        deep = wire::Requirement { requirement: Some(wire::requirement::Requirement::AllOf(parts)) };
+    }
+    let parts = wire::Requirements { parts: vec![Requirement::Member.into(); 64] };
+    let wide = wire::Requirement { requirement: Some(wire::requirement::Requirement::AnyOf(parts)) };
+    let signed = |requirement: wire::Requirement, tags: usize| {
+        let policy = wire::Policy {
+            account: bob.account.to_string(),
+            version: 1,
+            requirement: Some(requirement),
+            blocked_tags: vec![vec![0; 32]; tags],
+            revoked_attestations: Vec::new(),
+        };
+        wire::SignedPolicy { policy: policy.encode_to_vec(), signature: vec![0; 64] }.encode_to_vec()
+    };
+    for (sentence, topic, bytes) in [
+        ("a bundle above 4 KiB", contact, vec![0; 4097]),
+        ("a bundle that is none", contact, vec![0xff; 100]),
+        ("a policy above 16 KiB", policy, vec![0; 17 * 1024]),
+        ("a policy nested nine deep", policy, signed(deep, 0)),
+        ("a policy of 65 parts", policy, signed(wide, 0)),
+        ("a policy that blocks 257 tags", policy, signed(Requirement::Member.into(), 257)),
+        ("a vault record above 64 KiB", vault, record(1, 64 * 1024)),
+    ] {
+        let it = bob.own(&world, topic, bytes);
+        check(&mut world, sentence, it, Code::Malformed).await;
+    }
+
+    // The bundle was the first of this day's writes.
+    for version in 1..64 {
+        let it = bob.own(&world, vault, record(version, 100));
+        world.publish(it).await.unwrap();
+    }
+    let it = bob.own(&world, vault, record(64, 100));
+    check(&mut world, "the sixty-fifth write of a day", it, Code::QuotaExhausted).await;
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ impl Api {
             }
             // The whole call fails: what became of its other submissions, the same bytes sent again will tell.
             Err(Failure::Store(error)) => return Err(status::store(&error)),
+            Err(error @ Failure::Bug) => return Err(Status::internal(error.to_string())),
         };
         Ok(PublishResult { result: Some(result) })
     }
