@@ -151,7 +151,7 @@ pub enum BuyError {
     Count,
     /// The endpoint's chain has not this deployment.
     #[error("the deployment does not fit the chain: {0}")]
-    Deployment(#[from] VerifyError),
+    Deployment(VerifyError),
     /// Somebody else bought under this commitment first. The book is theirs to pay and ours to use; buy again.
     #[error("a book was bought under this commitment before; buy again, another one is used")]
     CommitmentUsed,
@@ -175,6 +175,15 @@ pub enum BuyError {
 impl From<RpcError<TransportErrorKind>> for BuyError {
     fn from(error: RpcError<TransportErrorKind>) -> Self {
         Self::Rpc(error.to_string())
+    }
+}
+
+impl From<VerifyError> for BuyError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Rpc(error) => error.into(),
+            other => Self::Deployment(other),
+        }
     }
 }
 
@@ -313,7 +322,7 @@ impl Chain {
                 .await?
                 .ok_or_else(|| BuyError::Rpc("there is no latest block".into()))?;
         // The chain's clock judges the deadline, not ours.
-        let deadline = U256::from(latest.header.timestamp + PERMIT_LIFE_SECONDS);
+        let deadline = U256::from(latest.header.timestamp) + U256::from(PERMIT_LIFE_SECONDS);
         let domain = eip712_domain! {
             name: "XMTP",
             version: "1",

@@ -15,8 +15,8 @@ use xmtp_proto::requirement::{Requirement, Shown};
 use crate::chain::{Amount, Quote};
 
 pub use choose::{Choice, Holding, choose, choose_more};
-pub(crate) use stamp::leaf_of;
 pub use stamp::{FrankError, StampToUse, find_path, stamp};
+pub(crate) use stamp::{external_nullifier, leaf_of};
 
 /// What passes must show for one letter.
 #[derive(Clone, Debug, PartialEq, Eq)]

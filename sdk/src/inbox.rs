@@ -142,6 +142,9 @@ impl Client {
         let from = opened.sender.account();
         let seen = self.state().seen(from, state::Record::Bundle)?;
         let (revision, _) = opened.sender.bundle().order();
+        if seen.is_none_or(|seen| seen.revision < revision) {
+            self.state().remember_attested(&opened.sender)?;
+        }
         let letter = Letter::received(identity, envelope, opened);
         // What was genuine when it was first read stays so.
         if seen.is_some_and(|seen| seen.revision > revision) && !self.state().has_received(letter.id)? {

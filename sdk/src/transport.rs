@@ -22,7 +22,7 @@ use tonic_types::StatusExt;
 use url::Url;
 use xmtp_proto::account::Account;
 use xmtp_proto::derive::{self, Denomination, EnvelopeId, Issue, NetworkId};
-use xmtp_proto::field::{FieldElement, Leaf, Root};
+use xmtp_proto::field::{FieldElement, Leaf, Nullifier, Root};
 use xmtp_proto::key_bundle::KeyBundle;
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::pass::Pass;
@@ -31,7 +31,7 @@ use xmtp_proto::postmark::{Cursor, SignedPostmark};
 use xmtp_proto::record::Record;
 use xmtp_proto::refusal::{Code, Refusal};
 use xmtp_proto::requirement::Requirement;
-use xmtp_proto::submission::{MAX_PER_CALL, Submission};
+use xmtp_proto::submission::{MAX_PASSES, MAX_PER_CALL, Submission};
 use xmtp_proto::time::Timestamp;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire::{self, node_client::NodeClient};
@@ -369,6 +369,14 @@ impl Connection {
             return Err(TransportError::TooMany);
         }
         let sent: Vec<_> = publications.iter().map(|(submission, _)| Sent::of(submission, self.network.id)).collect();
+        self.send(publications, &sent).await
+    }
+
+    async fn send(
+        &self,
+        publications: Vec<(Submission, Option<Cursor>)>,
+        sent: &[Sent],
+    ) -> Result<Vec<Result<SignedPostmark, Refusal>>, TransportError> {
         let request = wire::PublishRequest {
             publications: publications
                 .into_iter()
@@ -382,7 +390,7 @@ impl Connection {
         if results.len() != sent.len() {
             return Err(TransportError::Unfitting("another number of results than submissions"));
         }
-        results.into_iter().zip(&sent).map(|(result, sent)| self.result(result, sent)).collect()
+        results.into_iter().zip(sent).map(|(result, sent)| self.result(result, sent)).collect()
     }
 
     /// Publishes one submission.
@@ -395,6 +403,21 @@ impl Connection {
         head: Option<Cursor>,
     ) -> Result<Result<SignedPostmark, Refusal>, TransportError> {
         let mut results = self.publish(vec![(submission, head)]).await?;
+        results.pop().ok_or(TransportError::Unfitting("no result"))
+    }
+
+    /// Publishes a letter. `belonging` are the nullifiers of all stamps that ever went with it, in the order in which they
+    /// were taken: an envelope that was accepted before keeps its first postmark, and may have shown others of them then.
+    ///
+    /// # Errors
+    /// [`TransportError`] if the call failed, or the postmark is wrong.
+    pub async fn publish_letter(
+        &self,
+        submission: Submission,
+        belonging: &[Nullifier],
+    ) -> Result<Result<SignedPostmark, Refusal>, TransportError> {
+        let sent = Sent { nullifiers: belonging.to_vec(), ..Sent::of(&submission, self.network.id) };
+        let mut results = self.send(vec![(submission, None)], &[sent]).await?;
         results.pop().ok_or(TransportError::Unfitting("no result"))
     }
 
@@ -548,7 +571,7 @@ impl Connection {
 /// What a postmark must name.
 struct Sent {
     envelope: EnvelopeId,
-    nullifiers: Vec<xmtp_proto::field::Nullifier>,
+    nullifiers: Vec<Nullifier>,
 }
 
 impl Sent {
@@ -559,10 +582,16 @@ impl Sent {
         }
     }
 
-    /// An envelope that was accepted before keeps its first postmark, and may have had fewer passes then.
+    /// An envelope that was accepted before keeps its first postmark, and may have had fewer passes then: some of these,
+    /// in their order. A submission has so few that all choices are tried.
     fn may_cancel(&self, cancelled: B256) -> bool {
-        (usize::from(!self.nullifiers.is_empty())..=self.nullifiers.len())
-            .any(|count| derive::cancelled_hash(&self.nullifiers[..count]) == cancelled)
+        let count = self.nullifiers.len().min(MAX_PASSES);
+        let choices = u32::from(count > 0)..1 << count;
+        choices.into_iter().any(|choice| {
+            let chosen = self.nullifiers.iter().enumerate().filter(|(position, _)| choice >> position & 1 == 1);
+            let chosen: Vec<_> = chosen.map(|(_, nullifier)| *nullifier).collect();
+            derive::cancelled_hash(&chosen) == cancelled
+        })
     }
 }
 
@@ -597,6 +626,10 @@ fn failure(url: &Url, status: &Status) -> TransportError {
         (None, GrpcCode::Unavailable) => {
             TransportError::Unreachable { url: url.clone(), reason: deepest(status).unwrap_or(message) }
         }
+        // Made here, of a connection that broke: a status from the node has no source.
+        (None, _) if std::error::Error::source(status).is_some() => {
+            TransportError::Unreachable { url: url.clone(), reason: deepest(status).unwrap_or(message) }
+        }
         (None, code) => TransportError::Failed { status: format!("{code:?}"), message },
     }
 }
@@ -626,10 +659,6 @@ impl TryFrom<wire::VolumeRoot> for VolumeRoot {
             Ok(wire::RootKind::Fresh) => RootKind::Fresh,
             Ok(wire::RootKind::Unspecified) | Err(_) => {
                 return Err(Malformed::OutOfRange { field: "root.kind", got: u64::from(kind.unsigned_abs()) });
-        // Made here, of a connection that broke: a status from the node has no source.
-        (None, _) if std::error::Error::source(status).is_some() => {
-            TransportError::Unreachable { url: url.clone(), reason: deepest(status).unwrap_or(message) }
-        }
             }
         };
         let root = Root::from_be_bytes(fixed("root", &root)?).map_err(|_| Malformed::NotCanonical { field: "root" })?;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test may.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use alloy::primitives::{Address, B256};
@@ -14,10 +15,12 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use url::Url;
+use xmtp_contracts::Deployment;
 use xmtp_proto::account::Account;
 use xmtp_proto::derive::{Denomination, Issue, NetworkId, cancelled_hash};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::FieldElement;
+use xmtp_proto::policy::{Policy, SignedPolicy};
 use xmtp_proto::postmark::{Cursor, Postmark, SignedPostmark};
 use xmtp_proto::record::Record;
 use xmtp_proto::refusal::{AskedBy, Code, Refusal};
@@ -27,11 +30,17 @@ use xmtp_proto::time::Timestamp;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire::node_server::{Node as Service, NodeServer};
 use xmtp_proto::wire::{self, publish_result};
+use xmtp_prover::VerifyingKey;
+use xmtp_sdk::client::{Client, PublishError};
+use xmtp_sdk::content::Content;
+use xmtp_sdk::identity::Identity;
+use xmtp_sdk::inbox::{Inbox, Message, Reason, Which};
+use xmtp_sdk::invite::{Invitation, seal_invite};
+use xmtp_sdk::state::RememberError;
 use xmtp_sdk::transport::{Connection, Node, Order, Role, StampGroup, TransportError, WrongPostmark};
 
 const CHAIN: u64 = 31_337;
 const POSTAGE: Address = Address::repeat_byte(7);
-const KEY: B256 = B256::repeat_byte(9);
 
 /// A node that says what it was told to say.
 #[derive(Clone)]
@@ -48,6 +57,25 @@ struct Said {
     /// Calls that fail before one is answered.
     busy: usize,
     calls: usize,
+    /// If it keeps a log, all of it: then it accepts what it is given, and answers out of that.
+    log: Option<Vec<Record>>,
+}
+
+impl Said {
+    fn keep(&mut self, submission: Submission) -> SignedPostmark {
+        let log = self.log.as_mut().unwrap();
+        let cursor = Cursor(log.len() as u64 + 1);
+        let envelope = submission.envelope().id(network());
+        let postmark = signed(Postmark { envelope, ..postmark(cursor.0) }, &operator());
+        log.push(Record { submission, postmark });
+        postmark
+    }
+
+    /// What stands on a topic, the oldest first.
+    fn on(&self, topic: Topic) -> Vec<Record> {
+        let log = self.log.iter().flatten();
+        log.filter(|record| record.submission.envelope().topic == topic).cloned().collect()
+    }
 }
 
 impl Liar {
@@ -59,7 +87,7 @@ impl Liar {
             postage: POSTAGE.to_vec(),
             token: vec![0; 20],
             operator: operator().address().to_vec(),
-            verifying_key: KEY.to_vec(),
+            verifying_key: VerifyingKey::dev().keccak().to_vec(),
             issue_seconds: 100,
             invite_requirement: Some(nothing.clone()),
             joining_requirement: Some(nothing),
@@ -84,6 +112,8 @@ impl Liar {
 
 #[tonic::async_trait]
 impl Service for Liar {
+    type SubscribeStream = tokio_stream::Empty<Result<wire::SubscribeResponse, Status>>;
+
     async fn get_network(
         &self,
         _: Request<wire::GetNetworkRequest>,
@@ -91,12 +121,35 @@ impl Service for Liar {
         self.answer(|_| self.network.clone())
     }
 
-    async fn publish(&self, _: Request<wire::PublishRequest>) -> Result<Response<wire::PublishResponse>, Status> {
-        self.answer(|said| wire::PublishResponse { results: said.results.clone() })
+    async fn publish(&self, request: Request<wire::PublishRequest>) -> Result<Response<wire::PublishResponse>, Status> {
+        let publications = request.into_inner().publications;
+        self.answer(|said| {
+            if said.log.is_none() {
+                return wire::PublishResponse { results: said.results.clone() };
+            }
+            let keep = |it: wire::Publication| {
+                let postmark = said.keep(it.submission.unwrap().try_into().unwrap());
+                wire::PublishResult { result: Some(publish_result::Result::Postmark(postmark.into())) }
+            };
+            wire::PublishResponse { results: publications.into_iter().map(keep).collect() }
+        })
     }
 
-    async fn query(&self, _: Request<wire::QueryRequest>) -> Result<Response<wire::QueryResponse>, Status> {
-        self.answer(|said| wire::QueryResponse { records: said.records.clone(), more: false })
+    async fn query(&self, request: Request<wire::QueryRequest>) -> Result<Response<wire::QueryResponse>, Status> {
+        let wire::QueryRequest { topic, descending, .. } = request.into_inner();
+        self.answer(|said| {
+            let mut kept = said.on(topic.parse().unwrap());
+            if descending {
+                kept.reverse();
+                kept.truncate(1);
+            }
+            let kept = kept.into_iter().map(wire::Record::from);
+            wire::QueryResponse { records: said.records.iter().cloned().chain(kept).collect(), more: false }
+        })
+    }
+
+    async fn subscribe(&self, _: Request<wire::SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
+        self.answer(|_| tokio_stream::empty())
     }
 
     async fn get_requirements(
@@ -108,9 +161,18 @@ impl Service for Liar {
 
     async fn get_key_bundle(
         &self,
-        _: Request<wire::GetKeyBundleRequest>,
+        request: Request<wire::GetKeyBundleRequest>,
     ) -> Result<Response<wire::GetKeyBundleResponse>, Status> {
-        self.answer(|said| wire::GetKeyBundleResponse { record: said.records.first().cloned() })
+        let topic = Topic::Contact(request.into_inner().account.parse().unwrap());
+        let answer = self.answer(|said| {
+            let kept = said.on(topic).pop().map(wire::Record::from);
+            wire::GetKeyBundleResponse { record: said.records.first().cloned().or(kept) }
+        })?;
+        let keeps = self.said.lock().unwrap().log.is_some();
+        if keeps && answer.get_ref().record.is_none() {
+            return Err(refused(Code::NoSuchInbox, tonic::Code::NotFound));
+        }
+        Ok(answer)
     }
 
     async fn get_roots(&self, _: Request<wire::GetRootsRequest>) -> Result<Response<wire::GetRootsResponse>, Status> {
@@ -146,7 +208,7 @@ async fn serve(liar: Liar) -> World {
 
 async fn connected() -> (World, Connection) {
     let world = serve(Liar::new()).await;
-    let node = Node::greet(&world.url, network(), KEY).await.unwrap();
+    let node = Node::greet(&world.url, network(), VerifyingKey::dev().keccak()).await.unwrap();
     (world, node.open(Role::Mine))
 }
 
@@ -223,6 +285,28 @@ async fn postmark_is_believed_if_the_operator_signed_it_for_this_envelope() {
 }
 
 #[tokio::test]
+async fn postmark_of_an_earlier_attempt_may_name_others_of_the_letters_stamps() {
+    let stamps = [1, 2, 3].map(|it| FieldElement::from(it).into());
+    let [one, two, three] = stamps;
+    for (cancelled, good) in [
+        (vec![one, two], true),
+        (vec![two], true),
+        (vec![one], true),
+        (vec![], false),
+        (vec![two, one], false),
+        (vec![one, two, three], false),
+        (vec![three], false),
+    ] {
+        let (world, connection) = connected().await;
+        let given = signed(Postmark { cancelled: cancelled_hash(&cancelled), ..postmark(4) }, &operator());
+        let result = wire::PublishResult { result: Some(publish_result::Result::Postmark(given.into())) };
+        world.said.lock().unwrap().results = vec![result];
+        let got = connection.publish_letter(submission(), &[one, two]).await;
+        assert_eq!(got.is_ok(), good, "{cancelled:?}: {got:?}");
+    }
+}
+
+#[tokio::test]
 async fn refusal_comes_back_as_it_was_meant() {
     let (world, connection) = connected().await;
     let refusal = Refusal::RequirementUnmet { unmet: Requirement::Member, asked_by: AskedBy::Account };
@@ -264,7 +348,7 @@ async fn page_holds_records_of_the_topic_in_order() {
 #[tokio::test]
 async fn network_and_verifying_key_must_be_the_clients() {
     let world = serve(Liar::new()).await;
-    let greet = Node::greet(&world.url, NetworkId::new(1, POSTAGE), KEY).await;
+    let greet = Node::greet(&world.url, NetworkId::new(1, POSTAGE), VerifyingKey::dev().keccak()).await;
     assert!(matches!(greet, Err(TransportError::OtherNetwork { .. })));
     let greet = Node::greet(&world.url, network(), B256::ZERO).await;
     assert!(matches!(greet, Err(TransportError::OtherVerifyingKey { .. })));
@@ -273,7 +357,7 @@ async fn network_and_verifying_key_must_be_the_clients() {
     let mut liar = Liar::new();
     liar.network.chain_id = 1;
     let world = serve(liar).await;
-    let greet = Node::greet(&world.url, network(), KEY).await;
+    let greet = Node::greet(&world.url, network(), VerifyingKey::dev().keccak()).await;
     assert!(matches!(greet, Err(TransportError::OtherNetwork { .. })));
 }
 
@@ -308,11 +392,97 @@ async fn nobody_there_is_said_with_the_address() {
     let free = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let url: Url = format!("http://{}", free.local_addr().unwrap()).parse().unwrap();
     drop(free);
-    let error = Node::greet(&url, network(), KEY).await.unwrap_err();
+    let error = Node::greet(&url, network(), VerifyingKey::dev().keccak()).await.unwrap_err();
     assert!(matches!(&error, TransportError::Unreachable { .. }), "{error}");
     assert!(error.to_string().contains(url.as_str()), "{error}");
     for address in ["ftp://somewhere", "https://somewhere"] {
-        let error = Node::greet(&address.parse().unwrap(), network(), KEY).await.unwrap_err();
+        let error = Node::greet(&address.parse().unwrap(), network(), VerifyingKey::dev().keccak()).await.unwrap_err();
         assert!(matches!(error, TransportError::Address(_)), "{error}");
     }
+}
+
+/// A client of the world's node, which keeps a log.
+async fn client(world: &World, person: u8, home: &Path) -> Client {
+    world.said.lock().unwrap().log.get_or_insert_default();
+    let deployment = Deployment {
+        chain_id: CHAIN,
+        block: 0,
+        token: Address::ZERO,
+        postage: POSTAGE,
+        poseidon: Address::ZERO,
+        settlement: Address::ZERO,
+        network_id: network().0,
+        unit_price: 1,
+        issue_seconds: 100,
+        burn_bps: 3000,
+        bond_bps: 1000,
+    };
+    Client::builder(wallet(person), deployment, home.to_owned()).node(world.url.clone()).connect().await.unwrap()
+}
+
+fn wallet(person: u8) -> PrivateKeySigner {
+    PrivateKeySigner::from_slice(&[person; 32]).unwrap()
+}
+
+#[tokio::test]
+async fn policy_that_the_account_did_not_sign_is_not_continued() {
+    let (world, home) = (serve(Liar::new()).await, tempfile::tempdir().unwrap());
+    let alice = client(&world, 1, home.path()).await;
+    alice.create_identity().await.unwrap();
+    let planted = Policy {
+        account: alice.account(),
+        version: u64::MAX - 1,
+        requirement: Requirement::Connection,
+        blocked_tags: vec![FieldElement::from(1).into()],
+        revoked_attestations: Vec::new(),
+    };
+    let ciphertext = SignedPolicy::new(network(), planted, |_| [0; 64]).unwrap().to_bytes();
+    let envelope = Envelope { topic: Topic::Policy(alice.account()), sent_at: Timestamp::from_secs(1), ciphertext };
+    world.said.lock().unwrap().keep(Submission::new(envelope, Vec::new()).unwrap());
+
+    let signed = alice.set_policy(Requirement::Member).await.unwrap().signed;
+    assert_eq!((signed.policy().version, signed.policy().blocked_tags.as_slice()), (1, &[][..]));
+}
+
+#[tokio::test]
+async fn no_two_policies_of_one_version_are_signed_for_a_node_that_forgets() {
+    let (world, home) = (serve(Liar::new()).await, tempfile::tempdir().unwrap());
+    let alice = client(&world, 1, home.path()).await;
+    alice.create_identity().await.unwrap();
+    for at_least in [1, 2] {
+        alice.set_policy(Requirement::Stamp { at_least, tagged: false }).await.unwrap();
+    }
+    for left in [1, 0] {
+        world.said.lock().unwrap().log.as_mut().unwrap().pop();
+        assert_eq!(world.said.lock().unwrap().on(Topic::Policy(alice.account())).len(), left);
+        let refused = alice.set_policy(Requirement::Member).await.unwrap_err();
+        assert!(matches!(refused, PublishError::Remember(RememberError::RolledBack { .. })), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn letter_under_keys_that_the_wallet_replaced_is_not_genuine_unless_it_was_read_before() {
+    let (world, home) = (serve(Liar::new()).await, tempfile::tempdir().unwrap());
+    let bob = client(&world, 2, home.path()).await;
+    let to = bob.create_identity().await.unwrap().bundle;
+    let write = async |revision: u32, text: &str| {
+        let now = Timestamp::from_secs(1_795_003_200);
+        let alice = Identity::create(&wallet(1), network(), revision, now).await.unwrap();
+        let letter = Invitation::new(Content::text(text).ok()).unwrap();
+        let envelope = seal_invite(&alice, &to, now, &letter).unwrap();
+        world.said.lock().unwrap().keep(Submission::new(envelope, Vec::new()).unwrap());
+    };
+    let texts = async || {
+        let Inbox { messages, unverified } = bob.inbox(Which::All).await.unwrap();
+        assert!(unverified.iter().all(|it| matches!(it.reason, Reason::KeysReplaced(_))), "{unverified:?}");
+        let text = |message: &Message| message.content.as_ref().unwrap().as_text().unwrap().to_owned();
+        (messages.iter().map(text).collect::<Vec<_>>(), unverified.len())
+    };
+    write(1, "before").await;
+    assert_eq!(texts().await, (vec!["before".to_owned()], 0));
+    write(2, "with new keys").await;
+    write(1, "by a thief of the old ones").await;
+    let genuine = vec!["before".to_owned(), "with new keys".to_owned()];
+    assert_eq!(texts().await, (genuine.clone(), 1));
+    assert_eq!(texts().await, (genuine, 1), "the same when it is read again");
 }

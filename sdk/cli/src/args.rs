@@ -35,7 +35,8 @@ pub(crate) struct Global {
     #[arg(default_value = "http://127.0.0.1:5050")]
     pub(crate) node: Url,
     /// The chain's JSON-RPC endpoint, needed to buy stamps.
-    #[arg(long, env = "XMTP_RPC", value_name = "URL", global = true, help_heading = "Network")]
+    // Such addresses often hold a key of their provider's.
+    #[arg(long, env = "XMTP_RPC", hide_env_values = true, value_name = "URL", global = true, help_heading = "Network")]
     #[arg(default_value = "http://127.0.0.1:8545")]
     pub(crate) rpc: Url,
     /// Where state is kept; one folder per network and account [default: the system's folder for data].
@@ -87,13 +88,13 @@ pub(crate) enum Command {
         #[arg(long)]
         new: bool,
     },
-}
     /// Wait for letters and print each as it comes, until Ctrl-C. With --json one object per line.
     Watch {
         /// Begin with the first letter there is, not with the first that this client has not read.
         #[arg(long)]
         all: bool,
     },
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Identity {
@@ -146,7 +147,8 @@ pub(crate) struct Send {
     pub(crate) account: Account,
     /// What to write.
     pub(crate) text: String,
-    /// The most to pay, in units of postage [default: twice what the recipient asks].
+    /// The most to pay, in units of postage [default: twice what the recipient asks, or twice a letter's usual postage if
+    /// that is more].
     #[arg(long, value_name = "UNITS")]
     pub(crate) max_price: Option<u32>,
     /// Attach nothing and let the node judge: right for those who ask for nothing, refused by all others.

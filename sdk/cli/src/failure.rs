@@ -27,8 +27,10 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// What happened may quote a node or an endpoint, whose words must not steer the terminal.
     fn new(code: &'static str, error: &impl fmt::Display) -> Self {
-        Self { code, message: error.to_string(), hint: None, status: 1 }
+        let message = error.to_string().replace(char::is_control, "\u{fffd}");
+        Self { code, message, hint: None, status: 1 }
     }
 
     fn hint(self, hint: impl Into<String>) -> Self {
@@ -338,8 +340,6 @@ impl From<InboxError> for Failure {
     }
 }
 
-#[cfg(test)]
-mod tests {
 impl From<StreamError> for Failure {
     fn from(error: StreamError) -> Self {
         match error {
@@ -353,7 +353,15 @@ impl From<StreamError> for Failure {
     }
 }
 
+#[cfg(test)]
+mod tests {
     use super::*;
+
+    #[test]
+    fn nodes_words_do_not_steer_the_terminal() {
+        let failure = Failure::new("node_failed", &"\u{1b}[2Kfine\n  next: \u{9b}1m");
+        assert_eq!(failure.to_string(), "error [node_failed]: \u{fffd}[2Kfine\u{fffd}  next: \u{fffd}1m");
+    }
 
     #[test]
     fn failure_is_one_object_with_code_message_and_hint() {

@@ -44,10 +44,15 @@ fn help_names_every_command() {
 }
 
 #[test]
-fn help_never_shows_the_wallets_key() {
+fn help_shows_neither_the_wallets_key_nor_the_providers() {
     let key = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80";
     let shown = Command::new(env!("CARGO_BIN_EXE_xmtp")).arg("--help").env("XMTP_WALLET_KEY", key).output().unwrap();
     assert!(!String::from_utf8(shown.stdout).unwrap().contains(key));
+
+    let endpoint = "https://rpc.example/v3/5ec2e7";
+    let shown = Command::new(env!("CARGO_BIN_EXE_xmtp")).arg("--help").env("XMTP_RPC", endpoint).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("XMTP_RPC") && !shown.contains("5ec2e7"), "{shown}");
 }
 
 #[test]

@@ -206,6 +206,14 @@ impl Client {
         let newest = self.newest(&mine, topic).await?;
         let head = newest.as_ref().map(|(_, cursor)| *cursor).unwrap_or_default();
         let before = newest.map(|(envelope, _)| SignedPolicy::from_bytes(&envelope.ciphertext)).transpose()?;
+        // Continued is what these keys signed, and nothing older than what was seen: a node that chose what comes before
+        // could have tags blocked, the last version used up, or one version signed twice.
+        let bundle = identity.verified_bundle();
+        let before = before.filter(|signed| {
+            let by = &bundle.bundle().keys.identity_key;
+            signed.policy().account == self.account() && signed.verify(self.network, by).is_ok()
+        });
+        self.state.remember_policy(&bundle, before.as_ref())?;
         let (version, blocked_tags, revoked) = match &before {
             None => (0, Vec::<Tag>::new(), Vec::new()),
             Some(signed) => {
@@ -216,7 +224,7 @@ impl Client {
         let version = version.checked_add(1).ok_or(PublishError::Versions)?;
         let signed = identity.sign_policy(version, requirement, blocked_tags, revoked)?;
         let postmark = self.publish_own(&mine, &identity, "policy", topic, signed.to_bytes(), head).await?;
-        self.state.remember_policy(&signed)?;
+        self.state.remember_policy(&bundle, Some(&signed))?;
         Ok(PublishedPolicy { signed, cursor: postmark.postmark.cursor })
     }
 

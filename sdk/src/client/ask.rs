@@ -59,6 +59,15 @@ pub enum AskError {
 }
 
 impl Recipient {
+    /// What may be spent on a letter of so many units without asking: twice what the owner signed, or twice what networks
+    /// ask by default if that is more. What a node says of its network moves nothing here: its operator earns by it.
+    #[must_use]
+    pub fn spending_limit(&self, units: u32) -> u32 {
+        let policy = self.policy.as_ref().map(|policy| &policy.requirement);
+        let usual = Demand::new(&Requirement::default_for_invites(), policy, units);
+        usual.offer().map_or(0, |offer| offer.units()).saturating_mul(2)
+    }
+
     /// What a letter of so many units must show.
     #[must_use]
     pub fn demand(&self, units: u32) -> Demand {
@@ -111,9 +120,37 @@ impl Client {
             signed.policy().account == account
                 && signed.verify(self.network, &bundle.bundle().keys.identity_key).is_ok()
         });
-        if let Some(signed) = &policy {
-            self.state.remember_policy(signed)?;
-        }
+        self.state.remember_policy(&bundle, policy.as_ref())?;
         Ok(Recipient { bundle, network, policy: policy.map(|signed| signed.policy().clone()) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{BOB, identity};
+
+    #[tokio::test]
+    async fn limit_follows_the_owner_and_no_node() {
+        let bob = identity(BOB).await;
+        for (network, owner, units, limit) in [
+            ("stamp(1)", None, 1, 2),
+            ("stamp(1)", Some("stamp(5)"), 1, 10),
+            ("stamp(1)", Some("stamp(5)"), 3, 30),
+            ("stamp(1)", Some("all()"), 1, 2),
+            ("all()", None, 1, 2),
+            ("stamp(500)", None, 1, 2),
+            ("stamp(500)", Some("stamp(5)"), 1, 10),
+            // No stamps would do, so none are paid with.
+            ("stamp(1)", Some("connection"), 1, 0),
+        ] {
+            let requirement = |text: &str| -> Requirement { text.parse().unwrap() };
+            let policy = owner.map(|owner| {
+                let signed = bob.sign_policy(1, requirement(owner), Vec::new(), Vec::new()).unwrap();
+                signed.policy().clone()
+            });
+            let recipient = Recipient { bundle: bob.verified_bundle(), network: requirement(network), policy };
+            assert_eq!(recipient.spending_limit(units), limit, "{network}, {owner:?}, {units} units");
+        }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use xmtp_proto::account::{Account, InvalidAccount};
 use xmtp_proto::derive::{Denomination, EnvelopeId};
+use xmtp_proto::field::Nullifier;
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::pass::Pass;
 use xmtp_proto::postmark::SignedPostmark;
@@ -21,7 +22,8 @@ use xmtp_prover::{Path, Position, ProvingKey};
 use super::{AskError, Client, DEV_CHAIN, NoIdentity, ProvingKeyError, Recipient, SMALL_GROUP, Step};
 use crate::content::{Content, InvalidContent};
 use crate::franking::{
-    Demand, FrankError, Holding, NoPass, StampToUse, choose, choose_more, find_path, leaf_of, stamp,
+    Choice, Demand, FrankError, Holding, NoPass, StampToUse, choose, choose_more, external_nullifier, find_path,
+    leaf_of, stamp,
 };
 use crate::identity::Identity;
 use crate::invite::{Invitation, SealError, seal_invite};
@@ -43,7 +45,7 @@ pub struct Draft {
     pub to: Account,
     /// What to write.
     pub text: String,
-    /// The most to pay, in units; by default twice what the recipient asks.
+    /// The most to pay, in units; by default [`Recipient::spending_limit`].
     pub max_price: Option<u32>,
     /// Attach nothing and let the node judge.
     pub without_passes: bool,
@@ -189,11 +191,11 @@ impl Client {
             Some(outgoing) => self.take_up(&mut errand, &draft, outgoing).await?,
             None => None,
         };
-        let (outgoing, tagged) = match begun {
+        let outgoing = match begun {
             Some(begun) => begun,
             None => self.begin(&mut errand, &identity, &draft).await?,
         };
-        let sent = self.deliver(&mut errand, &identity, outgoing, tagged).await?;
+        let sent = self.deliver(&mut errand, &identity, outgoing).await?;
         Ok(Sent { resumed, ..sent })
     }
 
@@ -224,9 +226,7 @@ impl Client {
 
     async fn resume_one(&self, identity: &Identity, outgoing: Outgoing) -> Result<Sent, SendError> {
         let mut errand = self.errand(outgoing.letter.to).await?;
-        let demand = errand.recipient.demand(outgoing.envelope.units());
-        let tagged = is_met(&demand, &self.denominations(&outgoing)?).unwrap_or(false);
-        self.deliver(&mut errand, identity, outgoing, tagged).await
+        self.deliver(&mut errand, identity, outgoing).await
     }
 
     /// A fresh connection per recipient: nothing else is ever asked on it.
@@ -238,19 +238,13 @@ impl Client {
     }
 
     /// Makes a new letter: chooses stamps, sees that they can be proved, and writes all of it down.
-    async fn begin(
-        &self,
-        errand: &mut Errand,
-        identity: &Identity,
-        draft: &Draft,
-    ) -> Result<(Outgoing, bool), SendError> {
+    async fn begin(&self, errand: &mut Errand, identity: &Identity, draft: &Draft) -> Result<Outgoing, SendError> {
         let invitation = Invitation::new(Some(Content::text(draft.text.as_str())?))?;
         let envelope = seal_invite(identity, &errand.recipient.bundle, self.clock.now(), &invitation)?;
-        let demand = errand.recipient.demand(envelope.units());
-        let (books, tagged) =
-            if draft.without_passes { (Vec::new(), false) } else { self.choose(errand, &demand, &[], draft).await? };
+        let books =
+            if draft.without_passes { Vec::new() } else { self.choose(errand, envelope.units(), &[], draft).await? };
         let letter = Letter::sent(identity, &errand.recipient.bundle, &envelope, invitation);
-        Ok((self.state.begin_letter(letter, envelope, &books)?, tagged))
+        Ok(self.state.begin_letter(letter, envelope, &books)?)
     }
 
     /// Goes on with a letter that says the same, with more stamps if the price rose. None if it can no longer be paid for
@@ -260,17 +254,17 @@ impl Client {
         errand: &mut Errand,
         draft: &Draft,
         outgoing: Outgoing,
-    ) -> Result<Option<(Outgoing, bool)>, SendError> {
+    ) -> Result<Option<Outgoing>, SendError> {
         if draft.without_passes {
-            return Ok(outgoing.stamps.is_empty().then_some((outgoing, false)));
+            return Ok(outgoing.stamps.is_empty().then_some(outgoing));
         }
-        let demand = errand.recipient.demand(outgoing.envelope.units());
-        let already = self.denominations(&outgoing)?;
-        if let Some(tagged) = is_met(&demand, &already) {
-            return Ok(Some((outgoing, tagged)));
+        let units = outgoing.envelope.units();
+        let already = self.groups(&outgoing)?.into_iter().map(|group| group.denomination).collect::<Vec<_>>();
+        if is_met(&errand.recipient.demand(units), &already) {
+            return Ok(Some(outgoing));
         }
-        match self.choose(errand, &demand, &already, draft).await {
-            Ok((books, tagged)) => Ok(Some((self.state.add_stamps(outgoing.letter.id, &books)?, tagged))),
+        match self.choose(errand, units, &already, draft).await {
+            Ok(books) => Ok(Some(self.state.add_stamps(outgoing.letter.id, &books)?)),
             Err(SendError::NoPass(_)) => Ok(None),
             Err(error) => Err(error),
         }
@@ -280,17 +274,17 @@ impl Client {
     async fn choose(
         &self,
         errand: &mut Errand,
-        demand: &Demand,
+        units: u32,
         already: &[Denomination],
         draft: &Draft,
-    ) -> Result<(Vec<BookId>, bool), SendError> {
+    ) -> Result<Vec<BookId>, SendError> {
         self.look_for_unfinished().await?;
+        let demand = &errand.recipient.demand(units);
         let issue_seconds = self.node().await?.network().issue_seconds;
         let (books, holdings) = self.holdings(&errand.recipient, issue_seconds)?;
         let choice = choose_more(demand, already, &holdings).ok_or_else(|| self.no_pass(demand))?;
         let needed = choice.units + already.iter().map(|it| it.units()).sum::<u32>();
-        let asked = demand.offer().map_or(0, |offer| offer.units());
-        let limit = draft.max_price.unwrap_or_else(|| asked.saturating_mul(2));
+        let limit = draft.max_price.unwrap_or_else(|| errand.recipient.spending_limit(units));
         if needed > limit {
             return Err(SendError::SpendLimit { needed, limit });
         }
@@ -300,7 +294,7 @@ impl Client {
         if let (Some(books), false) = (small, self.deployment.chain_id == DEV_CHAIN || draft.from_small_groups) {
             return Err(SendError::SmallGroup { books });
         }
-        Ok((books, choice.tagged))
+        Ok(books)
     }
 
     fn no_pass(&self, demand: &Demand) -> NoPass {
@@ -312,22 +306,17 @@ impl Client {
     }
 
     /// Proves the stamps of a letter, publishes it, and writes down what became of it.
-    async fn deliver(
-        &self,
-        errand: &mut Errand,
-        identity: &Identity,
-        outgoing: Outgoing,
-        tagged: bool,
-    ) -> Result<Sent, SendError> {
+    async fn deliver(&self, errand: &mut Errand, identity: &Identity, outgoing: Outgoing) -> Result<Sent, SendError> {
         let id = outgoing.letter.id;
-        let usages = self.without_surplus(&errand.recipient, &outgoing)?;
+        let (usages, tagged) = self.to_show(&errand.recipient, identity, &outgoing)?;
+        let belonging = self.nullifiers(identity, &outgoing)?;
         let mut refusal = None;
         for _ in 0..PROOFS {
             let prepared = self.prepare(errand, &usages).await?;
             let passes = self.frank(identity, &outgoing, &prepared, tagged).await?;
             let submission = Submission::new(outgoing.envelope.clone(), passes)?;
             self.step(Step::Publishing);
-            match errand.connection.publish_one(submission, None).await.map_err(SendError::Unknown)? {
+            match errand.connection.publish_letter(submission, &belonging).await.map_err(SendError::Unknown)? {
                 Ok(postmark) => {
                     self.state.record_delivery(id, Delivery::Delivered(postmark))?;
                     return Ok(sent(&outgoing, postmark, &prepared, tagged));
@@ -350,16 +339,37 @@ impl Client {
         Err(SendError::Refused(refusal))
     }
 
-    /// The stamps of a letter without which the demand is not met: the price may have fallen since they were taken.
-    fn without_surplus(&self, recipient: &Recipient, outgoing: &Outgoing) -> Result<Vec<StampUse>, LettersError> {
+    /// The stamps of a letter without which the demand is not met, and whether they are tagged: the price may have fallen
+    /// since they were taken. In the order in which they were taken, as postmarks name them. All, if they do not suffice.
+    fn to_show(
+        &self,
+        recipient: &Recipient,
+        identity: &Identity,
+        outgoing: &Outgoing,
+    ) -> Result<(Vec<StampUse>, bool), LettersError> {
+        let groups = self.groups(outgoing)?.into_iter().zip(&outgoing.stamps);
+        let holdings: Vec<_> = groups
+            .map(|(group, usage)| {
+                let tag_blocked = self.is_tag_blocked(identity, recipient, usage.book);
+                Holding { group, left: 1, tag_blocked }
+            })
+            .collect();
         let demand = recipient.demand(outgoing.envelope.units());
-        let holdings = self.groups(outgoing)?.into_iter().map(|group| Holding { group, left: 1, tag_blocked: false });
-        let Some(choice) = choose(&demand, &holdings.collect::<Vec<_>>()) else { return Ok(outgoing.stamps.clone()) };
-        Ok(choice.books.into_iter().map(|position| outgoing.stamps[position]).collect())
+        let Some(Choice { mut books, tagged, .. }) = choose(&demand, &holdings) else {
+            return Ok((outgoing.stamps.clone(), false));
+        };
+        books.sort_unstable();
+        Ok((books.into_iter().map(|position| outgoing.stamps[position]).collect(), tagged))
     }
 
-    fn denominations(&self, outgoing: &Outgoing) -> Result<Vec<Denomination>, LettersError> {
-        Ok(self.groups(outgoing)?.into_iter().map(|group| group.denomination).collect())
+    /// The nullifiers of all stamps of a letter: an earlier attempt may have shown others of them than this one.
+    fn nullifiers(&self, identity: &Identity, outgoing: &Outgoing) -> Result<Vec<Nullifier>, LettersError> {
+        let groups = self.groups(outgoing)?.into_iter().zip(&outgoing.stamps);
+        let nullifier = |(group, StampUse { book, index }): (StampGroup, &StampUse)| {
+            let secret = identity.postal_seed().book_secret(&book.installation, book.counter);
+            secret.nullifier(external_nullifier(self.place(), group), *index)
+        };
+        Ok(groups.map(nullifier).collect())
     }
 
     fn groups(&self, outgoing: &Outgoing) -> Result<Vec<StampGroup>, LettersError> {
@@ -458,11 +468,10 @@ fn is_same(outgoing: &Outgoing, draft: &Draft) -> bool {
     outgoing.letter.to == draft.to && text == Some(draft.text.as_str())
 }
 
-/// Whether stamps of these denominations suffice, and if so, whether they must be tagged.
-fn is_met(demand: &Demand, denominations: &[Denomination]) -> Option<bool> {
-    [false, true].into_iter().find(|tagged| {
-        let shown =
-            denominations.iter().map(|denomination| Shown::Stamp { denomination: *denomination, tagged: *tagged });
+/// Whether stamps of these denominations suffice, tagged or not.
+fn is_met(demand: &Demand, denominations: &[Denomination]) -> bool {
+    [false, true].into_iter().any(|tagged| {
+        let shown = denominations.iter().map(|denomination| Shown::Stamp { denomination: *denomination, tagged });
         demand.is_met_by(&shown.collect::<Vec<_>>())
     })
 }

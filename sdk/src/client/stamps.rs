@@ -9,6 +9,7 @@ use xmtp_prover::Limit;
 use super::{Client, NoIdentity, Recipient, Step};
 use crate::chain::{BuyError, Chain, Quote};
 use crate::franking::Holding;
+use crate::identity::Identity;
 use crate::state::{Book, BookId, BooksError, Bought, Purchase, StateError};
 use crate::transport::StampGroup;
 
@@ -121,20 +122,25 @@ impl Client {
     ) -> Result<(Vec<BookId>, Vec<Holding>), StateError> {
         let Some(identity) = self.state.identity()? else { return Ok(Default::default()) };
         let current = Issue::at(self.clock.now(), issue_seconds);
-        let scope = derive::scope(self.network, &Topic::Invite(recipient.bundle.account()));
-        let blocked = recipient.policy.as_ref().map_or(&[][..], |policy| &policy.blocked_tags);
         let holding = |book: Book| {
             let issue = book.bought()?.issue;
             // The chain's clock may run ahead of ours.
             let good = issue.valid_in(current) || issue.0 == current.0.saturating_add(1);
             (good && book.left() > 0).then(|| {
-                let secret = identity.postal_seed().book_secret(&book.id.installation, book.id.counter);
-                let tag_blocked = !blocked.is_empty() && blocked.contains(&secret.tag(scope));
+                let tag_blocked = self.is_tag_blocked(&identity, recipient, book.id);
                 let group = StampGroup { denomination: book.denomination, issue };
                 (book.id, Holding { group, left: book.left(), tag_blocked })
             })
         };
         Ok(self.state.books()?.into_iter().filter_map(holding).unzip())
+    }
+
+    /// Whether a recipient blocked the tag that a book's stamps show to it.
+    pub(super) fn is_tag_blocked(&self, identity: &Identity, recipient: &Recipient, book: BookId) -> bool {
+        let blocked = recipient.policy.as_ref().map_or(&[][..], |policy| &policy.blocked_tags);
+        let scope = || derive::scope(self.network, &Topic::Invite(recipient.bundle.account()));
+        let secret = || identity.postal_seed().book_secret(&book.installation, book.counter);
+        !blocked.is_empty() && blocked.contains(&secret().tag(scope()))
     }
 
     /// Sends the transaction, writes it down, and waits for it.

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use xmtp_proto::derive::{self, Group, NetworkId, Purpose};
 use xmtp_proto::envelope::Envelope;
-use xmtp_proto::field::{FieldElement, Scope};
+use xmtp_proto::field::{ExternalNullifier, FieldElement, Leaf, Scope};
 use xmtp_proto::pass;
 use xmtp_prover::{
     Index, Limit, PassSecret, Path, Position, ProveError, ProvingKey, VerifyError, VerifyingKey, Witness, leaf, prove,
@@ -61,7 +61,7 @@ pub async fn find_path(
     connection: &Connection,
     group: StampGroup,
     position: Position,
-    of: xmtp_proto::field::Leaf,
+    of: Leaf,
 ) -> Result<(VolumeRoot, Path), FrankError> {
     let roots = connection.roots(group).await?;
     let root = best_root(&roots, position).ok_or(FrankError::NotYetRooted)?;
@@ -98,9 +98,9 @@ pub fn stamp(
     to_use: &StampToUse<'_>,
     path: &Path,
 ) -> Result<pass::Stamp, FrankError> {
-    let StampToUse { group: StampGroup { denomination, issue }, secret, count, index, tagged } = *to_use;
-    let group = Group::Stamps { denomination, issue }.id(network, postage);
-    let external_nullifier = group.external_nullifier(Purpose::Envelope, None);
+    let StampToUse { group, secret, count, index, tagged } = *to_use;
+    let StampGroup { denomination, issue } = group;
+    let external_nullifier = external_nullifier((network, postage), group);
     let nonce = if tagged { None } else { Some(random_scope()?) };
     let scope = nonce.unwrap_or_else(|| derive::scope(network, &envelope.topic));
     let mut rng = ChaCha20Rng::from_seed(*random()?);
@@ -122,9 +122,15 @@ pub fn stamp(
     })
 }
 
+/// What the nullifiers of a group's stamps are bound to.
+pub(crate) fn external_nullifier((network, postage): (NetworkId, Address), group: StampGroup) -> ExternalNullifier {
+    let StampGroup { denomination, issue } = group;
+    Group::Stamps { denomination, issue }.id(network, postage).external_nullifier(Purpose::Envelope, None)
+}
+
 /// The leaf of a book.
 #[must_use]
-pub(crate) fn leaf_of(secret: &PassSecret, count: Limit) -> xmtp_proto::field::Leaf {
+pub(crate) fn leaf_of(secret: &PassSecret, count: Limit) -> Leaf {
     leaf(secret.commitment(), count)
 }
 

@@ -32,9 +32,9 @@ impl fmt::Display for Record {
 /// By this records of one kind are ordered: the revision first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Order {
-    /// A bundle's revision; 0 for a policy.
+    /// A bundle's revision; for a policy, that of the bundle whose identity key signed it.
     pub revision: u32,
-    /// The version.
+    /// The version; 0 if there is none, or it is not known.
     pub version: u64,
 }
 
@@ -47,11 +47,11 @@ impl fmt::Display for Order {
 /// The newest of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// A bundle's revision; 0 for a policy.
+    /// A bundle's revision; for a policy, that of the bundle whose identity key signed it.
     pub revision: u32,
-    /// The version.
+    /// The version; 0 if only the revision is known.
     pub version: u64,
-    /// What is signed.
+    /// What is signed; zeros if only the revision is known.
     pub digest: B256,
 }
 
@@ -97,14 +97,43 @@ impl State {
         self.remember(bundle.account(), Record::Bundle, got)
     }
 
-    /// Compares a policy, served as somebody's newest and verified, with the newest seen, and remembers it.
+    /// Remembers that a wallet attested keys of this revision: no older ones are its newest any more. For a bundle that came
+    /// with a letter; of its version nothing follows, since nobody said that it is the newest.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn remember_attested(&self, bundle: &VerifiedBundle) -> Result<(), StateError> {
+        let name = name(bundle.account(), Record::Bundle);
+        let (revision, _) = bundle.bundle().order();
+        self.store.write(|entries| {
+            let seen = entries.get(Table::Seen, &name, Seen::from_bytes)?;
+            if seen.is_some_and(|seen| seen.revision >= revision) {
+                return Ok(());
+            }
+            entries.put(Table::Seen, &name, &Seen { revision, version: 0, digest: B256::ZERO }.to_bytes())
+        })
+    }
+
+    /// Compares a policy, served as the newest of a bundle's account and verified under that bundle, with the newest seen,
+    /// and remembers it. Replaced keys count their policies anew. To serve none where there was one under these keys is to
+    /// roll it back.
     ///
     /// # Errors
     /// [`RememberError`]; what was seen before stays.
-    pub fn remember_policy(&self, policy: &SignedPolicy) -> Result<(), RememberError> {
+    pub fn remember_policy(&self, bundle: &VerifiedBundle, policy: Option<&SignedPolicy>) -> Result<(), RememberError> {
+        let (account, record) = (bundle.account(), Record::Policy);
+        let (revision, _) = bundle.bundle().order();
+        let Some(policy) = policy else {
+            let got = Order { revision, version: 0 };
+            return match self.seen(account, record)? {
+                Some(seen) if seen.order() > got => {
+                    Err(RememberError::RolledBack { account, record, seen: seen.order(), got })
+                }
+                _ => Ok(()),
+            };
+        };
         let digest = policy.digest(self.network);
-        let got = Seen { revision: 0, version: policy.policy().version, digest };
-        self.remember(policy.policy().account, Record::Policy, got)
+        self.remember(account, record, Seen { revision, version: policy.policy().version, digest })
     }
 
     /// The newest record seen of an account.

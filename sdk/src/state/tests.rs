@@ -521,13 +521,25 @@ async fn policy_that_was_rolled_back_is_refused() {
     let policy = |version, at_least| {
         bob.sign_policy(version, Requirement::Stamp { at_least, tagged: false }, Vec::new(), Vec::new()).unwrap()
     };
-    state.remember_policy(&policy(3, 5)).unwrap();
-    state.remember_policy(&policy(3, 5)).unwrap();
-    let refused = state.remember_policy(&policy(2, 1)).unwrap_err();
-    assert!(matches!(refused, RememberError::RolledBack { record: Record::Policy, .. }), "{refused}");
-    assert!(matches!(state.remember_policy(&policy(3, 1)), Err(RememberError::Differs { .. })));
-    state.remember_policy(&policy(4, 1)).unwrap();
+    let bundle = bob.verified_bundle();
+    let remember = |version, at_least| state.remember_policy(&bundle, Some(&policy(version, at_least)));
+    state.remember_policy(&bundle, None).unwrap();
+    remember(3, 5).unwrap();
+    remember(3, 5).unwrap();
+    for refused in [remember(2, 1), state.remember_policy(&bundle, None)] {
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused, RememberError::RolledBack { record: Record::Policy, .. }), "{refused}");
+    }
+    assert!(matches!(remember(3, 1), Err(RememberError::Differs { .. })));
+    remember(4, 1).unwrap();
     assert_eq!(state.seen(bob.account(), Record::Bundle).unwrap(), None, "bundles and policies are apart");
+
+    // Replaced keys begin anew, and what the old ones signed is over.
+    let replaced = Identity::create(&wallet(BOB), NETWORK, 2, now()).await.unwrap();
+    state.remember_policy(&replaced.verified_bundle(), None).unwrap();
+    let first = replaced.sign_policy(1, Requirement::Member, Vec::new(), Vec::new()).unwrap();
+    state.remember_policy(&replaced.verified_bundle(), Some(&first)).unwrap();
+    assert!(matches!(remember(5, 1), Err(RememberError::RolledBack { .. })));
 }
 
 #[test]
