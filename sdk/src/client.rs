@@ -3,6 +3,7 @@
 //! | part | does |
 //! |---|---|
 //! | `account` | makes, publishes and restores the identity; publishes the policy |
+//! | `prekey` | makes the prekey anew every month |
 //! | `ask` | asks what writing to somebody takes, and believes nothing unverified |
 //! | `stamps` | buys books, and finds those again whose purchase was cut short |
 //! | `send` | seals, franks and publishes a letter, and sends again what did not get through |
@@ -10,6 +11,7 @@
 
 mod account;
 mod ask;
+mod prekey;
 mod send;
 mod stamps;
 

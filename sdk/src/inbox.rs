@@ -106,6 +106,7 @@ impl Client {
     /// # Errors
     /// [`InboxError`].
     pub async fn inbox(&self, which: Which) -> Result<Inbox, InboxError> {
+        self.care_for_prekey().await?;
         let identity = self.identity()??;
         let connection = self.connection(Role::Mine).await?;
         let topic = Topic::Invite(self.account());

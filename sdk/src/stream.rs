@@ -28,6 +28,8 @@ const WAIT_MIN: Duration = Duration::from_millis(200);
 const WAIT_MAX: Duration = Duration::from_secs(30);
 /// How often a cursor that only passed others' envelopes is written down.
 const SAVE_INTERVAL: Duration = Duration::from_secs(60);
+/// How often the prekey is looked after while a connection lasts.
+const CARE_INTERVAL: Duration = Duration::from_secs(3600);
 /// When nothing came for so long, the state is left to others.
 const IDLE: Duration = Duration::from_millis(100);
 
@@ -122,6 +124,8 @@ struct Reader<'a> {
     seen: Cursor,
     /// Up to where the cursor is on disk, and since when.
     saved: (Cursor, Instant),
+    /// When the prekey is looked after next.
+    care_at: Instant,
     /// Handed out, and not yet known to have been read.
     handed_out: Option<Letter>,
     waits: ExponentialBackoff,
@@ -161,6 +165,7 @@ impl<'a> Reader<'a> {
                 Which::New => saved,
             },
             saved: (saved, Instant::now()),
+            care_at: Instant::now(),
             handed_out: None,
             waits: waits(),
             wait: None,
@@ -203,6 +208,11 @@ impl<'a> Reader<'a> {
         if self.subscription.is_none() {
             self.source.leave();
             self.subscription = Some(self.connect().await?);
+            self.care_at = Instant::now();
+        }
+        if Instant::now() >= self.care_at {
+            self.source.client().await?.care_for_prekey().await?;
+            self.care_at = Instant::now() + CARE_INTERVAL;
         }
         let Some(subscription) = &mut self.subscription else { unreachable!("it was just made") };
         if let Ok(event) = tokio::time::timeout(IDLE, subscription.next()).await {

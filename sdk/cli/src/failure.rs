@@ -172,6 +172,9 @@ impl From<PublishError> for Failure {
             PublishError::Exists(_) => {
                 Self::new("identity_exists", &error).hint("xmtp identity show; on a new machine: xmtp identity restore")
             }
+            PublishError::Replaced(_) => {
+                Self::new("keys_replaced", &error).hint("xmtp --home <new folder> identity restore")
+            }
             PublishError::NoIdentity(error) => error.into(),
             PublishError::Refused { ref refusal, .. } => {
                 Self::new(refusal.code().as_str(), &error).hint("run the same command again")

@@ -53,6 +53,10 @@ pub enum PublishError {
     /// The account has keys on this network already. The user's to decide: restore them.
     #[error("{0} has messaging keys on this network already")]
     Exists(Account),
+    /// The keys on this machine were replaced: the wallet attested others since. The user's to decide: restore those under
+    /// another home.
+    #[error("the messaging keys of {0} on this machine have been replaced by others")]
+    Replaced(Account),
     /// See there.
     #[error(transparent)]
     NoIdentity(#[from] NoIdentity),
@@ -200,6 +204,7 @@ impl Client {
     /// # Errors
     /// [`PublishError`]; [`Refusal::HeadMoved`] if another client of the account was faster: try again.
     pub async fn set_policy(&self, requirement: Requirement) -> Result<PublishedPolicy, PublishError> {
+        self.care_for_prekey().await?;
         let identity = self.identity()??;
         let mine = self.connection(Role::Mine).await?;
         let topic = Topic::Policy(self.account());
@@ -229,7 +234,7 @@ impl Client {
     }
 
     /// The own bundle as others find it, verified and compared with the newest seen.
-    async fn published(&self, mine: &Connection) -> Result<Option<Published>, PublishError> {
+    pub(super) async fn published(&self, mine: &Connection) -> Result<Option<Published>, PublishError> {
         let Some((bundle, cursor)) = mine.key_bundle(self.account()).await? else { return Ok(None) };
         let bundle = VerifiedBundle::new(bundle, self.account(), self.network)?;
         self.state.remember_bundle(&bundle)?;
@@ -259,7 +264,7 @@ impl Client {
     }
 
     /// Publishes a record on a topic of the account's own.
-    async fn publish_own(
+    pub(super) async fn publish_own(
         &self,
         mine: &Connection,
         identity: &Identity,
@@ -277,7 +282,7 @@ impl Client {
     }
 
     /// The newest envelope of a topic, and where it stands.
-    async fn newest(
+    pub(super) async fn newest(
         &self,
         connection: &Connection,
         topic: Topic,
