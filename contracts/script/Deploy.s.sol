@@ -18,6 +18,9 @@ contract Deploy is Script {
     /// @dev Chain id of anvil and other development chains.
     uint256 internal constant DEVELOPMENT = 31_337;
 
+    /// @dev How the code of an account begins that delegates to a contract (EIP-7702). Its key still speaks for it.
+    bytes3 internal constant DELEGATION = 0xef0100;
+
     /// @notice What a deployment is told. Everything but the file becomes immutable.
     struct Parameters {
         /// @dev An existing token; zero to deploy one.
@@ -34,7 +37,7 @@ contract Deploy is Script {
     }
 
     /// @notice Only a contract can be trusted with the money of those who carry the mail; on a development chain alone
-    /// may an ordinary account stand in for it.
+    /// may an ordinary account stand in for it. An account that delegates to a contract is an ordinary one.
     error SettlementHasNoCode(address settlement);
 
     /// @notice The token named by `XMTP_TOKEN` has no code on this chain.
@@ -81,12 +84,17 @@ contract Deploy is Script {
 
     /// @notice Refuses what the contracts themselves cannot see or would see too late.
     function check(Parameters memory parameters) public view {
-        if (block.chainid != DEVELOPMENT && parameters.settlement.code.length == 0) {
+        if (block.chainid != DEVELOPMENT && !isContract(parameters.settlement)) {
             revert SettlementHasNoCode(parameters.settlement);
         }
-        if (parameters.token != address(0) && parameters.token.code.length == 0) {
+        if (parameters.token != address(0) && !isContract(parameters.token)) {
             revert TokenHasNoCode(parameters.token);
         }
+    }
+
+    function isContract(address account) internal view returns (bool) {
+        bytes memory code = account.code;
+        return code.length != 0 && bytes3(code) != DELEGATION;
     }
 
     /// @notice The deployment as JSON: what nodes and clients read. Wei is text, since JSON numbers end at 2^53.
