@@ -196,6 +196,8 @@ contract Postage is IPostage, ReentrancyGuardTransient {
         if (wallet == address(0) || operator == address(0) || amount == 0 || daily == 0) revert InvalidDeposit();
 
         Deposit storage deposit = _deposits[msg.sender][wallet][operator];
+        if (daily < deposit.daily && deposit.balance != 0) revert DailyAmountLowered(deposit.daily);
+
         deposit.balance += amount.toUint128();
         deposit.daily = daily.toUint128();
         deposit.withdrawableFrom = 0;
@@ -211,7 +213,7 @@ contract Postage is IPostage, ReentrancyGuardTransient {
         uint32 today = (block.timestamp / 1 days).toUint32();
         // slither-disable-next-line incorrect-equality
         uint256 spent = deposit.day == today ? deposit.spent : 0;
-        // The daily amount may have been lowered below what was debited today.
+        // A deposit that was used up and paid in anew may name less a day than was debited today.
         uint256 available = Math.saturatingSub(deposit.daily, spent);
         if (amount > available) revert DailyAmountExceeded(available);
 

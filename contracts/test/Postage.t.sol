@@ -2,6 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
+import {stdError} from "forge-std/StdError.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
 import {Postage} from "../src/Postage.sol";
@@ -68,6 +69,43 @@ contract PostageDeploymentTest is Base {
         vm.stopPrank();
         assertEq(token.totalSupply(), SUPPLY - 1, "burned, rounded up");
         assertEq(cheap.groupOf(cheap.groupId(1, cheap.currentIssue())).held, 0, "held");
+    }
+
+    /// @dev Whatever a deployment was told: both shares are the least that is enough, and nothing is lost between them.
+    /// forge-config: merge.fuzz.runs = 10000
+    function test_everyShareIsExact(
+        uint256 price,
+        uint256 burn,
+        uint256 bondShare,
+        uint256 denominationSeed,
+        uint256 countSeed
+    ) public {
+        (price, burn, bondShare) = (bound(price, 1, 10 ether), bound(burn, 3000, 10_000), bound(bondShare, 1, 10_000));
+        postage = IPostage(
+            address(
+                new Postage(address(token), settlement, uint96(price), ISSUE_SECONDS, uint16(burn), uint16(bondShare))
+            )
+        );
+        vm.prank(buyer);
+        token.approve(address(postage), type(uint256).max);
+        uint32 denomination = boundDenomination(denominationSeed);
+        uint32 count = boundCount(countSeed);
+        uint256 value = price * denomination * count;
+        uint256 before = token.balanceOf(buyer);
+        buy(denomination, count, 7);
+
+        uint256 burned = SUPPLY - token.totalSupply();
+        uint256 bond = before - token.balanceOf(buyer) - value;
+        checkShare(burned, value, burn, "burned");
+        checkShare(bond, value, bondShare, "bond");
+        assertEq(postage.groupOf(currentGroup(denomination)).held, value - burned, "held");
+        assertEq(token.balanceOf(address(postage)), value - burned + bond, "balance");
+    }
+
+    /// @dev `part` is the least that is not below `bps` of `value`.
+    function checkShare(uint256 part, uint256 value, uint256 bps, string memory what) internal pure {
+        assertGe(part * 10_000, value * bps, what);
+        assertLt((part - 1) * 10_000, value * bps, what);
     }
 }
 
@@ -144,10 +182,23 @@ contract PostageBuyTest is Base {
         assertEq(postage.bookOf(3).leaf, 1 << 21, "first of the second");
     }
 
+    function test_slash_namesTheVolume() public {
+        buy(1, 1, 1);
+        setLeaves(currentGroup(1), (1 << 21) - 1);
+        uint256 last = buyWithSecret(1, 2, 41);
+        uint256 first = buyWithSecret(1, 3, 42);
+        vm.expectEmit(address(postage));
+        emit IPostage.Slashed(currentGroup(1), reporter, last, 0, (1 << 21) - 1, 2, 41);
+        postage.slash(41, reporter);
+        vm.expectEmit(address(postage));
+        emit IPostage.Slashed(currentGroup(1), reporter, first, 1, 0, 3, 42);
+        postage.slash(42, reporter);
+    }
+
     function test_buy_isRefusedWhenAGroupIsFull() public {
         buy(1, 1, 1);
         setLeaves(currentGroup(1), type(uint32).max);
-        vm.expectRevert();
+        vm.expectRevert(stdError.arithmeticError);
         buy(1, 1, 2);
     }
 
@@ -683,11 +734,33 @@ contract PostageDepositTest is Base {
         vm.stopPrank();
     }
 
-    function test_debit_respectsADailyAmountLoweredMeanwhile() public {
+    /// @dev Else a wei paid in would cut short the notice that the operator is owed.
+    function test_depositFor_neverLowersTheDailyAmountOfWhatIsLeft() public {
         deposit(AMOUNT, DAILY);
+        vm.prank(buyer);
+        postage.giveNotice(wallet, operator);
+        vm.expectRevert(abi.encodeWithSelector(IPostage.DailyAmountLowered.selector, DAILY));
+        deposit(1, DAILY - 1);
+        deposit(1, DAILY);
+        assertEq(balanceOf(), AMOUNT + 1, "the same daily amount will do");
+    }
+
+    function test_depositFor_namesAnyDailyAmountOnceTheDepositIsGone() public {
+        deposit(AMOUNT, DAILY);
+        vm.startPrank(buyer);
+        postage.giveNotice(wallet, operator);
+        vm.warp(block.timestamp + 7 days);
+        postage.returnDeposit(wallet, operator);
+        vm.stopPrank();
+        deposit(AMOUNT, 1);
+        assertEq(postage.depositOf(buyer, wallet, operator).daily, 1, "daily");
+    }
+
+    function test_debit_countsWhatWasDebitedBeforeTheDepositWasUsedUp() public {
+        deposit(DAILY, DAILY);
         vm.prank(operator);
         postage.debit(buyer, wallet, DAILY);
-        deposit(1, DAILY / 2);
+        deposit(AMOUNT, DAILY / 2);
         vm.expectRevert(abi.encodeWithSelector(IPostage.DailyAmountExceeded.selector, 0));
         vm.prank(operator);
         postage.debit(buyer, wallet, 1);

@@ -131,7 +131,7 @@ interface IPostage {
     error InvalidCommitment();
 
     /// @notice A book was bought under this commitment before, be it slashed or expired by now. The caller must derive
-    /// another secret; a buyer whose own transaction was repeated has the book already.
+    /// another secret; a buyer whose own transaction was repeated has the book already, if `bookOf` names them.
     error CommitmentUsed();
 
     /// @notice The secret is not below the field's modulus. The caller's to mend.
@@ -155,7 +155,11 @@ interface IPostage {
     /// @notice The daily amount of the deposit allows only `available` wei more today. Try again tomorrow.
     error DailyAmountExceeded(uint256 available);
 
-    /// @notice There is nothing to pay out or burn.
+    /// @notice The deposit still holds something, and `daily` wei a day may be debited of it: a lower daily amount would
+    /// cut short the notice that its operator is owed. The caller's to mend: name no less, or give notice.
+    error DailyAmountLowered(uint256 daily);
+
+    /// @notice There is nothing to pay out, debit or burn.
     error NothingDue();
 
     /// @notice A deposit names a wallet, an operator, an amount and a daily amount; one of them is zero.
@@ -175,7 +179,8 @@ interface IPostage {
     /// @dev Reverts with `InvalidDenomination`, `InvalidCount`, `InvalidCommitment`, `CommitmentUsed`,
     /// `TokenMovedOtherAmount`, or as the token does (allowance, balance).
     /// Warning: nobody can tell whether the buyer knows the secret. Who buys under another's commitment before they do
-    /// gives them stamps for nothing and keeps the bond; the other sees `CommitmentUsed`. Never use a secret twice.
+    /// gives them stamps for nothing and keeps the bond; the other sees `CommitmentUsed`, and may find fewer stamps in
+    /// `bookOf` than it asked for. Never use a secret twice.
     /// @param denomination Units that one stamp is worth: 1, 2, 5, 10, 20, 50, 100, 200 or 500.
     /// @param count Stamps in the book: 1 to 65,536.
     /// @param commitment Poseidon hash (circomlib, BN254, one input) of the book's secret: not zero, below the field's
@@ -229,8 +234,9 @@ interface IPostage {
 
     /// @notice Pays `amount` wei of the caller's in as credit of `wallet` with `operator`, for wallets whose software
     /// cannot attach passes. The operator may debit it for their mail, at most `daily` wei a day. A deposit is one per
-    /// caller, wallet and operator: paying in again adds to it, sets `daily` anew and takes back a notice given.
-    /// @dev Reverts with `InvalidDeposit`, `TokenMovedOtherAmount`, or as the token does.
+    /// caller, wallet and operator: paying in again adds to it, sets `daily` anew and takes back a notice given. While
+    /// something is left of it, `daily` may be raised but not lowered; who wants less gives notice.
+    /// @dev Reverts with `InvalidDeposit`, `DailyAmountLowered`, `TokenMovedOtherAmount`, or as the token does.
     /// Warning: within the daily amount the operator alone decides what it debits: trust it with that, and no more.
     function depositFor(address wallet, address operator, uint256 amount, uint256 daily) external;
 
@@ -242,6 +248,8 @@ interface IPostage {
     /// @notice Announces that the caller will take back its deposit for `wallet` with `operator`, 7 days from now.
     /// Until it does, the operator may go on debiting. Giving notice again starts the 7 days anew.
     /// @dev Reverts with `NothingDue` if the deposit is empty.
+    /// Warning: once the 7 days are over, what is left may be gone with any block. An operator carries no mail on a
+    /// deposit under notice that it could not debit before.
     function giveNotice(address wallet, address operator) external;
 
     /// @notice Pays what is left of the caller's deposit for `wallet` with `operator` back, 7 days after notice.

@@ -26,6 +26,7 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         uint32 denomination;
         uint32 count;
         uint32 issue;
+        uint256 leaf;
         bytes32 group;
         Fate fate;
     }
@@ -55,8 +56,8 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
     uint256 public bonds;
     uint256 public burnedBonds;
     uint256 public burnedDebits;
-    uint256 public slashes;
-    uint256 public returns_;
+    /// @dev How often each deed was done, refusals left out; a test asks whether all of them happen.
+    mapping(bytes4 deed => uint256) public done;
 
     constructor(IXmtpToken token, IPostage postage, address treasury) {
         (TOKEN, POSTAGE, SETTLEMENT) = (token, postage, postage.SETTLEMENT());
@@ -88,13 +89,16 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
 
         uint256 supply = TOKEN.totalSupply();
         vm.prank(it.buyer);
-        POSTAGE.buy(it.denomination, it.count, it.commitment);
+        if (who % 2 == 0) POSTAGE.buy(it.denomination, it.count, it.commitment);
+        // A permit that fails is passed over.
+        else POSTAGE.buyWithPermit(it.denomination, it.count, it.commitment, 0, 27, 0, 0);
 
         burnedAtSale += supply - TOKEN.totalSupply();
         sold += value;
         bonds += bond;
-        books.push(it);
         Mirror storage mirror = mirrors[it.group];
+        it.leaf = mirror.leaves;
+        books.push(it);
         if (mirror.leaves == 0) {
             groups.push(it.group);
             keys[it.group] = [it.denomination, it.issue];
@@ -102,6 +106,7 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         mirror.chain = link(mirror.chain, 1, it.commitment, it.count);
         mirror.stamps += it.count;
         mirror.leaves += 1;
+        done[msg.sig]++;
     }
 
     /// @dev Also of books that are closed: those must be refused.
@@ -120,7 +125,7 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         it.fate = Fate.Slashed;
         burnedBonds += supply - TOKEN.totalSupply();
         bonds -= bond;
-        slashes++;
+        done[msg.sig]++;
         Mirror storage mirror = mirrors[it.group];
         mirror.chain = link(mirror.chain, 3, it.commitment, it.count);
     }
@@ -141,12 +146,13 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         assertEq(TOKEN.balanceOf(it.buyer) - before, bond, "the whole bond");
         it.fate = Fate.Returned;
         bonds -= bond;
-        returns_++;
+        done[msg.sig]++;
     }
 
     function withdraw(uint256 who) external {
         address account = who % 2 == 0 ? people[who / 2 % people.length] : operators[who / 2 % operators.length];
         if (POSTAGE.credits(account) == 0) vm.expectRevert(IPostage.NothingDue.selector);
+        else done[msg.sig]++;
         vm.prank(account);
         POSTAGE.withdraw();
     }
@@ -159,6 +165,7 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         vm.prank(SETTLEMENT);
         POSTAGE.release(issue, denomination, operators[to % operators.length], amount);
         released += amount;
+        if (amount > 0) done[msg.sig]++;
     }
 
     function burnExpired(uint256 which) external {
@@ -171,15 +178,24 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         if (block.timestamp < from) vm.expectRevert(abi.encodeWithSelector(IPostage.TooEarly.selector, from));
         else if (refused) vm.expectRevert(IPostage.NothingDue.selector);
         POSTAGE.burnExpired(issue, denomination);
-        if (!refused) expired += held;
+        if (refused) return;
+        expired += held;
+        done[msg.sig]++;
     }
 
     function depositFor(uint256 who, uint256 operator, uint256 amount, uint256 daily) external {
         address payer = people[who % people.length];
         amount = bound(amount, 1, 1000 ether);
         daily = bound(daily, 1, 1000 ether);
+        address debitor = operators[operator % operators.length];
+        IPostage.Deposit memory deposit = POSTAGE.depositOf(payer, payer, debitor);
+        bool refused = deposit.balance > 0 && daily < deposit.daily;
+        if (refused) {
+            vm.expectRevert(abi.encodeWithSelector(IPostage.DailyAmountLowered.selector, uint256(deposit.daily)));
+        }
         vm.prank(payer);
-        POSTAGE.depositFor(payer, operators[operator % operators.length], amount, daily);
+        POSTAGE.depositFor(payer, debitor, amount, daily);
+        if (!refused) done[msg.sig]++;
     }
 
     function debit(uint256 who, uint256 operator, uint256 amount) external {
@@ -194,12 +210,14 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         vm.prank(debitor);
         POSTAGE.debit(payer, payer, bound(amount, 1, available));
         burnedDebits += supply - TOKEN.totalSupply();
+        done[msg.sig]++;
     }
 
     function giveNotice(uint256 who, uint256 operator) external {
         address payer = people[who % people.length];
         address debitor = operators[operator % operators.length];
         if (POSTAGE.depositOf(payer, payer, debitor).balance == 0) vm.expectRevert(IPostage.NothingDue.selector);
+        else done[msg.sig]++;
         vm.prank(payer);
         POSTAGE.giveNotice(payer, debitor);
     }
@@ -211,6 +229,7 @@ contract Handler is CommonBase, StdAssertions, StdUtils {
         if (deposit.withdrawableFrom == 0) vm.expectRevert(IPostage.NoNotice.selector);
         else if (block.timestamp < deposit.withdrawableFrom) vm.expectPartialRevert(IPostage.TooEarly.selector);
         else if (deposit.balance == 0) vm.expectRevert(IPostage.NothingDue.selector);
+        else done[msg.sig]++;
         vm.prank(payer);
         POSTAGE.returnDeposit(payer, debitor);
     }
