@@ -5,6 +5,7 @@
 //! | [`account`], [`topic`], [`time`], [`field`] | small values, each with its one canonical form |
 //! | [`derive`](mod@derive) | every hash the protocol names: network, group, scope, signal, external nullifier |
 //! | [`envelope`], [`pass`], [`submission`], [`postmark`], [`record`] | a letter on its way |
+//! | [`opening`] | that a conversation may be written to |
 //! | [`key_bundle`], [`vault`], [`policy`], [`requirement`] | what an account publishes |
 //! | [`refusal`], [`malformed`] | how a node says no |
 //! | [`signature`] | the one function that signs, and the one that verifies |
@@ -19,6 +20,7 @@ pub mod envelope;
 pub mod field;
 pub mod key_bundle;
 pub mod malformed;
+pub mod opening;
 pub mod pass;
 pub mod policy;
 pub mod postmark;

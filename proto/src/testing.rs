@@ -16,6 +16,7 @@ use crate::envelope::Envelope;
 use crate::field::{Commitment, FieldElement, MODULUS};
 use crate::key_bundle::{AttestedKeys, KeyBundle};
 use crate::malformed::Malformed;
+use crate::opening::{MAX_QUOTA, Opening};
 use crate::pass::{Claim, Connection, Issuer, Member, Owner, Pass, Posting, Proof, Stake, Stamp};
 use crate::policy::{Policy, SignedPolicy};
 use crate::postmark::{Cursor, Postmark, SignedPostmark};
@@ -166,10 +167,11 @@ pub fn arb_expression(depth: u32) -> impl Strategy<Value = Requirement> {
     })
 }
 
-/// A requirement within its limits.
+/// A requirement within its limits: as people write them, or as deep as they may be.
 pub fn arb_requirement() -> impl Strategy<Value = Requirement> {
     let depth = u32::try_from(MAX_DEPTH).unwrap_or(u32::MAX);
-    arb_expression(depth).prop_filter("breaks a limit", |it| it.validate().is_ok())
+    prop_oneof![arb_expression(2), arb_expression(3), arb_expression(depth)]
+        .prop_filter("breaks a limit", |it| it.validate().is_ok())
 }
 
 /// What a pass shows, of few claims, tiers and senders, so that requirements are met now and then.
@@ -241,6 +243,16 @@ pub fn arb_key_bundle() -> impl Strategy<Value = KeyBundle> {
 pub fn arb_vault() -> impl Strategy<Value = VaultRecord> {
     (1..=u64::MAX, arb_bytes(), arb_bytes(), vec(any::<u8>(), 0..=300))
         .prop_map(|(version, salt, nonce, sealed)| VaultRecord { version, salt, nonce, sealed })
+}
+
+/// An opening under a signature that holds for nobody.
+pub fn arb_opening() -> impl Strategy<Value = Opening> {
+    (arb_bytes(), 1..=MAX_QUOTA, 0..=u64::MAX / 1_000_000_000, arb_bytes::<64>()).prop_filter_map(
+        "never: the quota is in range",
+        |(key, quota, expiry, signature)| {
+            Opening::new([0; 32].into(), key, quota, Timestamp::from_secs(expiry), |_| signature).ok()
+        },
+    )
 }
 
 /// A postmark under a signature that holds for nobody.

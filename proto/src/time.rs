@@ -14,6 +14,9 @@ pub const MAX_AGE: Duration = Duration::from_secs(60 * 60);
 /// Within this distance of an epoch's edge its neighbour is accepted too.
 pub const EPOCH_SKEW: Duration = Duration::from_secs(120);
 
+/// The length of a generation in seconds: a quarter of a year.
+pub const GENERATION_SECONDS: u64 = 7_889_400;
+
 const SECONDS_PER_EPOCH: u64 = 86_400;
 
 /// Nanoseconds since the Unix epoch; the last one it can name is in the year 2554.
@@ -88,6 +91,24 @@ impl Epoch {
     }
 }
 
+/// The quarter of a year that commitments stand for: `floor(unix seconds / 7,889,400)`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u32);
+
+impl Generation {
+    /// The generation at a time.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        Self(u32::try_from(now.as_secs() / GENERATION_SECONDS).unwrap_or(u32::MAX))
+    }
+
+    /// Whether commitments of this generation join a group at `now`: its own quarter, and 120 s of those beside it.
+    #[must_use]
+    pub fn counts_at(self, now: Timestamp) -> bool {
+        (Self::at(now.saturating_sub(EPOCH_SKEW))..=Self::at(now.saturating_add(EPOCH_SKEW))).contains(&self)
+    }
+}
+
 /// Where all time is read. Tests hold a manual one and set it.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Option<Arc<AtomicU64>>);
@@ -144,6 +165,16 @@ mod tests {
             (starts + SECONDS_PER_EPOCH + 120, false),
         ] {
             assert_eq!(day.counts_at(Timestamp::from_secs(seconds)), expected, "at {}", seconds - starts);
+        }
+    }
+
+    #[test]
+    fn generations_are_quarters() {
+        for (seconds, generation) in [(0, 0), (7_889_399, 0), (7_889_400, 1), (1_795_000_000, 227)] {
+            assert_eq!(Generation::at(Timestamp::from_secs(seconds)), Generation(generation), "{seconds}");
+        }
+        for (seconds, expected) in [(7_889_279, false), (7_889_280, true), (15_778_919, true), (15_778_920, false)] {
+            assert_eq!(Generation(1).counts_at(Timestamp::from_secs(seconds)), expected, "at {seconds}");
         }
     }
 

@@ -14,6 +14,7 @@ use xmtp_proto::derive::{Issue, NetworkId, cancelled_hash};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::FieldElement;
 use xmtp_proto::key_bundle::{AttestedKeys, InvalidBundle, KeyBundle};
+use xmtp_proto::opening::Opening;
 use xmtp_proto::pass::{Claim, Connection, Issuer, Member, Owner, Pass, Posting, Proof, Stake, Stamp};
 use xmtp_proto::policy::{Policy, SignedPolicy};
 use xmtp_proto::postmark::{Cursor, Postmark, SignedPostmark};
@@ -358,6 +359,39 @@ fn record_table() -> String {
 fn record_is_a_submission_and_its_postmark() {
     check_bytes(wire::Record::from(record()), &record_table());
     assert_eq!(record().to_bytes(), bytes(&record_table()));
+}
+
+#[test]
+fn opening_is_signed_by_the_key_that_its_topic_is_named_after() {
+    let opening = Opening::new(
+        NETWORK,
+        identity_key().verifying_key().to_bytes(),
+        1000,
+        Timestamp::from_nanos(1_707_776_000_999_999_999),
+        |digest| signature::sign(&identity_key(), digest),
+    )
+    .unwrap();
+    let table = "
+        d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a // key
+        000003e8 // quota: 1,000
+        0000000065ca9800 // expiry: 1,707,776,000
+        9b6a5626e289af8ed6fda2364cecc16ad2f38af145b33101709cd05aa99b450c // signature
+        a0db0083fd8af41fe96269bc7ed527241131d88c26377cb0d9e855c4062dce0e
+    ";
+    let bytes = bytes(table);
+    assert_eq!(hex::encode(opening.to_bytes()), hex::encode(&bytes));
+    assert_eq!(opening.verify(NETWORK), Ok(()));
+    assert_eq!(Opening::from_bytes(&bytes).as_ref(), Ok(&opening));
+    let topic = "/xmtp/1/conv-796f4b79b659921a51e4365127b389bd6305c4a175d6928caf197bc245ab92bd/proto";
+    assert_eq!(opening.topic(), topic.parse().unwrap());
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        // The quota's high bits are out of range; everything else is signed.
+        if let Ok(opening) = Opening::from_bytes(&flipped) {
+            assert_eq!(opening.verify(NETWORK), Err(signature::Invalid), "bit {bit}");
+        }
+    }
 }
 
 /// Attested by the wallet whose secret key is 32 bytes of 0x46.
@@ -776,6 +810,7 @@ fn network_describes_itself() {
             invite_requirement: Some(requirement("stamp(1)").into()),
             joining_requirement: Some(Requirement::nothing().into()),
             now_ns: now().as_nanos(),
+            member_limit: 256,
         },
         "
             0a 20 11*32 // network_id
@@ -791,6 +826,7 @@ fn network_describes_itself() {
             4a 02 // joining_requirement
               12 00 // all_of
             50 8180a8b1e39fe7cb17 // now_ns: 1,700,000,000,000,000,001
+            58 80 02 // member_limit: 256
         ",
     );
 }
@@ -903,6 +939,10 @@ fn key_bundle_call_and_its_answer() {
 
 const STAMP_GROUP: wire::StampGroup = wire::StampGroup { denomination: 5, issue: 215 };
 
+fn member_group() -> wire::MemberGroup {
+    wire::MemberGroup { operator: vec![0x1a; 32], generation: 215 }
+}
+
 #[test]
 fn roots_call_and_its_answer() {
     check_bytes(
@@ -911,6 +951,14 @@ fn roots_call_and_its_answer() {
             0a 05 // stamps
               08 05 // denomination
               10 d7 01 // issue: 215
+        ",
+    );
+    check_bytes(
+        wire::GetRootsRequest { group: Some(wire::get_roots_request::Group::Members(member_group())) },
+        "
+            12 25 // members
+              0a 20 1a*32 // operator
+              10 d7 01 // generation: 215
         ",
     );
     let root = |volume, kind: wire::RootKind, byte, leaves, block| wire::VolumeRoot {
@@ -953,6 +1001,16 @@ fn bucket_call_and_its_answer() {
               10 d7 01 // issue: 215
             12 20 01*32 // root
             18 ff 03 // bucket: 511
+        ",
+    );
+    let group = Some(wire::get_bucket_request::Group::Members(member_group()));
+    check_bytes(
+        wire::GetBucketRequest { group, root: vec![1; 32], bucket: 0 },
+        "
+            22 25 // members
+              0a 20 1a*32 // operator
+              10 d7 01 // generation: 215
+            12 20 01*32 // root
         ",
     );
     let top = [[1; 32], [2; 32]].concat();

@@ -15,6 +15,7 @@ use xmtp_proto::envelope::{Envelope, MAX_CIPHERTEXT_BYTES};
 use xmtp_proto::field::FieldElement;
 use xmtp_proto::key_bundle::KeyBundle;
 use xmtp_proto::malformed::Malformed;
+use xmtp_proto::opening::{self, Opening};
 use xmtp_proto::pass::{Claim, Pass, Posting, Proof, Stake, Stamp};
 use xmtp_proto::policy::{MAX_BLOCKED_TAGS, Policy, SignedPolicy};
 use xmtp_proto::postmark::SignedPostmark;
@@ -73,6 +74,10 @@ fn check_every_decoder(bytes: &[u8]) {
     if let Ok(it) = VaultRecord::from_bytes(bytes) {
         assert_eq!(VaultRecord::from_bytes(&it.to_bytes()), Ok(it));
     }
+    if let Ok(it) = Opening::from_bytes(bytes) {
+        assert_eq!(it.to_bytes().as_slice(), bytes);
+        let _ = it.verify(NetworkId::from([1; 32]));
+    }
     if let Ok(it) = Record::from_bytes(bytes) {
         assert_eq!(Record::from_bytes(&it.clone().to_bytes()), Ok(it));
     }
@@ -90,6 +95,7 @@ fn arb_message() -> impl Strategy<Value = Vec<u8>> {
         arb_record().prop_map(Record::to_bytes),
         arb_key_bundle().prop_map(|it| it.to_bytes()),
         arb_vault().prop_map(|it| it.to_bytes()),
+        arb_opening().prop_map(|it| it.to_bytes().to_vec()),
         arb_signed_policy().prop_map(|it| it.to_bytes()),
         arb_requirement().prop_map(|it| wire::Requirement::from(it).encode_to_vec()),
         arb_refusal().prop_map(|it| wire::Refusal::from(it).encode_to_vec()),
@@ -298,7 +304,10 @@ proptest! {
     }
 
     #[test]
-    fn what_is_met_is_met_by_the_claims_of_one_sender(it in arb_requirement(), shown in vec(arb_shown(), 0..=6)) {
+    fn what_is_met_is_met_by_the_claims_of_one_sender(
+        it in prop_oneof![arb_requirement(), arb_claims()],
+        shown in vec(arb_shown(), 0..=6),
+    ) {
         let of = |sender: u64| -> Vec<Shown> {
             let tag = FieldElement::from(sender).into();
             let by_another = |it: &Shown| matches!(it, Shown::Claim { tag: of, .. } if *of != tag);
@@ -364,6 +373,11 @@ proptest! {
         prop_assert_eq!(it.to_string().parse::<Requirement>().is_ok(), valid);
         prop_assert_eq!(Requirement::try_from(wire::Requirement::from(it)).is_ok(), valid);
     }
+}
+
+/// Some of three claims, all of them asked for.
+fn arb_claims() -> impl Strategy<Value = Requirement> {
+    vec(arb_claim_id().prop_map(|id| Requirement::Claim(Some(id))), 1..=3).prop_map(Requirement::AllOf)
 }
 
 fn arb_shuffled() -> impl Strategy<Value = (Vec<Shown>, Vec<Shown>)> {
@@ -470,6 +484,30 @@ fn regression_expiry_beyond_the_last_second_of_a_timestamp_was_stored_as_another
         let expected = Malformed::OutOfRange { field: "connection.expires_at_s", got: beyond };
         assert_eq!(expiring(beyond), Err(expected));
     }
+}
+
+#[test]
+fn openings_have_their_length_quota_and_seconds() {
+    let good = sample(arb_opening()).to_bytes();
+    let with = |at: usize, bytes: &[u8]| {
+        let mut changed = good;
+        changed[at..at + bytes.len()].copy_from_slice(bytes);
+        Opening::from_bytes(&changed)
+    };
+    let out_of_range = |field, got| Err(Malformed::OutOfRange { field, got });
+    for (length, bytes) in [(107, good[..107].to_vec()), (109, [good.as_slice(), &[0]].concat())] {
+        let expected = Malformed::Length { field: "opening", expected: opening::BYTES, got: length };
+        assert_eq!(Opening::from_bytes(&bytes), Err(expected));
+    }
+    for quota in [1, opening::MAX_QUOTA] {
+        assert_eq!(with(32, &quota.to_be_bytes()).map(|it| it.quota()), Ok(quota));
+    }
+    for quota in [0, opening::MAX_QUOTA + 1, u32::MAX] {
+        assert_eq!(with(32, &quota.to_be_bytes()), out_of_range("opening.quota", quota.into()));
+    }
+    let last = u64::MAX / 1_000_000_000;
+    assert!(with(36, &last.to_be_bytes()).is_ok());
+    assert_eq!(with(36, &(last + 1).to_be_bytes()), out_of_range("opening.expiry", last + 1));
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn every_label_has_its_digest() {
         (Label::Opening, "9e3978096a65b43d03dbad6b0678a6b2daeb66b7e0075f6a22d71b8e8d069849"),
         (Label::Message, "cfe84850778117fa9ba474727cca85069ca57fef7443a6b43bd0839c8ca9bef6"),
         (Label::Attestation, "d1d99c3d94f5aedb18917750b3e684401ca6b91b015d51a631e073f932b44b54"),
+        (Label::Connection, "fa4dd6e6a5bfcb252a090a953380e7ac249354b44ed2e9c25eedc88ea6672bbf"),
         (Label::Receipt, "85a5053cdf28c1dd424fec383c6cc7c0859cea77f42ef73859040818ac9ebf5e"),
     ] {
         assert_eq!(hex::encode(digest(label, NETWORK, &[&[0x22; 32]])), expected, "{label:?}");

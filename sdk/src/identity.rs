@@ -14,7 +14,7 @@ use xmtp_proto::pass::Owner;
 use xmtp_proto::policy::{Policy, SignedPolicy};
 use xmtp_proto::requirement::Requirement;
 use xmtp_proto::signature::{self, Label};
-use xmtp_proto::time::Timestamp;
+use xmtp_proto::time::{Generation, Timestamp};
 use zeroize::Zeroizing;
 
 use crate::keys::{AgreementKey, IdentityKey, NoRandomness, PostalSeed};
@@ -25,16 +25,8 @@ use crate::wallet::{self, WalletError};
 pub const PREKEY_LIFE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How many prekeys are kept, the current one included: twenty years of months. Older invites open no more.
 pub const MAX_PREKEYS: usize = 256;
-/// The length of a generation in seconds: a quarter of a year.
-pub const GENERATION_SECONDS: u64 = 7_889_400;
 
 const FORMAT: u8 = 1;
-
-/// The quarter that commitments stand for: `floor(unix seconds / 7,889,400)`.
-#[must_use]
-pub fn generation_at(now: Timestamp) -> u32 {
-    u32::try_from(now.as_secs() / GENERATION_SECONDS).unwrap_or(u32::MAX)
-}
 
 /// An account's private keys on one network. Stored in the vault and in the state on disk, sealed both times.
 pub struct Identity {
@@ -125,7 +117,7 @@ impl Identity {
             account: wallet::account_of(wallet),
             revision,
             version: 1,
-            generation: generation_at(now),
+            generation: Generation::at(now).0,
             identity_key,
             agreement_key,
             postal_seed,
@@ -437,7 +429,7 @@ mod tests {
         let alice = Identity::create(&wallet(ALICE), NETWORK, 3, now()).await.unwrap();
         let bundle = alice.bundle();
         assert_eq!(bundle.keys.account, Account::externally_owned(wallet(ALICE).address()));
-        assert_eq!((bundle.order(), bundle.keys.generation), ((3, 1), generation_at(now())));
+        assert_eq!((bundle.order(), bundle.keys.generation), ((3, 1), Generation::at(now()).0));
         assert_eq!(VerifiedBundle::new(bundle, alice.account(), NETWORK), Ok(alice.verified_bundle()));
         assert_eq!(KeyBundle::from_bytes(&bundle.to_bytes()), Ok(bundle));
         assert_eq!(alice.bundle(), bundle, "a bundle has one encoding");
@@ -574,12 +566,5 @@ mod tests {
         assert_eq!((account, version, requirement), (alice.account(), 7, asked));
         let none = alice.sign_policy(0, Requirement::AllOf(Vec::new()), Vec::new(), Vec::new());
         assert!(none.is_err(), "versions count from 1");
-    }
-
-    #[test]
-    fn generations_are_quarters() {
-        for (seconds, generation) in [(0, 0), (7_889_399, 0), (7_889_400, 1), (1_795_000_000, 227)] {
-            assert_eq!(generation_at(Timestamp::from_secs(seconds)), generation, "{seconds}");
-        }
     }
 }

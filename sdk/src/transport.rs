@@ -324,6 +324,7 @@ fn check_network(
         invite_requirement,
         joining_requirement,
         now_ns,
+        member_limit: _,
     } = wire;
     let got = NetworkId::from(fixed::<32>("network_id", &network_id)?);
     let computed = NetworkId::new(chain_id, fixed::<20>("postage", &postage)?.into());

@@ -92,6 +92,7 @@ impl Liar {
             invite_requirement: Some(nothing.clone()),
             joining_requirement: Some(nothing),
             now_ns: 1,
+            member_limit: 256,
         };
         Self { network, said: Arc::default() }
     }

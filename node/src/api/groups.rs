@@ -18,6 +18,7 @@ impl Api {
         let GetRootsRequest { group } = request;
         let group = match group {
             Some(get_roots_request::Group::Stamps(group)) => stamps(group)?,
+            Some(get_roots_request::Group::Members(_)) => return Err(members()),
             None => return Err(status::malformed(Malformed::Missing { field: "group" })),
         };
         self.ingest.require_fresh_view().map_err(|refusal| status::refused(&refusal))?;
@@ -32,6 +33,7 @@ impl Api {
         let GetBucketRequest { group, root, bucket } = request;
         let group = match group {
             Some(get_bucket_request::Group::Stamps(group)) => stamps(group)?,
+            Some(get_bucket_request::Group::Members(_)) => return Err(members()),
             None => return Err(status::malformed(Malformed::Missing { field: "group" })),
         };
         let expected = 32;
@@ -57,6 +59,10 @@ fn stamps(group: StampGroup) -> Result<Group, Status> {
         status::malformed(Malformed::OutOfRange { field: "group.denomination", got: denomination.into() })
     })?;
     Ok(Group::Stamps { denomination, issue: Issue(issue) })
+}
+
+fn members() -> Status {
+    status::refused(&Refusal::NotOffered { what: "a group of members".into() })
 }
 
 fn volume_root(it: groups::VolumeRoot) -> VolumeRoot {

@@ -32,6 +32,7 @@ impl Api {
             invite_requirement: Some(self.rules.invite.clone().into()),
             joining_requirement: Some(self.rules.joining.clone().into()),
             now_ns: self.clock.now().as_nanos(),
+            member_limit: 0,
         }
     }
 

@@ -483,6 +483,10 @@ pub struct GetNetworkResponse {
     /// The node's clock: nanoseconds since the Unix epoch.
     #[prost(uint64, tag = "10")]
     pub now_ns: u64,
+    /// What a member may use of each purpose in an epoch, and the limit in its leaf: a multiple of 16, at most 1,024; 0 if the
+    /// node keeps no group of members.
+    #[prost(uint32, tag = "11")]
+    pub member_limit: u32,
 }
 /// At most 4 MiB.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -583,7 +587,7 @@ pub struct GetKeyBundleResponse {
     #[prost(message, optional, tag = "1")]
     pub record: ::core::option::Option<Record>,
 }
-/// A group of stamps. Other kinds of groups take further fields.
+/// A group of stamps.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StampGroup {
     /// The face value in units: 1, 2, 5, 10, 20, 50, 100, 200 or 500.
@@ -593,19 +597,32 @@ pub struct StampGroup {
     #[prost(uint32, tag = "2")]
     pub issue: u32,
 }
+/// An operator's group of members: the member commitments of the key bundles in its log.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemberGroup {
+    /// 32 bytes: keccak-256 of the operator's signing address.
+    #[prost(bytes = "vec", tag = "1")]
+    pub operator: ::prost::alloc::vec::Vec<u8>,
+    /// The quarter of a year for which the commitments stand: floor(unix seconds / 7,889,400).
+    #[prost(uint32, tag = "2")]
+    pub generation: u32,
+}
 /// The group whose roots are asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetRootsRequest {
-    #[prost(oneof = "get_roots_request::Group", tags = "1")]
+    #[prost(oneof = "get_roots_request::Group", tags = "1, 2")]
     pub group: ::core::option::Option<get_roots_request::Group>,
 }
 /// Nested message and enum types in `GetRootsRequest`.
 pub mod get_roots_request {
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Group {
         /// Stamps of one denomination and issue.
         #[prost(message, tag = "1")]
         Stamps(super::StampGroup),
+        /// Members of one generation.
+        #[prost(message, tag = "2")]
+        Members(super::MemberGroup),
     }
 }
 /// A root of one volume of a group.
@@ -623,7 +640,8 @@ pub struct VolumeRoot {
     /// How many positions of the volume are taken.
     #[prost(uint32, tag = "4")]
     pub leaves: u32,
-    /// The block of the settlement chain with the latest operation on the group under this root.
+    /// The block of the settlement chain, or for members the cursor of the log, with the latest operation on the group under
+    /// this root.
     #[prost(uint64, tag = "5")]
     pub block: u64,
 }
@@ -643,16 +661,19 @@ pub struct GetBucketRequest {
     /// The subtree of 4,096 leaves: position / 4,096; below 512.
     #[prost(uint32, tag = "3")]
     pub bucket: u32,
-    #[prost(oneof = "get_bucket_request::Group", tags = "1")]
+    #[prost(oneof = "get_bucket_request::Group", tags = "1, 4")]
     pub group: ::core::option::Option<get_bucket_request::Group>,
 }
 /// Nested message and enum types in `GetBucketRequest`.
 pub mod get_bucket_request {
-    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Group {
         /// Stamps of one denomination and issue.
         #[prost(message, tag = "1")]
         Stamps(super::StampGroup),
+        /// Members of one generation.
+        #[prost(message, tag = "4")]
+        Members(super::MemberGroup),
     }
 }
 /// The part asked for, as it stood under the root. Whoever reads it computes the root again.
@@ -736,7 +757,7 @@ pub enum RootKind {
     /// Never sent.
     Unspecified = 0,
     /// The state before the first block of a UTC day, the same at all nodes: many senders share it. On development networks
-    /// the state after a block.
+    /// the state after a block; for members there, after an entry of the log.
     Checkpoint = 1,
     /// The state before the first block of a minute, for a buyer who cannot wait: few senders share it.
     Fresh = 2,
