@@ -91,6 +91,7 @@ impl Builder {
 }
 
 fn stream(source: Source<'_>, which: Which) -> impl Stream<Item = Result<Arrival, StreamError>> + Send {
+    #[allow(clippy::large_enum_variant)] // There is one of it per stream.
     enum Stage<'a> {
         New(Source<'a>),
         Reading(Box<Reader<'a>>),

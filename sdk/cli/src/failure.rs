@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use xmtp_contracts::LoadError;
+use xmtp_proto::refusal::Code;
 use xmtp_sdk::chain::BuyError;
 use xmtp_sdk::client::{
     AskError, BuyStampsError, ConnectError, NoIdentity, ProvingKeyError, PublishError, RestoreError, SendError,
@@ -316,9 +317,13 @@ impl From<SendError> for Failure {
                 .hint("spend all the same with --from-small-groups, or wait until more are bought"),
             SendError::ProvingKey(error) => error.into(),
             SendError::Frank(error) => error.into(),
-            SendError::Refused(ref refusal) => {
-                Self::new(refusal.code().as_str(), &error).hint("xmtp requirements <account> shows what is asked")
-            }
+            SendError::Refused(ref refusal) => Self::new(refusal.code().as_str(), &error).hint(match refusal.code() {
+                Code::NullifierUsed | Code::SecretClosed => {
+                    "is this state a copy of one that is in use, or was it restored from a backup? use one only: two \
+                     letters on one stamp lose the book's bond"
+                }
+                _ => "xmtp requirements <account> shows what is asked",
+            }),
             SendError::Unknown(ref source) => {
                 let code = source.code().map_or("unreachable", |code| code.as_str());
                 Self::new(code, &error).hint("run the same command again: the letter goes out once")
