@@ -70,6 +70,15 @@ impl fmt::Display for Amount {
     }
 }
 
+/// What a wallet has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Balances {
+    /// To buy stamps with.
+    pub tokens: Amount,
+    /// To pay for transactions with: wei of the chain's coin.
+    pub coin: U256,
+}
+
 /// What a book costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quote {
@@ -238,6 +247,18 @@ impl Chain {
             position: Position { volume: book.leaf >> VOLUME_BITS, index: book.leaf & ((1 << VOLUME_BITS) - 1) },
             buyer: (!book.buyer.is_zero()).then_some(book.buyer),
         }))
+    }
+
+    /// What a wallet has, on a chain that has this deployment.
+    ///
+    /// # Errors
+    /// [`BuyError::Deployment`], [`BuyError::Rpc`].
+    pub async fn balances(&self, wallet: Address) -> Result<Balances, BuyError> {
+        within(async { Ok::<_, BuyError>(self.deployment.verify(&self.provider).await?) }).await?;
+        Ok(Balances {
+            tokens: Amount(within(self.token().balanceOf(wallet).call()).await?),
+            coin: within(async { Ok::<_, BuyError>(self.provider.get_balance(wallet).await?) }).await?,
+        })
     }
 
     /// Whether a wallet has what a book costs. Not yet whether it can pay for the transaction.

@@ -247,6 +247,12 @@ impl Client {
         &self.state
     }
 
+    /// The chain to buy on, if an endpoint was named.
+    #[must_use]
+    pub const fn chain(&self) -> Option<&Chain> {
+        self.chain.as_ref()
+    }
+
     /// Where the node is.
     #[must_use]
     pub const fn node_url(&self) -> &Url {

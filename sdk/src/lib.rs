@@ -23,12 +23,14 @@
 //! | [`franking`] | which stamps to attach, and how one is made |
 //! | [`chain`] | buying books of stamps |
 //! | [`transport`] | the way to a node: the only module that knows how bytes travel |
+//! | [`ens`] | names in place of addresses |
 //! | [`state`] | what is remembered on this machine |
 
 pub mod chain;
 pub mod client;
 pub mod content;
 pub mod franking;
+pub mod ens;
 pub mod identity;
 pub mod inbox;
 pub mod invite;

@@ -4,14 +4,17 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
 use alloy::primitives::{Address, B256};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
-use tokio::net::TcpListener;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 use url::Url;
@@ -29,6 +32,7 @@ use xmtp_proto::submission::Submission;
 use xmtp_proto::time::Timestamp;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire::node_server::{Node as Service, NodeServer};
+use xmtp_proto::wire::subscribe_response::Event as Streamed;
 use xmtp_proto::wire::{self, publish_result};
 use xmtp_prover::VerifyingKey;
 use xmtp_sdk::client::{Client, PublishError};
@@ -37,7 +41,7 @@ use xmtp_sdk::identity::Identity;
 use xmtp_sdk::inbox::{Inbox, Message, Reason, Which};
 use xmtp_sdk::invite::{Invitation, seal_invite};
 use xmtp_sdk::state::RememberError;
-use xmtp_sdk::transport::{Connection, Node, Order, Role, StampGroup, TransportError, WrongPostmark};
+use xmtp_sdk::transport::{Connection, Event, Filter, Node, Order, Role, StampGroup, TransportError, WrongPostmark};
 
 const CHAIN: u64 = 31_337;
 const POSTAGE: Address = Address::repeat_byte(7);
@@ -53,6 +57,7 @@ struct Liar {
 struct Said {
     results: Vec<wire::PublishResult>,
     records: Vec<wire::Record>,
+    events: Vec<Option<Streamed>>,
     status: Option<Status>,
     /// Calls that fail before one is answered.
     busy: usize,
@@ -113,7 +118,7 @@ impl Liar {
 
 #[tonic::async_trait]
 impl Service for Liar {
-    type SubscribeStream = tokio_stream::Empty<Result<wire::SubscribeResponse, Status>>;
+    type SubscribeStream = Pin<Box<dyn Stream<Item = Result<wire::SubscribeResponse, Status>> + Send>>;
 
     async fn get_network(
         &self,
@@ -150,7 +155,11 @@ impl Service for Liar {
     }
 
     async fn subscribe(&self, _: Request<wire::SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
-        self.answer(|_| tokio_stream::empty())
+        self.answer(|said| {
+            let events: Vec<_> = said.events.drain(..).map(|event| Ok(wire::SubscribeResponse { event })).collect();
+            // Then it is silent.
+            Box::pin(tokio_stream::iter(events).chain(tokio_stream::pending())) as Self::SubscribeStream
+        })
     }
 
     async fn get_requirements(
@@ -205,6 +214,25 @@ async fn serve(liar: Liar) -> World {
     let server = tonic::transport::Server::builder().add_service(NodeServer::new(liar));
     tasks.spawn(async move { server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap() });
     World { said, url, _tasks: tasks }
+}
+
+/// Another way to a service, which breaks when the tasks are dropped.
+async fn forwarded(to: &Url) -> (Url, JoinSet<()>) {
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let to = to.socket_addrs(|| None).unwrap()[0];
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((mut near, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let mut far = TcpStream::connect(to).await.unwrap();
+                // Ends with either side.
+                let _ = copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    (url, tasks)
 }
 
 async fn connected() -> (World, Connection) {
@@ -486,4 +514,61 @@ async fn letter_under_keys_that_the_wallet_replaced_is_not_genuine_unless_it_was
     let genuine = vec!["before".to_owned(), "with new keys".to_owned()];
     assert_eq!(texts().await, (genuine.clone(), 1));
     assert_eq!(texts().await, (genuine, 1), "the same when it is read again");
+}
+
+#[tokio::test]
+async fn stream_is_believed_as_far_as_it_can_be_true() {
+    let record = |cursor| {
+        let record = Record { submission: submission(), postmark: signed(postmark(cursor), &operator()) };
+        Some(Streamed::Record(record.into()))
+    };
+    let forged = Record { submission: submission(), postmark: signed(postmark(9), &PrivateKeySigner::random()) };
+    let seen = |cursor| Some(Streamed::Seen(cursor));
+    let mine = Filter::Topic(topic());
+    let others = Filter::Topic(Topic::Contact(Account::externally_owned(Address::repeat_byte(1))));
+    let all = Filter::Conversations { bits: 0, prefix: [0; 32] };
+    // What was subscribed to behind cursor 5, what came, and how much of it is believed.
+    for (sentence, filters, events, believed) in [
+        ("history and news", vec![mine], vec![record(6), seen(8), seen(8), record(9), seen(9)], 5),
+        ("either filter", vec![all, others, mine], vec![record(6)], 1),
+        ("another topic", vec![others], vec![record(6)], 0),
+        ("an invite among conversations", vec![all], vec![record(6)], 0),
+        ("a record from before", vec![mine], vec![record(5)], 0),
+        ("a record twice", vec![mine], vec![record(6), record(6)], 1),
+        ("a record that was said to be seen", vec![mine], vec![seen(8), record(8)], 1),
+        ("a stream that goes back", vec![mine], vec![record(8), seen(7)], 1),
+        ("a forged postmark", vec![mine], vec![seen(6), Some(Streamed::Record(forged.into()))], 1),
+        ("nothing", vec![mine], vec![None], 0),
+    ] {
+        let (world, connection) = connected().await;
+        let count = events.len();
+        world.said.lock().unwrap().events = events;
+        let mut subscription = connection.subscribe(filters, Cursor(5)).await.unwrap();
+        for _ in 0..believed {
+            assert!(matches!(subscription.next().await, Ok(Event::Record(_) | Event::Seen(_))), "{sentence}");
+        }
+        if believed < count {
+            let error = subscription.next().await.unwrap_err();
+            assert!(!error.is_passing(), "{sentence}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn stream_that_breaks_or_falls_silent_may_be_asked_again() {
+    let (world, connection) = connected().await;
+    let mut subscription = connection.subscribe(vec![Filter::Topic(topic())], Cursor(0)).await.unwrap();
+    tokio::time::pause();
+    let error = subscription.next().await.unwrap_err();
+    assert!(error.to_string().contains("silent") && error.is_passing(), "{error}");
+    tokio::time::resume();
+
+    let (url, wire) = forwarded(&world.url).await;
+    let connection = Node::greet(&url, network(), VerifyingKey::dev().keccak()).await.unwrap().open(Role::Mine);
+    world.said.lock().unwrap().events = vec![Some(Streamed::Seen(1))];
+    let mut subscription = connection.subscribe(vec![Filter::Topic(topic())], Cursor(0)).await.unwrap();
+    assert_eq!(subscription.next().await.unwrap(), Event::Seen(Cursor(1)));
+    drop(wire);
+    let error = subscription.next().await.unwrap_err();
+    assert!(!error.to_string().contains("silent") && error.is_passing(), "{error}");
 }
