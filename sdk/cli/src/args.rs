@@ -1,13 +1,16 @@
 //! What can be said on the command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args as Group, Parser, Subcommand};
+use clap_complete::Shell;
 use url::Url;
-use xmtp_proto::account::Account;
+use xmtp_proto::account::{Account, InvalidAccount};
 use xmtp_proto::derive::Denomination;
 use xmtp_proto::requirement::Requirement;
 use xmtp_prover::Limit;
+use xmtp_sdk::ens::{EnsName, InvalidName};
 
 /// Mail between blockchain accounts: end-to-end encrypted, and delivered on the recipient's conditions.
 #[derive(Debug, Parser)]
@@ -15,6 +18,8 @@ use xmtp_prover::Limit;
 #[command(args_override_self = true, max_term_width = 110)]
 #[command(
     after_help = "The wallet's key is read from --keystore, else from $XMTP_WALLET_KEY (64 hexadecimal digits), else asked for.\n\n\
+                        What is set neither by a flag nor by the environment is read from config.toml in the home, else in the\n\
+                        system's folder for configuration: network, node, rpc, ens_rpc, keystore, password_file.\n\n\
                         Exit status: 0 done, 1 refused or failed, 2 wrong usage.\n\
                         With --json a failure is {\"error\":{\"code\",\"message\",\"hint\"}} on stdout."
 )]
@@ -30,15 +35,17 @@ pub(crate) struct Global {
     /// The network's deployment file, `deployments/<chainId>.json`.
     #[arg(long, env = "XMTP_NETWORK", value_name = "FILE", global = true, help_heading = "Network")]
     pub(crate) network: Option<PathBuf>,
-    /// The node to publish to and read from.
+    /// The node to publish to and read from [default: http://127.0.0.1:5050].
     #[arg(long, env = "XMTP_NODE", value_name = "URL", global = true, help_heading = "Network")]
-    #[arg(default_value = "http://127.0.0.1:5050")]
-    pub(crate) node: Url,
-    /// The chain's JSON-RPC endpoint, needed to buy stamps.
+    pub(crate) node: Option<Url>,
+    /// The chain's JSON-RPC endpoint, needed to buy stamps [default: http://127.0.0.1:8545].
     // Such addresses often hold a key of their provider's.
     #[arg(long, env = "XMTP_RPC", hide_env_values = true, value_name = "URL", global = true, help_heading = "Network")]
-    #[arg(default_value = "http://127.0.0.1:8545")]
-    pub(crate) rpc: Url,
+    pub(crate) rpc: Option<Url>,
+    /// A JSON-RPC endpoint of Ethereum's mainnet, needed to write to a name such as alice.eth.
+    #[arg(long, env = "XMTP_ENS_RPC", hide_env_values = true, value_name = "URL", global = true)]
+    #[arg(help_heading = "Network")]
+    pub(crate) ens_rpc: Option<Url>,
     /// Where state is kept; one folder per network and account [default: the system's folder for data].
     #[arg(long, env = "XMTP_HOME", value_name = "FOLDER", global = true, help_heading = "State")]
     pub(crate) home: Option<PathBuf>,
@@ -76,9 +83,13 @@ pub(crate) enum Command {
     Stamps(Stamps),
     /// Show what writing to an account takes, and what it would cost.
     Requirements {
-        /// The account: 0x and 40 hexadecimal digits, or CAIP-10.
-        #[arg(value_parser = account)]
-        account: Account,
+        /// The account: 0x and 40 hexadecimal digits, CAIP-10, or an ENS name.
+        account: Who,
+    },
+    /// Tell whether this wallet can write to an account now: exit status 0 if it can, 1 if it cannot.
+    CanSend {
+        /// The account: 0x and 40 hexadecimal digits, CAIP-10, or an ENS name.
+        account: Who,
     },
     /// Write to an account.
     Send(Send),
@@ -94,6 +105,63 @@ pub(crate) enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Look for what stands between this machine and a letter; exit status 1 if something does.
+    Doctor,
+    /// Files with wallets' keys.
+    #[command(subcommand)]
+    Keystore(Keystore),
+    /// Where nodes, chains and files are looked for.
+    #[command(subcommand)]
+    Config(Config),
+    /// Print a script that completes this command's words in a shell.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+    /// Print this command's manual page.
+    Man {
+        /// Write a page for each command into this folder instead.
+        folder: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keystore {
+    /// Make a wallet's key and keep it in a new file (Web3 Secret Storage, version 3), under a password that is asked for
+    /// twice or read from --password-file.
+    New {
+        /// The file; there must be none yet.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Show what is set.
+    Show {
+        /// And who set it: a flag, the environment, a file, or nobody.
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+/// An account, or a name that stands for one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Who {
+    Account(Account),
+    Name(EnsName),
+}
+
+impl FromStr for Who {
+    type Err = String;
+
+    /// What has a dot can only be meant as a name.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains('.') {
+            return text.parse().map(Self::Name).map_err(|error: InvalidName| error.to_string());
+        }
+        text.parse().map(Self::Account).map_err(|error: InvalidAccount| error.to_string())
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -111,8 +179,7 @@ pub(crate) enum Policy {
     /// Show an account's policy, verified.
     Show {
         /// Whose; the own account's by default.
-        #[arg(value_parser = account)]
-        account: Option<Account>,
+        account: Option<Who>,
     },
     /// Publish what strangers must show to write to this account.
     #[command(after_help = "A requirement is any(…), all(…), stamp(UNITS), stamp(UNITS, tagged), stake(TIER | any),\n\
@@ -142,9 +209,8 @@ pub(crate) enum Stamps {
 
 #[derive(Debug, Group)]
 pub(crate) struct Send {
-    /// To whom: 0x and 40 hexadecimal digits, or CAIP-10.
-    #[arg(value_parser = account)]
-    pub(crate) account: Account,
+    /// To whom: 0x and 40 hexadecimal digits, CAIP-10, or an ENS name.
+    pub(crate) account: Who,
     /// What to write.
     pub(crate) text: String,
     /// The most to pay, in units of postage [default: twice what the recipient asks, or twice a letter's usual postage if
@@ -157,10 +223,6 @@ pub(crate) struct Send {
     /// Spend even from a group of so few books that it hides nobody.
     #[arg(long)]
     pub(crate) from_small_groups: bool,
-}
-
-fn account(text: &str) -> Result<Account, String> {
-    text.parse().map_err(|error: xmtp_proto::account::InvalidAccount| error.to_string())
 }
 
 fn requirement(text: &str) -> Result<Requirement, String> {
@@ -186,5 +248,14 @@ mod tests {
     #[test]
     fn commands_are_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn name_is_told_from_an_account_by_its_dot() {
+        let address = "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045";
+        assert_eq!(address.parse(), Ok(Who::Account(address.parse().unwrap())));
+        assert_eq!("Alice.eth".parse(), Ok(Who::Name("alice.eth".parse().unwrap())));
+        assert!("alice".parse::<Who>().unwrap_err().contains("0x"));
+        assert!("0xd8dA.eth.".parse::<Who>().unwrap_err().contains("alice.eth"));
     }
 }

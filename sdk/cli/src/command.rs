@@ -1,7 +1,12 @@
 //! The commands, one file per group. Each does one thing with a client and says what came of it.
 
+mod can_send;
+mod config;
+mod doctor;
 mod identity;
 mod inbox;
+mod keystore;
+mod manual;
 mod policy;
 mod requirements;
 mod send;
@@ -9,25 +14,50 @@ mod shown;
 mod stamps;
 mod watch;
 
-use crate::args::{Args, Command};
+use clap::ArgMatches;
+
+use crate::args::{Args, Command, Config, Keystore};
 use crate::context;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::settings::Settings;
 
-pub(crate) async fn run(args: Args, output: &Output) -> Result<(), Failure> {
+/// What the exit status says of a command that did what it was asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Yes,
+    /// It was asked whether, and it is not so.
+    No,
+}
+
+pub(crate) async fn run(args: Args, matches: &ArgMatches, output: &Output) -> Result<Answer, Failure> {
     let Args { global, command } = args;
-    // Watching leaves the account's state to other commands while nothing comes.
-    if let Command::Watch { all } = command {
-        return watch::run(all, context::builder(&global, output)?, output).await;
-    }
-    let client = &context::builder(&global, output)?.connect().await?;
-    match command {
-        Command::Watch { .. } => Ok(()),
-        Command::Identity(command) => identity::run(command, client, output).await,
-        Command::Policy(command) => policy::run(command, client, output).await,
-        Command::Stamps(command) => stamps::run(command, client, output).await,
-        Command::Requirements { account } => requirements::run(account, client, output).await,
-        Command::Send(letter) => send::run(letter, client, output).await,
-        Command::Inbox { new } => inbox::run(new, client, output).await,
-    }
+    let settings = &Settings::read(&global, matches)?;
+    let connect = async || Ok::<_, Failure>(context::builder(settings, output)?.connect().await?);
+    let done = match command {
+        Command::Identity(command) => identity::run(command, &connect().await?, output).await,
+        Command::Policy(command) => policy::run(command, settings, &connect().await?, output).await,
+        Command::Stamps(command) => stamps::run(command, &connect().await?, output).await,
+        Command::Requirements { account } => {
+            let account = context::account(account, settings, output).await?;
+            requirements::run(account, &connect().await?, output).await
+        }
+        Command::CanSend { account } => {
+            let account = context::account(account, settings, output).await?;
+            return can_send::run(account, &connect().await?, output).await;
+        }
+        Command::Send(letter) => {
+            let account = context::account(letter.account.clone(), settings, output).await?;
+            send::run(account, letter, &connect().await?, output).await
+        }
+        Command::Inbox { new } => inbox::run(new, &connect().await?, output).await,
+        // Watching leaves the account's state to other commands while nothing comes.
+        Command::Watch { all } => watch::run(all, context::builder(settings, output)?, output).await,
+        Command::Doctor => return doctor::run(settings, output).await,
+        Command::Keystore(Keystore::New { file }) => keystore::new(file, settings, output),
+        Command::Config(Config::Show { origin }) => config::show(origin, settings, output),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::pages(folder),
+    };
+    done.map(|()| Answer::Yes)
 }

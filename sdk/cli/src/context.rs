@@ -1,41 +1,39 @@
 //! From the command line to a client.
 
-use std::path::PathBuf;
-
-use directories::ProjectDirs;
 use xmtp_contracts::Deployment;
+use xmtp_proto::account::Account;
 use xmtp_sdk::client::{Builder, Client, Step};
+use xmtp_sdk::ens;
 
-use crate::args::Global;
+use crate::args::Who;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::settings::Settings;
 use crate::wallet;
 
 /// Says what a client needs.
-pub(crate) fn builder(global: &Global, output: &Output) -> Result<Builder, Failure> {
-    let Some(network) = &global.network else {
+pub(crate) fn builder(settings: &Settings, output: &Output) -> Result<Builder, Failure> {
+    let Some(network) = &settings.network else {
         return Err(Failure::usage("no network: name its deployment file with --network or $XMTP_NETWORK".to_owned()));
     };
-    let deployment = Deployment::load(network)?;
-    let (home, cache) = folders(global.home.clone())?;
-    let wallet = wallet::load(&global.wallet)?;
+    let deployment = Deployment::load(&network.value)?;
+    let wallet = wallet::load(settings)?;
     let progress = output.progress().clone();
-    let builder = Client::builder(wallet, deployment, home).cache(cache).node(global.node.clone());
-    Ok(builder.rpc(global.rpc.clone()).on_step(move |step| progress.now(described(step))))
+    let builder = Client::builder(wallet, deployment, settings.home.value.clone()).cache(settings.cache.clone());
+    let builder = builder.node(settings.node.value.clone()).rpc(settings.rpc.value.clone());
+    Ok(builder.on_step(move |step| progress.now(described(step))))
 }
 
-/// State, and what can be made again.
-fn folders(home: Option<PathBuf>) -> Result<(PathBuf, PathBuf), Failure> {
-    let system = ProjectDirs::from("", "", "xmtp");
-    match (home, system) {
-        (Some(home), Some(system)) => Ok((home, system.cache_dir().to_owned())),
-        (Some(home), None) => {
-            let cache = home.join("cache");
-            Ok((home, cache))
-        }
-        (None, Some(system)) => Ok((system.data_dir().to_owned(), system.cache_dir().to_owned())),
-        (None, None) => Err(Failure::usage("no home folder: name one with --home or $XMTP_HOME".to_owned())),
-    }
+/// The account that is meant. A name is resolved before anything else is asked of anybody.
+pub(crate) async fn account(who: Who, settings: &Settings, output: &Output) -> Result<Account, Failure> {
+    let name = match who {
+        Who::Account(account) => return Ok(account),
+        Who::Name(name) => name,
+    };
+    let rpc = settings.ens_rpc.as_ref().ok_or_else(|| Failure::no_ens_rpc(&name))?;
+    let account = ens::resolve(&rpc.value, &name).await?;
+    output.note(&format_args!("{name} is {account}"));
+    Ok(account)
 }
 
 const fn described(step: Step) -> &'static str {

@@ -9,6 +9,7 @@ use xmtp_sdk::chain::BuyError;
 use xmtp_sdk::client::{
     AskError, BuyStampsError, ConnectError, NoIdentity, ProvingKeyError, PublishError, RestoreError, SendError,
 };
+use xmtp_sdk::ens::{EnsName, ResolveError};
 use xmtp_sdk::franking::{FrankError, NoPass};
 use xmtp_sdk::identity::{IdentityError, NotVerified};
 use xmtp_sdk::inbox::InboxError;
@@ -44,6 +45,21 @@ impl Failure {
 
     pub(crate) fn wallet(message: String) -> Self {
         Self::new("wallet", &message).hint("give a keystore with --keystore, or the key in $XMTP_WALLET_KEY")
+    }
+
+    pub(crate) fn config(message: String) -> Self {
+        Self::new("config", &message).hint("xmtp config show --origin says which files are looked for")
+    }
+
+    pub(crate) fn no_ens_rpc(name: &EnsName) -> Self {
+        let message = format!("{name} is a name, and no endpoint to resolve it was given");
+        Self::new("ens", &message)
+            .hint("name one of Ethereum's mainnet with --ens-rpc or $XMTP_ENS_RPC, or use the address")
+    }
+
+    /// What happened, without code and hint.
+    pub(crate) fn detail(self) -> String {
+        self.message
     }
 
     pub(crate) fn output(message: String) -> Self {
@@ -345,6 +361,12 @@ impl From<InboxError> for Failure {
             InboxError::Transport(error) => error.into(),
             InboxError::State(error) => error.into(),
         }
+    }
+}
+
+impl From<ResolveError> for Failure {
+    fn from(error: ResolveError) -> Self {
+        Self::new("ens", &error).hint("check the name and --ens-rpc, or use the address")
     }
 }
 

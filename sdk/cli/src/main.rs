@@ -7,27 +7,33 @@ mod args;
 mod command;
 mod context;
 mod failure;
+mod keystore;
 mod output;
+mod settings;
 mod wallet;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::ErrorKind;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 use args::Args;
+use command::Answer;
 use failure::Failure;
 use output::Output;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = match Args::try_parse() {
-        Ok(args) => args,
+    // The matches know where a value came from.
+    let parsed = Args::command().try_get_matches().and_then(|matches| Ok((Args::from_arg_matches(&matches)?, matches)));
+    let (args, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => return usage(&error),
     };
     let output = Output::new(args.global.json);
-    match command::run(args, &output).await {
-        Ok(()) => ExitCode::SUCCESS,
+    match command::run(args, &matches, &output).await {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::FAILURE,
         Err(failure) => {
             output.failure(&failure);
             ExitCode::from(failure.exit_status())

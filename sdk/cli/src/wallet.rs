@@ -6,13 +6,15 @@ use std::{env, fs};
 use alloy::signers::local::PrivateKeySigner;
 use zeroize::Zeroizing;
 
-use crate::args::{WALLET_KEY, Wallet};
+use crate::args::WALLET_KEY;
 use crate::failure::Failure;
+use crate::settings::Settings;
 
 /// Reads the key from where the user put it, or asks.
-pub(crate) fn load(wallet: &Wallet) -> Result<PrivateKeySigner, Failure> {
-    match &wallet.keystore {
-        Some(keystore) => from_keystore(keystore, wallet.password_file.as_deref()),
+pub(crate) fn load(settings: &Settings) -> Result<PrivateKeySigner, Failure> {
+    let password_file = settings.password_file.as_ref().map(|file| file.value.as_path());
+    match &settings.keystore {
+        Some(keystore) => from_keystore(&keystore.value, password_file),
         None => match env::var(WALLET_KEY).map(Zeroizing::new) {
             Ok(key) => from_hex(&key).map_err(|wrong| Failure::wallet(format!("{WALLET_KEY}: {wrong}"))),
             Err(_) => from_hex(&ask("Wallet key: ")?).map_err(Failure::wallet),
@@ -20,14 +22,17 @@ pub(crate) fn load(wallet: &Wallet) -> Result<PrivateKeySigner, Failure> {
     }
 }
 
+/// The first line of a file.
+pub(crate) fn password_from(file: &Path) -> Result<Zeroizing<String>, Failure> {
+    let text = fs::read_to_string(file).map(Zeroizing::new);
+    let text = text.map_err(|error| Failure::wallet(format!("{}: {error}", file.display())))?;
+    Ok(Zeroizing::new(text.lines().next().unwrap_or_default().to_owned()))
+}
+
 fn from_keystore(path: &Path, password_file: Option<&Path>) -> Result<PrivateKeySigner, Failure> {
     let password = match password_file {
         None => ask(&format!("Password of {}: ", path.display()))?,
-        Some(file) => {
-            let text = fs::read_to_string(file).map(Zeroizing::new);
-            let text = text.map_err(|error| Failure::wallet(format!("{}: {error}", file.display())))?;
-            Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
-        }
+        Some(file) => password_from(file)?,
     };
     let wrong = |reason: String| Failure::wallet(format!("{}: {reason}", path.display()));
     let key = eth_keystore::decrypt_key(path, password.as_bytes()).map(Zeroizing::new);
@@ -48,7 +53,7 @@ fn from_hex(text: &str) -> Result<PrivateKeySigner, String> {
         .ok_or_else(|| "expected a private key of 64 hexadecimal digits".to_owned())
 }
 
-fn ask(what: &str) -> Result<Zeroizing<String>, Failure> {
+pub(crate) fn ask(what: &str) -> Result<Zeroizing<String>, Failure> {
     rpassword::prompt_password(what)
         .map(Zeroizing::new)
         .map_err(|error| Failure::wallet(format!("no key was given, and there is no terminal to ask at ({error})")))

@@ -28,13 +28,29 @@ fn check_usage(args: &[&str], message: &str) {
     assert!(said["error"]["hint"].is_string(), "{stdout}");
 }
 
+const COMMANDS: [&str; 13] = [
+    "identity",
+    "policy",
+    "stamps",
+    "requirements",
+    "can-send",
+    "send",
+    "inbox",
+    "watch",
+    "doctor",
+    "keystore",
+    "config",
+    "completions",
+    "man",
+];
+
 const BOB: &str = "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045";
 
 #[test]
 fn help_names_every_command() {
     let (status, stdout, stderr) = run(&["--help"]);
     assert_eq!((status, stderr.as_str()), (0, ""));
-    for command in ["identity", "policy", "stamps", "requirements", "send", "inbox"] {
+    for command in COMMANDS {
         assert!(stdout.lines().any(|line| line.trim_start().starts_with(command)), "{command}\n{stdout}");
         assert_eq!(run(&[command, "--help"]).0, 0, "{command}");
     }
@@ -67,6 +83,8 @@ fn wrong_usage_is_told_in_text_and_json() {
     check_usage(&["stamps", "buy"], "--count");
     check_usage(&["send", BOB, "hello", "--without-passes", "--max-price", "1"], "cannot be used with");
     check_usage(&["inbox"], "--network");
+    check_usage(&["send", "\u{430}lice.eth", "hello"], "plain letters");
+    check_usage(&["completions", "cmd"], "invalid value 'cmd'");
     check_usage(&["inbox", "--wallet-key", "0x01"], "unexpected argument '--wallet-key'");
 }
 

@@ -7,13 +7,18 @@ use xmtp_proto::account::Account;
 use xmtp_sdk::client::{Client, PublishedPolicy};
 
 use crate::args::Policy;
+use crate::context;
 use crate::failure::Failure;
 use crate::output::{Output, Said};
+use crate::settings::Settings;
 
-pub(super) async fn run(command: Policy, client: &Client, output: &Output) -> Result<(), Failure> {
+pub(super) async fn run(command: Policy, settings: &Settings, client: &Client, output: &Output) -> Result<(), Failure> {
     match command {
         Policy::Show { account } => {
-            let account = account.unwrap_or_else(|| client.account());
+            let account = match account {
+                Some(account) => context::account(account, settings, output).await?,
+                None => client.account(),
+            };
             let policy = client.policy(account).await?;
             output.say(&Shown::new(account, policy.as_ref(), None))
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use xmtp_proto::account::Account;
 use xmtp_sdk::client::{Client, Draft, LITTLE_COVER, Sent};
 
 use super::shown;
@@ -10,8 +11,8 @@ use crate::args::Send;
 use crate::failure::Failure;
 use crate::output::{Output, Said};
 
-pub(super) async fn run(letter: Send, client: &Client, output: &Output) -> Result<(), Failure> {
-    let Send { account, text, max_price, without_passes, from_small_groups } = letter;
+pub(super) async fn run(account: Account, letter: Send, client: &Client, output: &Output) -> Result<(), Failure> {
+    let Send { account: _, text, max_price, without_passes, from_small_groups } = letter;
     let draft = Draft { max_price, without_passes, from_small_groups, ..Draft::new(account, text) };
     output.say(&Receipt::from(client.send_draft(draft).await?))
 }
