@@ -89,6 +89,12 @@ impl Epoch {
     pub fn counts_at(self, now: Timestamp) -> bool {
         (now.saturating_sub(EPOCH_SKEW).epoch()..=now.saturating_add(EPOCH_SKEW).epoch()).contains(&self)
     }
+
+    /// The first nanosecond of the day.
+    #[must_use]
+    pub const fn starts_at(self) -> Timestamp {
+        Timestamp::from_secs(self.0.saturating_mul(SECONDS_PER_EPOCH))
+    }
 }
 
 /// The quarter of a year that commitments stand for: `floor(unix seconds / 7,889,400)`.

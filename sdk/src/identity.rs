@@ -236,6 +236,11 @@ impl Identity {
         if same_keys && prekey == Some(published.bundle.prekey) { Ok(()) } else { Err(NotPublished) }
     }
 
+    /// Signs a digest of [`signature::digest`].
+    pub(crate) fn sign(&self, digest: B256) -> [u8; 64] {
+        self.identity_key.sign(digest)
+    }
+
     pub(crate) const fn agreement_key(&self) -> &AgreementKey {
         &self.agreement_key
     }

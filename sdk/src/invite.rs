@@ -28,7 +28,7 @@ use crate::content::{Content, InvalidContent};
 use crate::identity::{Identity, NotVerified, VerifiedBundle};
 use crate::keys::{AgreementKey, AllZero, NoRandomness, derive, random};
 use crate::layout::{Reader, Unreadable, join, length};
-use crate::seal::{TAG_BYTES, bucket};
+use crate::seal::{INVITES, TAG_BYTES, bucket};
 use crate::x3dh::{Context, Ephemeral};
 
 /// The longest context: 1 KiB.
@@ -44,6 +44,12 @@ const INVITEE: &[u8] = b"xmtp/key/invitee/1";
 /// What a conversation grows from: 32 random bytes that only its two parties know.
 #[derive(ZeroizeOnDrop)]
 pub struct KeyMaterial([u8; 32]);
+
+impl KeyMaterial {
+    pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
 
 /// What an invite holds.
 pub struct Invitation {
@@ -246,7 +252,7 @@ fn seal_with(
     let bundle = bundle.to_bytes();
     let invitation = invitation.to_secret_bytes();
     let bytes = HEADER_BYTES + 4 + bundle.len() + invitation.len() + 2 * TAG_BYTES;
-    let padded = bucket(bytes).ok_or(SealError::TooLarge { got: bytes, max: MAX_CIPHERTEXT_BYTES })?;
+    let padded = bucket(bytes, INVITES).ok_or(SealError::TooLarge { got: bytes, max: MAX_CIPHERTEXT_BYTES })?;
     let invitation = join(&[&invitation, &vec![0; padded - bytes]]);
 
     let sealed = agreed.inner(&from_sender, &inner).seal(&invitation, &inner);
@@ -345,6 +351,16 @@ impl ConversationKeys {
     pub fn sign_posting(&self, network: NetworkId, id: EnvelopeId) -> Posting {
         let digest = signature::digest(Label::Posting, network, &[id.as_bytes()]);
         Posting { key: self.posting.verifying_key().to_bytes(), signature: signature::sign(&self.posting, digest) }
+    }
+
+    /// By this the topic is named: Ed25519, 32 bytes.
+    pub(crate) fn posting_key(&self) -> [u8; 32] {
+        self.posting.verifying_key().to_bytes()
+    }
+
+    /// Signs the digest of an opening.
+    pub(crate) fn sign_opening(&self, digest: B256) -> [u8; 64] {
+        signature::sign(&self.posting, digest)
     }
 
     /// The key of an author's messages.

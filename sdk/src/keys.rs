@@ -15,9 +15,12 @@ use xmtp_proto::signature;
 use xmtp_prover::PassSecret;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
+use crate::invite::KeyMaterial;
+
 const BOOK: &[u8] = b"xmtp/key/book/1";
 const CLAIM: &[u8] = b"xmtp/key/claim/1";
 const MEMBER: &[u8] = b"xmtp/key/member/1";
+const JOURNAL: &[u8] = b"xmtp/key/journal/1";
 
 /// The operating system gave no randomness. Nobody's fault here, and nothing secret can be made without it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -202,6 +205,12 @@ impl PostalSeed {
         self.pass_secret(MEMBER, &[&generation.to_be_bytes()])
     }
 
+    /// What the journal grows from: label `xmtp/key/journal/1`, 32 bytes.
+    #[must_use]
+    pub fn journal(&self) -> KeyMaterial {
+        KeyMaterial::from_bytes(*derive(JOURNAL, &self.0, &[]))
+    }
+
     /// 64 bytes, reduced; a last byte of info counts the attempts, because zero is no secret.
     fn pass_secret(&self, label: &[u8], info: &[&[u8]]) -> PassSecret {
         let attempt = |attempt: u8| {
@@ -233,6 +242,8 @@ mod tests {
         crate::invite::MessageKey,
         crate::invite::ConversationKeys,
         crate::invite::Invitation,
+        crate::message::Channel,
+        crate::message::OpenedMessage,
         crate::identity::Identity,
         crate::state::Letter,
     );

@@ -19,23 +19,24 @@
 //! |---|---|
 //! | [`client`], [`inbox`], [`stream`] | what an application touches |
 //! | [`identity`], [`keys`], [`wallet`], [`vault`] | wallet signature → keys → public bundle and sealed vault |
-//! | [`invite`], [`content`], `x3dh`, `seal` | letter → ciphertext, and back |
+//! | [`invite`], [`message`], [`content`], `x3dh`, `seal` | letter → ciphertext, and back |
 //! | [`franking`] | which stamps to attach, and how one is made |
 //! | [`chain`] | buying books of stamps |
-//! | [`transport`] | the way to a node: the only module that knows how bytes travel |
 //! | [`ens`] | names in place of addresses |
+//! | [`transport`] | the way to a node: the only module that knows how bytes travel |
 //! | [`state`] | what is remembered on this machine |
 
 pub mod chain;
 pub mod client;
 pub mod content;
-pub mod franking;
 pub mod ens;
+pub mod franking;
 pub mod identity;
 pub mod inbox;
 pub mod invite;
 pub mod keys;
 mod layout;
+pub mod message;
 mod seal;
 pub mod state;
 pub mod stream;

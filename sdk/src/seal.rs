@@ -14,9 +14,12 @@ pub(crate) const NONCE_BYTES: usize = 24;
 /// What sealing adds: the authenticator.
 pub(crate) const TAG_BYTES: usize = 16;
 
-/// What invites and messages are padded to: powers of two from 2 KiB to 1 MiB. Nearly every letter has the smallest size,
-/// and no length says more than its order of magnitude.
-const BUCKETS: std::ops::RangeInclusive<u32> = 11..=20;
+/// What is padded to powers of two, from the first to the last of these: no length says more than its order of magnitude.
+pub(crate) type Buckets = std::ops::RangeInclusive<u32>;
+/// Invites: 2 KiB to 1 MiB. Nearly every letter has the smallest size.
+pub(crate) const INVITES: Buckets = 11..=20;
+/// Messages: 256 B to 1 MiB.
+pub(crate) const MESSAGES: Buckets = 8..=20;
 
 /// The seal does not open: another key, another purpose, or other bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,8 +27,8 @@ const BUCKETS: std::ops::RangeInclusive<u32> = 11..=20;
 pub(crate) struct Unopened;
 
 /// The smallest bucket that so many bytes fit.
-pub(crate) fn bucket(bytes: usize) -> Option<usize> {
-    BUCKETS.map(|power| 1 << power).find(|bucket| bytes <= *bucket)
+pub(crate) fn bucket(bytes: usize, mut buckets: Buckets) -> Option<usize> {
+    buckets.find(|power| bytes <= 1 << power).map(|power| 1 << power)
 }
 
 /// Seals one plaintext: a key of 32 bytes and its nonce of 24, derived together.
@@ -150,7 +153,8 @@ mod tests {
             (1 << 20, Some(1 << 20)),
             ((1 << 20) + 1, None),
         ] {
-            assert_eq!(bucket(bytes), expected, "{bytes}");
+            assert_eq!(bucket(bytes, INVITES), expected, "{bytes}");
         }
+        assert_eq!([0, 256, 257, 1 << 20].map(|it| bucket(it, MESSAGES)), [256, 256, 512, 1 << 20].map(Some));
     }
 }

@@ -226,7 +226,7 @@ impl Client {
     }
 
     async fn resume_one(&self, identity: &Identity, outgoing: Outgoing) -> Result<Sent, SendError> {
-        let mut errand = self.errand(outgoing.letter.to).await?;
+        let mut errand = self.errand(outgoing.letter.to()).await?;
         self.deliver(&mut errand, identity, outgoing).await
     }
 
@@ -466,7 +466,7 @@ fn is_open(outgoing: &Outgoing, now: Timestamp) -> bool {
 
 fn is_same(outgoing: &Outgoing, draft: &Draft) -> bool {
     let text = outgoing.letter.invitation.message().and_then(Content::as_text);
-    outgoing.letter.to == draft.to && text == Some(draft.text.as_str())
+    outgoing.letter.to() == draft.to && text == Some(draft.text.as_str())
 }
 
 /// Whether stamps of these denominations suffice, tagged or not.
@@ -479,7 +479,7 @@ fn is_met(demand: &Demand, denominations: &[Denomination]) -> bool {
 
 fn sent(outgoing: &Outgoing, postmark: SignedPostmark, prepared: &[Prepared], tagged: bool) -> Sent {
     Sent {
-        to: outgoing.letter.to,
+        to: outgoing.letter.to(),
         envelope: outgoing.letter.id,
         postmark,
         stamps: prepared.iter().map(|it| it.group.denomination).collect(),

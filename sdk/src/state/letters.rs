@@ -5,7 +5,7 @@
 
 use alloy::primitives::{Address, B256};
 use xmtp_proto::account::Account;
-use xmtp_proto::derive::EnvelopeId;
+use xmtp_proto::derive::{EnvelopeId, NetworkId};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::postmark::{Cursor, Postmark, SignedPostmark};
 use xmtp_proto::refusal::Code;
@@ -20,22 +20,19 @@ use super::{State, StateError};
 use crate::identity::{Identity, VerifiedBundle};
 use crate::invite::{ConversationKeys, Invitation, OpenedInvite};
 use crate::layout::{Reader, Unreadable, join, length};
+use crate::message::{Channel, Party};
 
 /// A letter that was sent as an invite, or received as one. It holds the conversation's key material, and no other copy of
 /// it may exist: the sender cannot open the invite again.
 pub struct Letter {
     /// Its envelope.
     pub id: EnvelopeId,
-    /// Who wrote.
-    pub from: Account,
-    /// To whom.
-    pub to: Account,
     /// The sender's clock.
     pub sent_at: Timestamp,
-    /// The digest of the sender's bundle.
-    pub inviter: B256,
-    /// The digest of the recipient's bundle.
-    pub invitee: B256,
+    /// Who wrote.
+    pub inviter: Party,
+    /// To whom.
+    pub invitee: Party,
     /// What was written.
     pub invitation: Invitation,
 }
@@ -96,11 +93,9 @@ impl Letter {
     pub fn sent(sender: &Identity, recipient: &VerifiedBundle, envelope: &Envelope, invitation: Invitation) -> Self {
         Self {
             id: envelope.id(sender.network()),
-            from: sender.account(),
-            to: recipient.account(),
             sent_at: envelope.sent_at,
-            inviter: sender.verified_bundle().digest(),
-            invitee: recipient.digest(),
+            inviter: Party::of(&sender.verified_bundle()),
+            invitee: Party::of(recipient),
             invitation,
         }
     }
@@ -110,19 +105,32 @@ impl Letter {
     pub fn received(recipient: &Identity, envelope: &Envelope, opened: OpenedInvite) -> Self {
         Self {
             id: envelope.id(recipient.network()),
-            from: opened.sender.account(),
-            to: recipient.account(),
             sent_at: envelope.sent_at,
-            inviter: opened.sender.digest(),
-            invitee: opened.recipient,
+            inviter: Party::of(&opened.sender),
+            // The bundle may be one of before; the keys that sign are the same.
+            invitee: Party { bundle: opened.recipient, ..Party::of(&recipient.verified_bundle()) },
             invitation: opened.invitation,
         }
     }
 
-    /// The keys of the conversation that it begins.
+    /// Who wrote.
     #[must_use]
-    pub fn conversation(&self) -> ConversationKeys {
-        ConversationKeys::new(self.invitation.key_material(), self.inviter, self.invitee)
+    pub const fn from(&self) -> Account {
+        self.inviter.account
+    }
+
+    /// To whom.
+    #[must_use]
+    pub const fn to(&self) -> Account {
+        self.invitee.account
+    }
+
+    /// The conversation that it begins.
+    #[must_use]
+    pub fn conversation(&self, network: NetworkId) -> Channel {
+        let Self { inviter, invitee, .. } = *self;
+        let keys = ConversationKeys::new(self.invitation.key_material(), inviter.bundle, invitee.bundle);
+        Channel::new(network, keys, inviter, invitee)
     }
 
     /// The same letter once more: it cannot be cloned, as it holds secrets.
@@ -131,34 +139,25 @@ impl Letter {
         Self::from_secret_bytes(&other.to_secret_bytes()).unwrap()
     }
 
-    /// Id 32, from and to (chain id u64, address 20), sent-at u64, inviter 32, invitee 32, invitation.
-    pub(super) fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let Self { id, from, to, sent_at, inviter, invitee, invitation } = self;
+    /// Id 32, sent-at u64, inviter and invitee of 96 bytes each, invitation.
+    pub(crate) fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
+        let Self { id, sent_at, inviter, invitee, invitation } = self;
         join(&[
             id.as_bytes(),
-            &from.chain_id().to_be_bytes(),
-            from.address().as_slice(),
-            &to.chain_id().to_be_bytes(),
-            to.address().as_slice(),
             &sent_at.as_nanos().to_be_bytes(),
-            inviter.as_slice(),
-            invitee.as_slice(),
+            &inviter.to_bytes(),
+            &invitee.to_bytes(),
             &invitation.to_secret_bytes(),
         ])
     }
 
-    fn from_secret_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+    pub(crate) fn from_secret_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         let mut reader = Reader::new(bytes);
-        let id = EnvelopeId::from(*reader.array()?);
-        let mut account = || Ok(Account::on_chain(reader.u64()?, Address::from(*reader.array()?)));
-        let (from, to) = (account()?, account()?);
         Ok(Self {
-            id,
-            from,
-            to,
+            id: EnvelopeId::from(*reader.array::<32>()?),
             sent_at: Timestamp::from_nanos(reader.u64()?),
-            inviter: B256::from(*reader.array()?),
-            invitee: B256::from(*reader.array()?),
+            inviter: Party::read(&mut reader)?,
+            invitee: Party::read(&mut reader)?,
             invitation: Invitation::from_secret_bytes(reader.rest()).map_err(|_| Unreadable)?,
         })
     }
@@ -174,8 +173,8 @@ impl State {
     /// [`LettersError`]; nothing was taken.
     pub fn begin_letter(&self, letter: Letter, envelope: Envelope, books: &[BookId]) -> Result<Outgoing, LettersError> {
         let id = envelope.id(self.network);
-        if (letter.id, letter.from, letter.sent_at) != (id, self.account, envelope.sent_at)
-            || envelope.topic != Topic::Invite(letter.to)
+        if (letter.id, letter.from(), letter.sent_at) != (id, self.account, envelope.sent_at)
+            || envelope.topic != Topic::Invite(letter.to())
         {
             return Err(LettersError::Misfit);
         }
