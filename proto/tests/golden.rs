@@ -590,6 +590,26 @@ fn policy_is_signed_in_the_bytes_it_is_published_in() {
 }
 
 #[test]
+fn policy_of_a_later_schema_is_kept_in_the_bytes_that_were_signed() {
+    let policy = Policy {
+        account: account(),
+        version: 9,
+        requirement: Requirement::nothing(),
+        blocked_tags: Vec::new(),
+        revoked_attestations: Vec::new(),
+    };
+    let mut inner = wire::Policy::from(policy).encode_to_vec();
+    inner.extend(bytes("a2 06 03 010203 // a field with number 100"));
+    let digest = signature::digest(signature::Label::Policy, NETWORK, &[keccak256(&inner).as_slice()]);
+    let signature = signature::sign(&identity_key(), digest).to_vec();
+    let published = wire::SignedPolicy { policy: inner, signature }.encode_to_vec();
+
+    let signed = SignedPolicy::from_bytes(&published).unwrap();
+    assert_eq!(signed.verify(NETWORK, identity_key().verifying_key().as_bytes()), Ok(()));
+    assert_eq!(signed.to_bytes(), published);
+}
+
+#[test]
 fn policy_with_any_bit_flipped_is_not_signed() {
     let policy = Policy {
         account: account(),
