@@ -16,6 +16,7 @@ use xmtp_proto::wire::{
 
 use crate::chain::ChainHandle;
 use crate::ingest::Ingest;
+use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::validate::Rules;
 use subscribe::Subscription;
@@ -38,6 +39,7 @@ pub(crate) struct NetworkInfo {
 #[derive(Clone)]
 pub(crate) struct Api {
     pub(crate) ingest: Ingest,
+    pub(crate) metrics: Metrics,
     pub(crate) store: Store,
     pub(crate) chain: ChainHandle,
     pub(crate) rules: Arc<Rules>,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{Environment, File, FileFormat};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 use xmtp_contracts::Deployment;
 use xmtp_proto::requirement::Requirement;
@@ -44,6 +44,15 @@ pub struct Config {
     /// Bounds on what a client can ask for.
     #[serde(default)]
     pub limits: Limits,
+    /// Health, metrics, version: off unless it is there.
+    #[serde(default)]
+    pub admin: Option<AdminConfig>,
+    /// TLS on the API's port: off unless it is there.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+    /// gRPC-web.
+    #[serde(default)]
+    pub web: WebConfig,
     /// Logs.
     #[serde(default)]
     pub log: LogConfig,
@@ -143,21 +152,62 @@ impl Default for RulesConfig {
     }
 }
 
-/// Bounds on what a client can ask for.
-#[derive(Clone, Debug, Deserialize)]
+/// Bounds on what clients can ask for and hold on to.
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Bytes of submissions in the node at once; more are told to come back.
     pub submission_bytes: usize,
     /// First key bundles per minute.
     pub new_accounts_per_minute: NonZeroU32,
-    /// Requests at once on one connection.
+    /// Publishes are refused while the disk has less room than this.
+    pub min_free_bytes: u64,
+    /// Requests at once on all connections, until their answer begins; more are told to come back.
+    pub requests: usize,
+    /// Requests and subscriptions at once on one connection.
     pub streams_per_connection: u32,
     /// Subscriptions at once on all of them.
     pub streams: usize,
-    /// For one request; a subscription's first answer.
+    /// Connections at once; more are closed at once.
+    pub connections: usize,
+    /// Connections at once from one address; in IPv6, from one /64.
+    pub connections_per_ip: usize,
+    /// For TLS, and again for the first bytes of HTTP.
+    #[serde(with = "humantime_serde")]
+    pub handshake_timeout: Duration,
+    /// For one request, until its answer begins. A subscription goes on for as long as its connection.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
+    /// A client that does not take what it asked for is cut off after this.
+    #[serde(with = "humantime_serde")]
+    pub send_timeout: Duration,
+    /// A connection without requests is closed after this.
+    #[serde(with = "humantime_serde")]
+    pub idle_timeout: Duration,
+    /// A connection is told to go after this, and closed a grace later.
+    #[serde(with = "humantime_serde")]
+    pub connection_age: Duration,
+    /// Between the two.
+    #[serde(with = "humantime_serde")]
+    pub connection_grace: Duration,
+    /// Between two HTTP/2 pings on a connection without traffic.
+    #[serde(with = "humantime_serde")]
+    pub keepalive_interval: Duration,
+    /// For the answer to one.
+    #[serde(with = "humantime_serde")]
+    pub keepalive_timeout: Duration,
+    /// A request's headers, decompressed.
+    pub header_bytes: u32,
+    /// An HTTP/2 frame's payload: 16,384 to 16,777,215.
+    pub frame_bytes: u32,
+    /// What a client may send on a stream before the node has taken it.
+    pub stream_window_bytes: u32,
+    /// The same for a connection.
+    pub connection_window_bytes: u32,
+    /// Streams that a client reset and that the node has not looked at; with more, the connection ends.
+    pub pending_resets: usize,
+    /// Streams that the node reset because of a client's errors; with more, the connection ends.
+    pub error_resets: usize,
     /// Time that requests in flight have when the node is told to stop.
     #[serde(with = "humantime_serde")]
     pub shutdown_grace: Duration,
@@ -168,12 +218,55 @@ impl Default for Limits {
         Self {
             submission_bytes: 64 << 20,
             new_accounts_per_minute: NonZeroU32::MIN.saturating_add(599),
+            min_free_bytes: 1 << 30,
+            requests: 512,
             streams_per_connection: 100,
             streams: 10_000,
+            connections: 4096,
+            connections_per_ip: 128,
+            handshake_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(30),
+            send_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(600),
+            connection_age: Duration::from_secs(3600),
+            connection_grace: Duration::from_secs(30),
+            keepalive_interval: Duration::from_secs(30),
+            keepalive_timeout: Duration::from_secs(10),
+            header_bytes: 16 << 10,
+            frame_bytes: 16 << 10,
+            stream_window_bytes: 256 << 10,
+            connection_window_bytes: 1 << 20,
+            pending_resets: 20,
+            error_resets: 1024,
             shutdown_grace: Duration::from_secs(30),
         }
     }
+}
+
+/// Health, metrics and version over HTTP, for the operator alone.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdminConfig {
+    /// Where it listens: nowhere that strangers reach. Port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// TLS 1.2 and 1.3 on the API's port.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The certificate and those between it and a root, PEM. Read once, at the start.
+    pub cert_file: PathBuf,
+    /// Its private key, PEM.
+    pub key_file: PathBuf,
+}
+
+/// gRPC-web, on the API's port.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebConfig {
+    /// Origins whose pages may call (`https://app.example`); `*` stands for all.
+    pub origins: Vec<String>,
 }
 
 /// Logs go to stderr.

@@ -22,6 +22,7 @@ use xmtp_proto::wire;
 
 use crate::chain::ChainHandle;
 use crate::closing::Closing;
+use crate::disk::DiskSpace;
 use crate::store::{AppendError, Evidence, OwnTopic, Store, StoreError};
 use crate::validate::{self, AccountState, Admitted, Context, Rules};
 
@@ -65,6 +66,7 @@ pub struct Ingest {
     checking: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     closing: Closing,
+    disk: DiskSpace,
 }
 
 impl Ingest {
@@ -75,10 +77,12 @@ impl Ingest {
         clock: Clock,
         view_age_max: Duration,
         waiting_bytes: usize,
+        disk: DiskSpace,
     ) -> Self {
         let closing = Closing::new(rules.clone(), chain.clone(), store.clone());
         Self {
             closing,
+            disk,
             rules,
             chain,
             store,
@@ -138,6 +142,7 @@ impl Ingest {
         if let Some(postmark) = self.store.postmark(&submission.envelope().id(self.rules.network))? {
             return Ok(Verdict::Stored(Box::new(postmark)));
         }
+        self.disk.require_room()?;
         let now = self.clock.now();
         let view = self.chain.view();
         // No verdict from a view that is too old: the answer is "try later", never a guess.
@@ -146,6 +151,11 @@ impl Ingest {
         let account = self.account(&topic)?;
         let context = Context { rules: &self.rules, view: &view, account: &account, now };
         Ok(Verdict::Admitted(Box::new(validate::admit(&context, submission)?)))
+    }
+
+    /// Bytes of submissions that may still come in.
+    pub(crate) fn room_bytes(&self) -> usize {
+        self.waiting.available_permits() * 1024
     }
 
     /// Refuses to answer from a view of the chain that is too old.

@@ -11,13 +11,17 @@
 //! In reading order: [`ingest`], the one door; [`validate`], the rules; [`store`], the log; [`chain`] and [`groups`], what is
 //! known of the settlement chain; `api`, the gRPC service; [`node`], who owns the tasks; [`config`].
 
+mod admin;
 mod api;
 pub mod chain;
 mod closing;
 pub mod config;
+mod disk;
 pub mod groups;
 pub mod ingest;
+mod metrics;
 pub mod node;
 pub mod operator;
+pub mod server;
 pub mod store;
 pub mod validate;

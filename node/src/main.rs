@@ -26,7 +26,7 @@ enum Command {
     Run {
         #[command(flatten)]
         options: Options,
-        /// Writes `{"listening":"ADDRESS:PORT"}` to this file once the node serves.
+        /// Writes `{"listening":"ADDRESS:PORT","admin":"ADDRESS:PORT"}` to this file once the node serves.
         #[arg(long, value_name = "FILE")]
         ready_file: Option<PathBuf>,
     },
@@ -84,9 +84,11 @@ async fn run(options: Options, ready_file: Option<&Path>) -> Result<(), Box<dyn 
     let node = Node::bind(config, Clock::system()).await?;
     tracing::info!(address = %node.address(), "serving");
     if let Some(path) = ready_file {
-        let ready = serde_json::json!({ "listening": node.address().to_string() });
+        let admin = node.admin_address().map(|address| address.to_string());
+        let ready = serde_json::json!({ "listening": node.address().to_string(), "admin": admin });
         std::fs::write(path, format!("{ready}\n"))?;
     }
+    notify(sd_notify::NotifyState::Ready);
     let stop = node.stopper();
     let signals = async {
         tokio::select! {
@@ -94,12 +96,20 @@ async fn run(options: Options, ready_file: Option<&Path>) -> Result<(), Box<dyn 
             _ = tokio::signal::ctrl_c() => {}
         }
         tracing::info!("stopping");
+        notify(sd_notify::NotifyState::Stopping);
         stop.cancel();
         std::future::pending().await
     };
     tokio::select! {
         ended = node.join() => Ok(ended?),
         () = signals => Ok(()),
+    }
+}
+
+/// Tells systemd, if it started us.
+fn notify(state: sd_notify::NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "systemd does not listen");
     }
 }
 

@@ -10,9 +10,9 @@ use alloy::signers::local::PrivateKeySigner;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Server;
+use tonic::service::Routes;
+use tonic_health::server::HealthReporter;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 use xmtp_contracts::Deployment;
 use xmtp_proto::derive::{Issue, NetworkId};
@@ -21,23 +21,23 @@ use xmtp_proto::time::{Clock, Epoch};
 use xmtp_proto::wire::{self, node_server::NodeServer};
 use xmtp_prover::VerifyingKey;
 
+use crate::admin::{self, Admin, Load};
 use crate::api::{Api, NetworkInfo};
 use crate::chain::{Chain, ChainError, ChainHandle};
 use crate::closing::Closing;
-use crate::config::{Config, Limits};
+use crate::config::Config;
+use crate::disk;
 use crate::ingest::Ingest;
+use crate::metrics::Metrics;
 use crate::operator::Operator;
+use crate::server::{self, BadOrigin, Server, TlsError};
 use crate::store::{OpenError, Store};
 use crate::validate::Rules;
 
 /// The chain id of development networks: there alone development keys are good.
 const DEVELOPMENT_CHAIN: u64 = 31337;
-/// A request's headers.
-const HEADER_BYTES: u32 = 16 << 10;
 /// What an answer may be encoded to.
 const ANSWER_BYTES: usize = 4 << 20;
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests that read from disk or trees at the same time.
 const READS_AT_ONCE: usize = 64;
 /// Between two rounds of housekeeping.
@@ -88,6 +88,15 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The certificate or its key cannot be used.
+    #[error("tls: {0}")]
+    Tls(#[from] TlsError),
+    /// An origin that may call is none.
+    #[error(transparent)]
+    Origin(#[from] BadOrigin),
+    /// The disk of the store does not say how much room it has.
+    #[error("disk: {0}")]
+    Disk(#[source] io::Error),
     /// The schema cannot be reflected: a mistake of ours.
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -96,9 +105,9 @@ pub enum StartError {
 /// Why a node ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The server failed.
-    #[error("api: {0}")]
-    Api(#[from] tonic::transport::Error),
+    /// The operator's port failed.
+    #[error("admin: {0}")]
+    Admin(#[source] io::Error),
     /// The follower gave up.
     #[error("chain: {0}")]
     Chain(#[from] ChainError),
@@ -113,6 +122,7 @@ pub enum RunError {
 /// A node that serves.
 pub struct Node {
     address: SocketAddr,
+    admin: Option<SocketAddr>,
     chain: ChainHandle,
     store: Store,
     stop: CancellationToken,
@@ -127,7 +137,10 @@ impl Node {
     pub async fn bind(config: Config, clock: Clock) -> Result<Self, StartError> {
         let key = operator_key(&config)?;
         let deployment = deployment(&config)?;
-        let Config { listen, data_dir, reflection, operator: _, chain, rules, limits, log: _ } = config;
+        let Config { listen, data_dir, reflection, operator: _, chain, rules, limits, admin, tls, web, log: _ } =
+            config;
+        let tls = tls.as_ref().map(server::acceptor).transpose()?;
+        let cors = server::cors(&web)?;
         let network = NetworkId::new(deployment.chain_id, deployment.postage);
         let operator = Operator::new(key, network);
         let info = NetworkInfo { chain_id: deployment.chain_id, token: deployment.token, operator: operator.address() };
@@ -143,9 +156,13 @@ impl Node {
         let store = Store::open(&data_dir, operator, clock.clone(), limits.new_accounts_per_minute)?;
         let (follower, chain_handle) =
             Chain::open(chain.follow(&deployment), Arc::new(store.clone()), clock.clone()).await?;
-        let listener =
-            TcpListener::bind(listen).await.map_err(|source| StartError::Listen { address: listen, source })?;
-        let address = listener.local_addr().map_err(|source| StartError::Listen { address: listen, source })?;
+        let (gauge, disk) = disk::Gauge::new(&data_dir, limits.min_free_bytes).map_err(StartError::Disk)?;
+        let metrics = Metrics::new(store.commit_metrics());
+        let (listener, address) = listen_on(listen).await?;
+        let admin_listener = match admin {
+            Some(admin) => Some(listen_on(admin.listen).await?),
+            None => None,
+        };
         let reflection = reflection.then(reflect).transpose()?;
 
         let ingest = Ingest::new(
@@ -155,22 +172,69 @@ impl Node {
             clock.clone(),
             chain.max_age,
             limits.submission_bytes,
+            disk.clone(),
         );
         let stop = CancellationToken::new();
+        let streams = Arc::new(Semaphore::new(limits.streams));
+        let load = Load {
+            ingest: ingest.clone(),
+            submission_bytes: limits.submission_bytes,
+            streams: streams.clone(),
+            streams_max: limits.streams,
+        };
+        let chain_id = info.chain_id;
         let api = Api {
             ingest,
+            metrics: metrics.clone(),
             store: store.clone(),
             chain: chain_handle.clone(),
             rules: rules.clone(),
             info,
             clock: clock.clone(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
-            streams: Arc::new(Semaphore::new(limits.streams)),
+            streams,
             stop: stop.clone(),
         };
 
+        let (health, health_service) = tonic_health::server::health_reporter();
+        health.set_serving::<NodeServer<Api>>().await;
+        let api =
+            NodeServer::new(api).max_decoding_message_size(MAX_CALL_BYTES).max_encoding_message_size(ANSWER_BYTES);
+        let mut routes = Routes::builder();
+        routes.add_service(health_service).add_service(api);
+        if let Some(reflection) = reflection {
+            routes.add_service(reflection);
+        }
+        let server = Server { listener, tls, cors, routes: routes.routes(), limits, metrics: metrics.clone() };
+
         let mut rooms = JoinSet::new();
-        rooms.spawn(serve(api, listener, reflection, limits, stop.clone()));
+        // The operator sees the node drain, so this port closes last.
+        let drained = CancellationToken::new();
+        let admin = admin_listener.map(|(listener, address)| {
+            let admin = Admin {
+                metrics,
+                store: store.clone(),
+                chain: chain_handle.clone(),
+                disk,
+                started_at: clock.now(),
+                clock: clock.clone(),
+                view_age_max: chain.max_age,
+                load,
+                chain_id,
+                stop: stop.clone(),
+            };
+            let drained = drained.clone();
+            rooms.spawn(async move { admin::serve(listener, admin, drained).await.map_err(RunError::Admin) });
+            address
+        });
+        rooms.spawn(serve(server, health, stop.clone(), drained));
+        rooms.spawn({
+            let stop = stop.clone();
+            async move {
+                gauge.run(stop).await;
+                Ok(())
+            }
+        });
         rooms.spawn({
             let stop = stop.clone();
             async move { Ok(follower.run(stop).await?) }
@@ -181,13 +245,19 @@ impl Node {
             async move { closing.run(stop).await.map_err(|_| RunError::Store) }
         });
         rooms.spawn(keep_house(store.clone(), chain_handle.clone(), rules, clock, stop.clone()));
-        Ok(Self { address, chain: chain_handle, store, stop, rooms })
+        Ok(Self { address, admin, chain: chain_handle, store, stop, rooms })
     }
 
     /// Where it listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where the operator's port is, if there is one.
+    #[must_use]
+    pub const fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
     }
 
     /// What it knows of the chain.
@@ -239,10 +309,12 @@ impl Node {
 pub fn check(config: &Config) -> Result<(), StartError> {
     operator_key(config)?;
     deployment(config)?;
+    config.tls.as_ref().map(server::acceptor).transpose()?;
+    server::cors(&config.web).map(drop)?;
     Ok(())
 }
 
-fn operator_key(config: &Config) -> Result<PrivateKeySigner, StartError> {
+pub(crate) fn operator_key(config: &Config) -> Result<PrivateKeySigner, StartError> {
     let path = &config.operator.key_file;
     let failed = |path: &PathBuf, reason: String| StartError::Key { path: path.clone(), reason };
     let password_file = &config.operator.password_file;
@@ -253,7 +325,7 @@ fn operator_key(config: &Config) -> Result<PrivateKeySigner, StartError> {
     PrivateKeySigner::from_slice(&zeroize::Zeroizing::new(key)).map_err(|error| failed(path, error.to_string()))
 }
 
-fn deployment(config: &Config) -> Result<Deployment, StartError> {
+pub(crate) fn deployment(config: &Config) -> Result<Deployment, StartError> {
     let deployment = Deployment::load(&config.chain.deployment)?;
     let (found, expected) = (NetworkId(deployment.network_id), NetworkId::new(deployment.chain_id, deployment.postage));
     if found != expected {
@@ -266,40 +338,29 @@ fn deployment(config: &Config) -> Result<Deployment, StartError> {
     Ok(deployment)
 }
 
+async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
 async fn serve(
-    api: Api,
-    listener: TcpListener,
-    reflection: Option<ServerReflectionServer<impl ServerReflection>>,
-    limits: Limits,
+    server: Server,
+    health: HealthReporter,
     stop: CancellationToken,
+    drained: CancellationToken,
 ) -> Result<(), RunError> {
-    let (health, health_service) = tonic_health::server::health_reporter();
-    health.set_serving::<NodeServer<Api>>().await;
-    let node = NodeServer::new(api).max_decoding_message_size(MAX_CALL_BYTES).max_encoding_message_size(ANSWER_BYTES);
-    let server = Server::builder()
-        .timeout(limits.request_timeout)
-        .max_concurrent_streams(limits.streams_per_connection)
-        .http2_max_header_list_size(HEADER_BYTES)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .tcp_nodelay(true)
-        .add_optional_service(reflection)
-        .add_service(health_service)
-        .add_service(node)
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop.clone().cancelled_owned());
-    tokio::pin!(server);
+    let _drained = drained.drop_guard();
+    let told = async {
+        stop.cancelled().await;
+        health.set_not_serving::<NodeServer<Api>>().await;
+        std::future::pending().await
+    };
     tokio::select! {
-        ended = &mut server => ended?,
-        () = stop.cancelled() => {
-            health.set_not_serving::<NodeServer<Api>>().await;
-            // Requests in flight are finished, but nobody holds the node up for ever.
-            match tokio::time::timeout(limits.shutdown_grace, server).await {
-                Ok(ended) => ended?,
-                Err(_) => tracing::warn!("connections were still open after the grace period"),
-            }
-        }
+        () = server.run(stop.clone()) => Ok(()),
+        never = told => never,
     }
-    Ok(())
 }
 
 fn reflect() -> Result<ServerReflectionServer<impl ServerReflection>, tonic_reflection::server::Error> {

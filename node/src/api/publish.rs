@@ -29,14 +29,24 @@ impl Api {
             Some(submission) => self.ingest.ingest(submission, expected_head.map(Cursor)).await,
         };
         let result = match outcome {
-            Ok(postmark) => publish_result::Result::Postmark(postmark.into()),
+            Ok(postmark) => {
+                self.metrics.accepted();
+                publish_result::Result::Postmark(postmark.into())
+            }
             Err(Failure::Refused(refusal)) => {
+                self.metrics.refused(refusal.code());
                 tracing::debug!(code = %refusal.code(), "refused");
                 publish_result::Result::Refusal(refusal.into())
             }
             // The whole call fails: what became of its other submissions, the same bytes sent again will tell.
-            Err(Failure::Store(error)) => return Err(status::store(&error)),
-            Err(error @ Failure::Bug) => return Err(Status::internal(error.to_string())),
+            Err(Failure::Store(error)) => {
+                self.metrics.failed();
+                return Err(status::store(&error));
+            }
+            Err(error @ Failure::Bug) => {
+                self.metrics.failed();
+                return Err(Status::internal(error.to_string()));
+            }
         };
         Ok(PublishResult { result: Some(result) })
     }

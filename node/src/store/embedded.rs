@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use prost::Message as _;
@@ -28,6 +29,7 @@ use super::{
     StoreError, Stretch, keys,
 };
 use crate::chain::{ChainStore, ChainStoreError};
+use crate::metrics::CommitMetrics;
 use crate::operator::Operator;
 use xmtp_proto::account::Account;
 
@@ -101,6 +103,7 @@ pub struct Store {
     db: Db,
     durable: watch::Receiver<Cursor>,
     waiting: mpsc::Sender<Waiting>,
+    metrics: CommitMetrics,
     // Held for its drop alone, which waits for the committer. Behind `waiting`, so that the channel closes first.
     _committer: Arc<Committer>,
 }
@@ -177,6 +180,7 @@ impl Store {
         let (announce, durable) = watch::channel(last);
         let (waiting, arriving) = mpsc::channel(WAITING_MAX);
         let joining = RateLimiter::direct(Quota::per_minute(new_accounts_per_minute));
+        let metrics = CommitMetrics::default();
         let room = CommitterRoom {
             log: log.clone(),
             db: db.clone(),
@@ -184,13 +188,14 @@ impl Store {
             operator,
             clock,
             joining,
+            metrics: metrics.clone(),
             announce,
         };
         let thread = thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || room.run(arriving, accepted_at))
             .map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
-        Ok(Self { log, chain, folder, db, durable, waiting, _committer: Arc::new(Committer(Some(thread))) })
+        Ok(Self { log, chain, folder, db, durable, waiting, metrics, _committer: Arc::new(Committer(Some(thread))) })
     }
 
     /// Records an entry and returns its postmark when it would survive a power cut.
@@ -210,6 +215,17 @@ impl Store {
     #[must_use]
     pub fn durable(&self) -> Cursor {
         *self.durable.borrow()
+    }
+
+    /// Whether it takes appends.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.waiting.is_closed()
+    }
+
+    /// What the committer counts.
+    pub(crate) const fn commit_metrics(&self) -> &CommitMetrics {
+        &self.metrics
     }
 
     /// Resolves when the committer has ended: after a failure of the disk, or after the last append of a closed store.
@@ -437,6 +453,7 @@ struct CommitterRoom {
     clock: Clock,
     /// Counts here, where nothing can refuse any more: who is refused uses up no place.
     joining: DefaultDirectRateLimiter,
+    metrics: CommitMetrics,
     announce: watch::Sender<Cursor>,
 }
 
@@ -478,8 +495,10 @@ impl CommitterRoom {
         }
         let Tentative { batch, overlay, .. } = tentative;
         if !overlay.is_empty() {
+            let since = Instant::now();
             self.log.apply_batch(batch).map_err(disk)?;
             sync(&self.db, &self.folder)?;
+            self.metrics.committed(answers.len(), since.elapsed());
             self.announce.send_replace(last);
         }
         for (answer, decided) in answers {

@@ -1,0 +1,87 @@
+//! How many connections there may be, in all and from one address.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::metrics::NotServed;
+
+/// The places of a server. Clones share them.
+#[derive(Clone)]
+pub(super) struct Places {
+    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    total_max: usize,
+    per_address_max: usize,
+}
+
+/// A place for a connection; given back when it is dropped.
+pub(super) struct Place {
+    places: Places,
+    address: IpAddr,
+}
+
+impl Places {
+    pub(super) fn new(total_max: usize, per_address_max: usize) -> Self {
+        Self { taken: Arc::default(), total_max, per_address_max }
+    }
+
+    pub(super) fn take(&self, address: IpAddr) -> Result<Place, NotServed> {
+        let address = network_of(address);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.values().sum::<usize>() >= self.total_max {
+            return Err(NotServed::Full);
+        }
+        let here = taken.entry(address).or_default();
+        if *here >= self.per_address_max {
+            return Err(NotServed::AddressFull);
+        }
+        *here += 1;
+        Ok(Place { places: self.clone(), address })
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner).values().sum()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(here) = taken.get_mut(&self.address) {
+            *here -= 1;
+            if *here == 0 {
+                taken.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// What one subscriber has: an IPv4 address, or the /64 of an IPv6 one.
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_bounded_in_all_and_per_address_and_come_back() {
+        let at = |text: &str| text.parse::<IpAddr>().unwrap();
+        let places = Places::new(3, 2);
+        let first = places.take(at("192.0.2.1")).unwrap();
+        // The same address, as a socket for both families writes it.
+        let second = places.take(at("::ffff:192.0.2.1")).unwrap();
+        assert!(matches!(places.take(at("192.0.2.1")), Err(NotServed::AddressFull)));
+        let third = places.take(at("2001:db8::1")).unwrap();
+        assert!(matches!(places.take(at("192.0.2.2")), Err(NotServed::Full)));
+        drop((first, second));
+        let _fourth = places.take(at("2001:db8::ffff:1")).unwrap();
+        assert!(matches!(places.take(at("2001:db8::2")), Err(NotServed::AddressFull)), "one /64 is one subscriber");
+        drop(third);
+        assert_eq!(places.taken(), 1);
+    }
+}

@@ -1,0 +1,480 @@
+//! Every bound on what a stranger can hold on to, against clients without manners.
+
+#![allow(clippy::unwrap_used)] // A test may.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use alloy::primitives::B256;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, Request};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
+use tonic::transport::Channel;
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+use xmtp_node::config::{Config, Overrides};
+use xmtp_node::node::Node;
+use xmtp_node::store::Entry;
+use xmtp_proto::derive::{EnvelopeId, NetworkId};
+use xmtp_proto::time::{Clock, Timestamp};
+use xmtp_proto::topic::Topic;
+use xmtp_proto::wire::node_client::NodeClient;
+use xmtp_proto::wire::subscribe_response::Event;
+use xmtp_proto::wire::{self, topic_filter};
+
+/// Nothing here may take longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// RFC 9113, section 6.
+const GOAWAY: u8 = 7;
+const SETTINGS: u8 = 4;
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// A node without a chain: limits come before it is asked.
+struct Bench {
+    node: Node,
+    _folder: TempDir,
+}
+
+impl Bench {
+    async fn start(limits: &str) -> Self {
+        Self::start_with(limits, "").await
+    }
+
+    async fn start_with(limits: &str, sections: &str) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().display();
+        let postage = alloy::primitives::Address::repeat_byte(1);
+        let deployment = serde_json::json!({
+            "chainId": 31337, "block": 1, "unitPrice": "1", "issueSeconds": 1000, "burnBps": 3000, "bondBps": 1000,
+            "token": postage, "postage": postage, "poseidon": postage, "settlement": postage,
+            "networkId": NetworkId::new(31337, postage).0,
+        });
+        std::fs::write(folder.path().join("deployment.json"), deployment.to_string()).unwrap();
+        std::fs::write(folder.path().join("password"), "password").unwrap();
+        eth_keystore::encrypt_key(folder.path(), &mut rand_08::thread_rng(), [5; 32], "password", Some("key")).unwrap();
+        let config = format!(
+            r#"
+            listen = "127.0.0.1:0"
+            data_dir = "{path}/data"
+            [operator]
+            key_file = "{path}/key"
+            password_file = "{path}/password"
+            [chain]
+            rpc_url = "http://127.0.0.1:1"
+            deployment = "{path}/deployment.json"
+            [limits]
+            {limits}
+            {sections}
+            "#
+        );
+        let file = folder.path().join("node.toml");
+        std::fs::write(&file, config).unwrap();
+        let config = Config::load(&file, &Overrides::default()).unwrap();
+        Self { node: Node::bind(config, Clock::system()).await.unwrap(), _folder: folder }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.node.address()
+    }
+
+    async fn client(&self) -> NodeClient<Channel> {
+        NodeClient::connect(format!("http://{}", self.address())).await.unwrap()
+    }
+
+    async fn is_served(&self) -> bool {
+        match NodeClient::connect(format!("http://{}", self.address())).await {
+            Ok(mut client) => client.get_network(wire::GetNetworkRequest {}).await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    /// Puts an envelope of so many bytes on the topic that [`subscription`] reads.
+    async fn append(&self, number: u64, bytes: usize) {
+        let topic = topic();
+        let mut ciphertext = vec![0; bytes];
+        ciphertext[..8].copy_from_slice(&number.to_be_bytes());
+        let entry = Entry {
+            id: EnvelopeId::new(NetworkId(B256::ZERO), &topic, Timestamp::default(), &ciphertext),
+            topic,
+            submission: wire::Submission {
+                envelope: Some(wire::Envelope { topic: topic.to_string(), sent_at_ns: 0, ciphertext }),
+                passes: Vec::new(),
+            },
+            cancels: Vec::new(),
+            owner: None,
+            expected_head: None,
+        };
+        self.node.store().append(entry).await.unwrap();
+    }
+}
+
+fn topic() -> Topic {
+    Topic::Conversation(B256::repeat_byte(7))
+}
+
+fn subscription() -> wire::SubscribeRequest {
+    let filter = wire::TopicFilter { filter: Some(topic_filter::Filter::Topic(topic().to_string())) };
+    wire::SubscribeRequest { filters: vec![filter], after: 0 }
+}
+
+/// HTTP/2 from below: it answers pings and takes nothing that it is not told to take.
+struct Rude {
+    requests: SendRequest<Bytes>,
+    connection: JoinSet<Result<(), h2::Error>>,
+}
+
+impl Rude {
+    async fn connect(address: SocketAddr) -> Self {
+        let socket = TcpStream::connect(address).await.unwrap();
+        let (requests, connection) = h2::client::handshake(socket).await.unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(connection);
+        Self { requests: requests.ready().await.unwrap(), connection: tasks }
+    }
+
+    fn open(&mut self, method: &str) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
+        let request = Request::post(format!("http://node/xmtp.v1.Node/{method}"))
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            .body(())
+            .unwrap();
+        self.requests.send_request(request, false)
+    }
+
+    async fn call(&mut self, method: &str, message: &impl prost::Message) -> (HeaderMap, RecvStream) {
+        self.requests = self.requests.clone().ready().await.unwrap();
+        let (response, mut body) = self.open(method).unwrap();
+        body.send_data(framed(message), true).unwrap();
+        let (head, body) = within(response).await.unwrap().into_parts();
+        (head.headers, body)
+    }
+
+    async fn ended(mut self) -> Result<(), h2::Error> {
+        within(self.connection.join_next()).await.unwrap().unwrap()
+    }
+}
+
+fn framed(message: &impl prost::Message) -> Bytes {
+    let mut bytes = BytesMut::new();
+    bytes.put_u8(0);
+    bytes.put_u32(message.encoded_len().try_into().unwrap());
+    message.encode(&mut bytes).unwrap();
+    bytes.freeze()
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, future).await.expect("an end in time")
+}
+
+async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let wait = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("waited in vain: {what}"));
+}
+
+/// All that the node says until it closes.
+async fn rest(socket: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // A reset is an end too.
+    let _ = within(socket.read_to_end(&mut bytes)).await;
+    bytes
+}
+
+/// Frames as (type, payload).
+fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while let Some((head, rest)) = bytes.split_first_chunk::<9>() {
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+        let Some((payload, rest)) = rest.split_at_checked(length) else { break };
+        frames.push((head[3], payload.to_vec()));
+        bytes = rest;
+    }
+    frames
+}
+
+async fn hello(address: SocketAddr) -> TcpStream {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    socket.write_all(PREFACE).await.unwrap();
+    socket.write_all(&[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]).await.unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn settings_are_announced_as_configured() {
+    let limits = "streams_per_connection = 7\nheader_bytes = 9000\nframe_bytes = 20000\nstream_window_bytes = 70000\n\
+                  connection_window_bytes = 100000\nkeepalive_interval = \"100ms\"\nkeepalive_timeout = \"100ms\"";
+    let bench = Bench::start(limits).await;
+    // It answers no ping either, so the connection ends.
+    let said = rest(&mut hello(bench.address()).await).await;
+    let frames = frames(&said);
+    let (_, settings) = frames.iter().find(|(kind, payload)| *kind == SETTINGS && !payload.is_empty()).unwrap();
+    let value = |id: u16| {
+        let found = settings.chunks(6).find(|it| it[..2] == id.to_be_bytes()).unwrap();
+        u32::from_be_bytes(found[2..].try_into().unwrap())
+    };
+    for (name, id, expected) in [
+        ("SETTINGS_MAX_CONCURRENT_STREAMS", 3, 7),
+        ("SETTINGS_INITIAL_WINDOW_SIZE", 4, 70_000),
+        ("SETTINGS_MAX_FRAME_SIZE", 5, 20_000),
+        ("SETTINGS_MAX_HEADER_LIST_SIZE", 6, 9_000),
+    ] {
+        assert_eq!(value(id), expected, "{name}");
+    }
+    // WINDOW_UPDATE on the connection: beyond the 65,535 that every connection begins with.
+    let (_, update) = frames.iter().find(|(kind, _)| *kind == 8).unwrap();
+    assert_eq!(u32::from_be_bytes(update[..].try_into().unwrap()), 100_000 - 65_535);
+    assert!(frames.iter().any(|(kind, _)| *kind == 6), "no ping before the end");
+}
+
+#[tokio::test]
+async fn connections_are_bounded_in_all() {
+    let bench = Bench::start("connections = 2\nconnections_per_ip = 2").await;
+    let (first, second) = (Rude::connect(bench.address()).await, Rude::connect(bench.address()).await);
+    let mut third = TcpStream::connect(bench.address()).await.unwrap();
+    assert!(rest(&mut third).await.is_empty(), "a third connection was talked to");
+    drop((first, second));
+    until("a place is free again", async || bench.is_served().await).await;
+}
+
+#[tokio::test]
+async fn connections_of_one_address_leave_room_for_others() {
+    let bench = Bench::start("connections_per_ip = 1").await;
+    let _first = Rude::connect(bench.address()).await;
+    assert!(rest(&mut TcpStream::connect(bench.address()).await.unwrap()).await.is_empty());
+    let other = TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut other = other.connect(bench.address()).await.unwrap();
+    other.write_all(PREFACE).await.unwrap();
+    other.write_all(&[0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]).await.unwrap();
+    let mut head = [0; 9];
+    within(other.read_exact(&mut head)).await.unwrap();
+    assert_eq!(head[3], SETTINGS);
+}
+
+#[tokio::test]
+async fn handshakes_that_never_end_are_ended() {
+    let tls_files = TempDir::new().unwrap();
+    let tls = Bench::start_with("handshake_timeout = \"200ms\"", &tls_section(tls_files.path())).await;
+    let plain = Bench::start("handshake_timeout = \"200ms\"").await;
+    // A ClientHello that announces 512 bytes and stops.
+    let half_a_hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+    for (sentence, bench, said) in [
+        ("nothing, where TLS begins", &tls, &[][..]),
+        ("half a ClientHello", &tls, &half_a_hello[..]),
+        ("nothing, where HTTP begins", &plain, &[]),
+        ("half a preface", &plain, &PREFACE[..10]),
+        ("half a request line", &plain, b"POST /xmtp"),
+        ("headers that never end", &plain, b"POST /xmtp.v1.Node/GetNetwork HTTP/1.1\r\nhost: node\r\nx-never: "),
+    ] {
+        let since = Instant::now();
+        let mut socket = TcpStream::connect(bench.address()).await.unwrap();
+        socket.write_all(said).await.unwrap();
+        rest(&mut socket).await;
+        let took = since.elapsed();
+        assert!((Duration::from_millis(150)..Duration::from_secs(10)).contains(&took), "{sentence}: {took:?}");
+    }
+    assert!(plain.is_served().await);
+}
+
+fn tls_section(folder: &Path) -> String {
+    let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (folder.join("node.crt"), folder.join("node.key"));
+    std::fs::write(&cert, certificate.cert.pem()).unwrap();
+    std::fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
+    format!("[tls]\ncert_file = \"{}\"\nkey_file = \"{}\"", cert.display(), key.display())
+}
+
+#[tokio::test]
+async fn requests_that_never_end_are_ended() {
+    let bench = Bench::start("request_timeout = \"200ms\"").await;
+    let mut rude = Rude::connect(bench.address()).await;
+    let (response, mut body) = rude.open("Publish").unwrap();
+    body.send_data(Bytes::from_static(&[0, 0, 0, 1, 0, 1]), false).unwrap();
+    let response = within(response).await.unwrap();
+    let status = Status::from_header_map(response.headers()).unwrap();
+    assert_eq!(status.code(), Code::DeadlineExceeded);
+}
+
+#[tokio::test]
+async fn time_for_a_request_does_not_end_a_subscription() {
+    let bench = Bench::start("request_timeout = \"100ms\"").await;
+    let mut stream = bench.client().await.subscribe(subscription()).await.unwrap().into_inner();
+    assert_eq!(within(stream.message()).await.unwrap().unwrap().event, Some(Event::Seen(0)));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    bench.append(1, 8).await;
+    assert!(matches!(within(stream.message()).await.unwrap().unwrap().event, Some(Event::Record(_))));
+}
+
+#[tokio::test]
+async fn requests_are_bounded_in_all() {
+    let bench = Bench::start("requests = 1").await;
+    let mut rude = Rude::connect(bench.address()).await;
+    let (_response, mut body) = rude.open("Query").unwrap();
+    body.send_data(Bytes::from_static(&[0]), false).unwrap();
+    let mut client = bench.client().await;
+    until("the first request has come", async || client.clone().get_network(wire::GetNetworkRequest {}).await.is_err())
+        .await;
+    let status = client.get_network(wire::GetNetworkRequest {}).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert_eq!(status.get_details_error_info().unwrap().reason, "overloaded");
+    assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
+    body.send_reset(Reason::CANCEL);
+    until("the first request has gone", async || bench.is_served().await).await;
+}
+
+#[tokio::test]
+async fn oversized_headers_messages_and_frames_are_refused() {
+    let bench = Bench::start("").await;
+    let mut client = bench.client().await;
+    let mut request = tonic::Request::new(wire::GetNetworkRequest {});
+    request.metadata_mut().insert("x-large", "x".repeat(20 << 10).parse().unwrap());
+    assert!(client.get_network(request).await.is_err(), "20 KiB of headers");
+    client.get_network(wire::GetNetworkRequest {}).await.unwrap();
+
+    let envelope = wire::Envelope { ciphertext: vec![0; 5 << 20], ..Default::default() };
+    let submission = wire::Submission { envelope: Some(envelope), passes: Vec::new() };
+    let publication = wire::Publication { submission: Some(submission), expected_head: None };
+    let status = client.publish(wire::PublishRequest { publications: vec![publication] }).await.unwrap_err();
+    assert!(matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted), "{status:?}");
+    client.get_network(wire::GetNetworkRequest {}).await.unwrap();
+
+    let mut socket = hello(bench.address()).await;
+    // DATA of 16,385 bytes: one more than was announced.
+    socket.write_all(&[0, 0x40, 1, 0, 0, 0, 0, 0, 1]).await.unwrap();
+    let said = rest(&mut socket).await;
+    let (_, goaway) = frames(&said).into_iter().find(|(kind, _)| *kind == GOAWAY).unwrap();
+    assert_eq!(goaway[4..8], 6_u32.to_be_bytes(), "FRAME_SIZE_ERROR");
+}
+
+#[tokio::test]
+async fn flood_of_resets_ends_its_connection_and_no_other() {
+    let bench = Bench::start("pending_resets = 5").await;
+    let mut neighbour = bench.client().await;
+    // HPACK (RFC 7541): POST, http, and literals for the rest.
+    let mut headers = vec![0x83, 0x86];
+    for (name, value) in [(&[0x04][..], "/xmtp.v1.Node/Query"), (&[0x01], "node"), (&[0x0f, 0x10], "application/grpc")]
+    {
+        headers.extend_from_slice(name);
+        headers.push(value.len().try_into().unwrap());
+        headers.extend_from_slice(value.as_bytes());
+    }
+    let mut flood = BytesMut::new();
+    for stream in (1..2000_u32).step_by(2) {
+        // HEADERS with END_HEADERS, and RST_STREAM at once.
+        flood.put_uint(headers.len().try_into().unwrap(), 3);
+        flood.put_slice(&[1, 4]);
+        flood.put_u32(stream);
+        flood.put_slice(&headers);
+        flood.put_slice(&[0, 0, 4, 3, 0]);
+        flood.put_u32(stream);
+        flood.put_u32(8);
+    }
+    let mut socket = hello(bench.address()).await;
+    // It may hang up before it has read all.
+    let _ = socket.write_all(&flood).await;
+    let said = rest(&mut socket).await;
+    let (_, goaway) = frames(&said).into_iter().find(|(kind, _)| *kind == GOAWAY).unwrap();
+    assert_eq!(goaway[4..8], 11_u32.to_be_bytes(), "ENHANCE_YOUR_CALM");
+    neighbour.get_network(wire::GetNetworkRequest {}).await.unwrap();
+}
+
+#[tokio::test]
+async fn stalled_reader_holds_nobody_up_and_is_cut_off() {
+    const RECORDS: u64 = 40;
+    let bench = Bench::start("streams = 2\nsend_timeout = \"500ms\"").await;
+    let mut rude = Rude::connect(bench.address()).await;
+    // It takes nothing: its window is 65,535 bytes, and a record is more.
+    let (_, mut stalled) = rude.call("Subscribe", &subscription()).await;
+    let mut reader = bench.client().await.subscribe(subscription()).await.unwrap().into_inner();
+    let appending = async {
+        for number in 0..RECORDS {
+            bench.append(number, 256 << 10).await;
+        }
+    };
+    let reading = async {
+        let mut got = 0;
+        while got < RECORDS {
+            if let Some(Event::Record(_)) = within(reader.message()).await.unwrap().unwrap().event {
+                got += 1;
+            }
+        }
+    };
+    tokio::join!(appending, reading);
+    // Two streams are all there may be; the stalled one's place becomes free although its connection lives.
+    until("the stalled reader has lost its place", async || {
+        bench.client().await.subscribe(subscription()).await.is_ok()
+    })
+    .await;
+    // It learns why, should it ever take what it was sent.
+    let mut taken = 0;
+    while let Some(data) = within(stalled.data()).await {
+        let data = data.unwrap();
+        taken += data.len();
+        stalled.flow_control().release_capacity(data.len()).unwrap();
+    }
+    let trailers = within(stalled.trailers()).await.unwrap().unwrap();
+    assert_eq!(Status::from_header_map(&trailers).unwrap().code(), Code::ResourceExhausted);
+    assert!(taken < 4 * (256 << 10), "{taken} bytes were kept for a reader that took none");
+    // Its connection is as good as before.
+    let (head, _) = rude.call("GetNetwork", &wire::GetNetworkRequest {}).await;
+    assert!(Status::from_header_map(&head).is_none_or(|status| status.code() == Code::Ok));
+}
+
+#[tokio::test]
+async fn idle_connection_is_closed_and_one_with_a_subscription_is_not() {
+    let bench = Bench::start("idle_timeout = \"300ms\"").await;
+    let mut busy = Rude::connect(bench.address()).await;
+    let (_, mut events) = busy.call("Subscribe", &subscription()).await;
+    let mut idle = Rude::connect(bench.address()).await;
+    let _ = idle.call("GetNetwork", &wire::GetNetworkRequest {}).await;
+    idle.ended().await.unwrap();
+    bench.append(1, 8).await;
+    let mut got = BytesMut::new();
+    while got.len() < 50 {
+        got.extend_from_slice(&within(events.data()).await.unwrap().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn old_connection_is_told_to_go_and_closed_a_grace_later() {
+    let bench = Bench::start("connection_age = \"300ms\"\nconnection_grace = \"300ms\"").await;
+    let mut client = bench.client().await;
+    let since = Instant::now();
+    let mut stream = client.subscribe(subscription()).await.unwrap().into_inner();
+    let ended = async { while let Ok(Some(_)) = stream.message().await {} };
+    within(ended).await;
+    assert!(since.elapsed() >= Duration::from_millis(500), "{:?}", since.elapsed());
+    // The same client goes on over a new one.
+    until("the client has a new connection", async || {
+        client.clone().get_network(wire::GetNetworkRequest {}).await.is_ok()
+    })
+    .await;
+    // Who only asks now and then notices nothing.
+    for _ in 0..20 {
+        client.get_network(wire::GetNetworkRequest {}).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
+#[tokio::test]
+async fn node_under_siege_serves() {
+    let bench = Bench::start("connections_per_ip = 512").await;
+    let mut siege = Vec::new();
+    for _ in 0..200 {
+        siege.push(hello(bench.address()).await);
+        siege.push(TcpStream::connect(bench.address()).await.unwrap());
+    }
+    let mut client = bench.client().await;
+    let request = wire::QueryRequest { topic: topic().to_string(), ..Default::default() };
+    within(client.query(request)).await.unwrap();
+}
