@@ -13,10 +13,12 @@
 
 mod admin;
 mod api;
+pub mod backup;
 pub mod chain;
 mod closing;
 pub mod config;
 mod disk;
+pub mod doctor;
 pub mod groups;
 pub mod ingest;
 mod metrics;

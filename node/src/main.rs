@@ -8,7 +8,9 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use url::Url;
+use xmtp_node::backup::{self, BackupError, Summary};
 use xmtp_node::config::{Config, LogConfig, LogFormat, Overrides};
+use xmtp_node::doctor;
 use xmtp_node::node::{self, Node};
 use xmtp_proto::time::Clock;
 
@@ -34,6 +36,34 @@ enum Command {
     CheckConfig {
         #[command(flatten)]
         options: Options,
+    },
+    /// Looks at all that a node needs: clock, disk, chain, contracts, keys, ports; says what would mend what is wrong, and
+    /// exits with 1 if something is.
+    Doctor {
+        #[command(flatten)]
+        options: Options,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes the store of a stopped node to a file.
+    Backup {
+        /// The store's folder.
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: PathBuf,
+        /// A file that is not there yet.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
+    /// Makes a store from a backup. One that is older than the node's last postmark makes the node contradict itself: see
+    /// docs/operating.md.
+    Restore {
+        /// The backup.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The store's folder, empty or not there.
+        #[arg(long, value_name = "FOLDER")]
+        data_dir: PathBuf,
     },
 }
 
@@ -62,9 +92,18 @@ impl Options {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // The one TLS provider, for https endpoints; nothing else has chosen before us.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match Cli::parse().command {
         Command::Run { options, ready_file } => run(options, ready_file.as_deref()).await,
         Command::CheckConfig { options } => check(options),
+        Command::Doctor { options, json } => match examine(options, json).await {
+            Ok(true) => Ok(()),
+            Ok(false) => return ExitCode::FAILURE,
+            Err(error) => Err(error),
+        },
+        Command::Backup { data_dir, to } => copied("backed up", backup::backup(&data_dir, &to)),
+        Command::Restore { from, data_dir } => copied("restored", backup::restore(&from, &data_dir)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,8 +115,6 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options, ready_file: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
-    // The one TLS provider, for https endpoints; nothing else has chosen before us.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let config = options.load()?;
     init_log(&config.log)?;
     let mut terminate = signal(SignalKind::terminate())?;
@@ -111,6 +148,22 @@ fn notify(state: sd_notify::NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "systemd does not listen");
     }
+}
+
+async fn examine(options: Options, json: bool) -> Result<bool, Box<dyn std::error::Error>> {
+    let report = doctor::examine(&options.load()?, &Clock::system()).await;
+    if json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print!("{report}");
+    }
+    Ok(report.healthy)
+}
+
+fn copied(what: &str, outcome: Result<Summary, BackupError>) -> Result<(), Box<dyn std::error::Error>> {
+    let Summary { files, bytes } = outcome?;
+    println!("{what}: {files} files, {bytes} bytes");
+    Ok(())
 }
 
 fn check(options: Options) -> Result<(), Box<dyn std::error::Error>> {

@@ -314,3 +314,98 @@ impl Drop for KilledOnDrop {
 fn signal(process: u32, name: &str) {
     assert!(Command::new("kill").arg(format!("-{name}")).arg(process.to_string()).status().unwrap().success());
 }
+#[tokio::test]
+async fn doctor_finds_what_is_wrong_and_says_what_would_mend_it() {
+    let mut world = World::start().await;
+    let folder = world.folder.path().to_owned();
+    for name in ["operator.json", "operator.password"] {
+        restrict(&folder.join(name), 0o600);
+    }
+    let verdicts = |output: &Output| -> std::collections::BTreeMap<String, (String, String)> {
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["healthy"], output.status.success());
+        assert_eq!(report["limits"]["pending_resets"], 20);
+        let findings = report["findings"].as_array().unwrap().iter();
+        let text = |it: &serde_json::Value| it.as_str().unwrap_or_default().to_owned();
+        findings.map(|it| (text(&it["check"]), (text(&it["verdict"]), text(&it["mend"])))).collect()
+    };
+    // A node runs on the folder, and the doctor leaves it alone.
+    let output = xmtp_node(&["doctor", "--json"], &folder);
+    let found = verdicts(&output);
+    assert!(output.status.success(), "{found:?}");
+    for check in
+        ["clock", "contracts", "deployment", "disk.fsync", "disk.space", "files.open", "key", "port.api", "rpc"]
+    {
+        assert_eq!(found[check].0, "good", "{check}");
+    }
+    assert_eq!(found["store"].0, "good");
+    // The keystore of the tests is as weak as it is quick.
+    assert_eq!(found["key.strength"].0, "warning");
+    world.join(2).await;
+
+    world.node.take().unwrap().shutdown().await.unwrap();
+    let file = folder.join("node.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let occupied = config.replace("127.0.0.1:0", &taken.local_addr().unwrap().to_string());
+    let elsewhere = std::fs::read_to_string(folder.join("deployment.json")).unwrap();
+    let postage = world.deployment.postage.to_string();
+    let check = |changed: &str, check: &str| {
+        std::fs::write(&file, changed).unwrap();
+        let output = xmtp_node(&["doctor", "--json"], &folder);
+        let (verdict, mend) = verdicts(&output)[check].clone();
+        assert_eq!((verdict.as_str(), output.status.code()), ("bad", Some(1)), "{check}");
+        assert!(!mend.is_empty(), "{check}");
+        let text = String::from_utf8(xmtp_node(&["doctor"], &folder).stdout).unwrap();
+        let marked = text.lines().any(|line| line.starts_with("BAD") && line.contains(check));
+        assert!(marked && text.contains(&mend) && text.contains("connections_per_ip"), "{text}");
+    };
+    check(&occupied, "port.api");
+    check(&config.replace("http://", "http://127.0.0.2:1/?was="), "rpc");
+    check(&format!("{config}[limits]\nmin_free_bytes = {}\n", i64::MAX), "disk.space");
+    check(&format!("{config}[limits]\nconnections = 1000000000\n"), "files.open");
+    check(&format!("{config}[web]\norigins = [\"app.example/page\"]\n"), "web");
+    restrict(&folder.join("operator.password"), 0o644);
+    check(&config, "password.mode");
+    restrict(&folder.join("operator.password"), 0o600);
+    // A contract that is not there: the token's address is right, the other is nobody's.
+    let stranger = alloy::primitives::Address::repeat_byte(9);
+    let network = xmtp_proto::derive::NetworkId::new(31337, stranger).0;
+    let elsewhere =
+        elsewhere.replace(&postage.to_lowercase(), &stranger.to_string()).replace(&postage, &stranger.to_string());
+    let mut deployment: serde_json::Value = serde_json::from_str(&elsewhere).unwrap();
+    deployment["networkId"] = serde_json::to_value(network).unwrap();
+    std::fs::write(folder.join("deployment.json"), deployment.to_string()).unwrap();
+    check(&config, "contracts");
+}
+
+fn restrict(file: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[tokio::test]
+async fn store_is_backed_up_and_restored_by_command() {
+    let mut world = World::start().await;
+    let bob = world.join(2).await;
+    let folder = world.folder.path().to_owned();
+    let (data, file) = (folder.join("data"), folder.join("backup.tar"));
+    let command = |arguments: [&std::ffi::OsStr; 5]| {
+        Command::new(env!("CARGO_BIN_EXE_xmtp-node")).args(arguments).output().unwrap()
+    };
+    let backup = || command(["backup".as_ref(), "--data-dir".as_ref(), data.as_ref(), "--to".as_ref(), file.as_ref()]);
+    let restore =
+        || command(["restore".as_ref(), "--from".as_ref(), file.as_ref(), "--data-dir".as_ref(), data.as_ref()]);
+    let refused = backup();
+    assert!(!refused.status.success());
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("stop it first"));
+
+    world.node.take().unwrap().shutdown().await.unwrap();
+    assert!(backup().status.success());
+    assert!(!restore().status.success(), "a store was written over");
+    std::fs::remove_dir_all(&data).unwrap();
+    assert!(restore().status.success());
+    world.rebind().await;
+    let request = wire::GetKeyBundleRequest { account: bob.account.to_string() };
+    world.client.get_key_bundle(request).await.unwrap();
+}

@@ -1,0 +1,78 @@
+//! The settlement chain: whether it is there, is the right one, moves on, and has the contracts; and what it says of this
+//! machine's clock.
+
+use std::time::Duration;
+
+use alloy::eips::BlockId;
+use alloy::providers::{Provider, ProviderBuilder, RootProvider};
+use xmtp_contracts::{Deployment, VerifyError};
+use xmtp_proto::time::{Clock, MAX_AHEAD, Timestamp};
+
+use super::Finding;
+use crate::config::Config;
+use crate::groups::Checkpoints;
+
+const UNREACHABLE: &str = "see that chain.rpc_url is right and answers from this machine";
+
+pub(super) async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
+    let Ok(client) = reqwest::Client::builder().build() else {
+        return vec![Finding::bad(
+            "rpc",
+            "the HTTP client cannot be made",
+            "see that the system's TLS roots are there",
+        )];
+    };
+    let rpc =
+        ProviderBuilder::new().disable_recommended_fillers().connect_reqwest(client, config.chain.rpc_url.clone());
+    let timeout = config.chain.request_timeout;
+    // What the endpoint says is not shown: its words may hold the URL, and that a secret.
+    let Ok(Ok(chain_id)) = tokio::time::timeout(timeout, rpc.get_chain_id()).await else {
+        return vec![Finding::bad("rpc", "the RPC does not answer", UNREACHABLE)];
+    };
+    let mut findings = vec![Finding::good("rpc", format!("answers for chain {chain_id}"))];
+    findings.extend(head(config, &rpc, clock, timeout).await);
+    if let Ok(deployment) = Deployment::load(&config.chain.deployment) {
+        findings.push(contracts(&deployment, &rpc, timeout).await);
+    }
+    findings
+}
+
+async fn head(config: &Config, rpc: &RootProvider, clock: &Clock, timeout: Duration) -> Vec<Finding> {
+    let block = tokio::time::timeout(timeout, async { rpc.get_block(BlockId::latest()).await }).await;
+    let Ok(Ok(Some(block))) = block else {
+        return vec![Finding::bad("rpc.head", "the RPC has no head", UNREACHABLE)];
+    };
+    let (number, time) = (block.header.inner.number, Timestamp::from_secs(block.header.inner.timestamp));
+    let (now, age_max) = (clock.now(), config.chain.max_head_age);
+    let (age, ahead) = (now.since(time), time.since(now));
+    let found = format!("block {number}, {} s old", age.as_secs());
+    let fresh = age <= age_max || config.chain.checkpoints == Checkpoints::EveryBlock;
+    let moves = if fresh {
+        Finding::good("rpc.head", found)
+    } else {
+        let mend = "see whether the RPC still follows its chain, and whether this machine's clock is right";
+        Finding::bad("rpc.head", found, mend)
+    };
+    let clock = if ahead > MAX_AHEAD {
+        let found = format!("the chain's head is {} s ahead of this machine's clock", ahead.as_secs());
+        Finding::bad("clock", found, "set the clock, and keep it right with NTP (timedatectl set-ntp true)")
+    } else if fresh {
+        Finding::good("clock", "not behind the chain's head")
+    } else {
+        Finding::warning("clock", "ahead of the chain's head, or that is old", "compare with another clock")
+    };
+    vec![moves, clock]
+}
+
+async fn contracts(deployment: &Deployment, rpc: &RootProvider, timeout: Duration) -> Finding {
+    const CHECK: &str = "contracts";
+    let mend = "name the file that the deploy script wrote for this chain in chain.deployment";
+    match tokio::time::timeout(timeout, deployment.verify(rpc)).await {
+        Ok(Ok(())) => Finding::good(CHECK, format!("Postage at {} is what the deployment says", deployment.postage)),
+        Ok(Err(VerifyError::Rpc(_))) | Err(_) => Finding::bad(CHECK, "the RPC does not answer", UNREACHABLE),
+        Ok(Err(VerifyError::NotPostage(_))) => {
+            Finding::bad(CHECK, format!("the contract at {} is no Postage", deployment.postage), mend)
+        }
+        Ok(Err(error)) => Finding::bad(CHECK, error.to_string(), mend),
+    }
+}

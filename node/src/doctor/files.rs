@@ -1,0 +1,141 @@
+//! Files: keys and who may read them, the deployment, certificates, the store's folder.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde::Deserialize;
+use xmtp_proto::derive::NetworkId;
+use xmtp_proto::time::Clock;
+
+use super::Finding;
+use crate::backup::{self, BackupError};
+use crate::config::Config;
+use crate::node;
+use crate::operator::Operator;
+use crate::server;
+use crate::store::Store;
+
+/// scrypt's N below which a stolen key file is soon an open one.
+const SCRYPT_N_MIN: u64 = 1 << 17;
+
+pub(super) fn examine(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![
+        private("key.mode", &config.operator.key_file),
+        private("password.mode", &config.operator.password_file),
+        strength(&config.operator.key_file),
+    ];
+    let key = node::operator_key(config);
+    findings.push(match &key {
+        Ok(key) => Finding::good("key", format!("signs postmarks as {}", key.address())),
+        Err(error) => Finding::bad("key", error.to_string(), "name the key's file and its password's in [operator]"),
+    });
+    let deployment = node::deployment(config);
+    findings.push(match &deployment {
+        Ok(deployment) => {
+            Finding::good("deployment", format!("chain {}, Postage at {}", deployment.chain_id, deployment.postage))
+        }
+        Err(error) => Finding::bad(
+            "deployment",
+            error.to_string(),
+            "name the file that the deploy script wrote in chain.deployment",
+        ),
+    });
+    if let Some(tls) = &config.tls {
+        findings.push(private("tls.mode", &tls.key_file));
+        findings.push(match server::acceptor(tls) {
+            Ok(_) => Finding::good("tls", format!("{} and its key belong together", tls.cert_file.display())),
+            Err(error) => Finding::bad("tls", error.to_string(), "name a certificate and its key in [tls], both PEM"),
+        });
+    }
+    findings.push(match server::cors(&config.web) {
+        Ok(_) => Finding::good("web", format!("{} origins may call", config.web.origins.len())),
+        Err(error) => Finding::bad("web", error.to_string(), "write origins as https://app.example"),
+    });
+    let operator = key
+        .ok()
+        .zip(deployment.ok())
+        .map(|(key, deployment)| Operator::new(key, NetworkId::new(deployment.chain_id, deployment.postage)));
+    findings.push(store(config, operator));
+    findings
+}
+
+/// A file that only its owner may read.
+fn private(check: &'static str, path: &Path) -> Finding {
+    let shown = path.display();
+    match fs::metadata(path) {
+        Err(error) => Finding::bad(check, format!("{shown}: {error}"), format!("put the file at {shown}")),
+        Ok(file) => {
+            let mode = file.permissions().mode() & 0o777;
+            if mode & 0o077 == 0 {
+                Finding::good(check, format!("{shown} has mode {mode:04o}"))
+            } else {
+                Finding::bad(
+                    check,
+                    format!("{shown} has mode {mode:04o}: others can read it"),
+                    format!("chmod 600 {shown}"),
+                )
+            }
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct KeyFile {
+    crypto: Crypto,
+}
+
+#[derive(Deserialize)]
+struct Crypto {
+    kdf: String,
+    kdfparams: KdfParameters,
+}
+
+#[derive(Deserialize)]
+struct KdfParameters {
+    n: Option<u64>,
+}
+
+fn strength(path: &Path) -> Finding {
+    const CHECK: &str = "key.strength";
+    let file = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<KeyFile>(&bytes).ok());
+    let Some(KeyFile { crypto: Crypto { kdf, kdfparams } }) = file else {
+        return Finding::bad(CHECK, "no Web3 Secret Storage file", "make one with `cast wallet new`");
+    };
+    match kdfparams.n.filter(|_| kdf == "scrypt") {
+        Some(n) if n >= SCRYPT_N_MIN => Finding::good(CHECK, format!("scrypt, N = {n}")),
+        Some(n) => Finding::warning(
+            CHECK,
+            format!("scrypt, N = {n}: whoever copies the file tries passwords quickly"),
+            "use a long random password, or encrypt the key again with N of 131072 or more",
+        ),
+        None => Finding::warning(CHECK, format!("{kdf}, not scrypt"), "use a long random password"),
+    }
+}
+
+fn store(config: &Config, operator: Option<Operator>) -> Finding {
+    const CHECK: &str = "store";
+    let folder = &config.data_dir;
+    let shown = folder.display();
+    match backup::in_use(folder) {
+        Ok(true) => return Finding::good(CHECK, format!("a node runs on {shown}")),
+        Err(BackupError::NoStore(_)) => {
+            return Finding::good(CHECK, format!("{shown} is empty: the first start makes the store"));
+        }
+        Err(error) => {
+            return Finding::bad(CHECK, error.to_string(), "let the user that the node runs as read the folder");
+        }
+        Ok(false) => {}
+    }
+    let Some(operator) = operator else {
+        return Finding::warning(CHECK, format!("{shown} was not opened, for want of key and deployment"), "see above");
+    };
+    match Store::open(folder, operator, Clock::system(), config.limits.new_accounts_per_minute) {
+        Ok(store) => Finding::good(CHECK, format!("{shown} opens; its log ends at {}", store.durable().0)),
+        Err(error) => Finding::bad(
+            CHECK,
+            error.to_string(),
+            "name the folder of this operator and network in data_dir, and run the version that wrote it",
+        ),
+    }
+}
