@@ -234,7 +234,15 @@ async fn node_drains_and_says_nothing_of_its_users() {
     let file = folder.join("node.toml");
     let log = "[log]\nformat = \"json\"\nfilter = \"info,xmtp_node=trace\"\n";
     std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + ADMIN + log).unwrap();
+    let systemd = std::os::unix::net::UnixDatagram::bind(folder.join("notify")).unwrap();
+    systemd.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let told = || {
+        let mut bytes = [0; 256];
+        let length = systemd.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..length].to_vec()).unwrap()
+    };
     let (process, ready) = run(&folder).await;
+    assert!(told().contains("READY=1"));
     let address = |key: &str| ready[key].as_str().unwrap().to_owned();
     world.client = NodeClient::connect(format!("http://{}", address("listening"))).await.unwrap();
     let readyz = format!("http://{}/readyz", address("admin"));
@@ -260,6 +268,7 @@ async fn node_drains_and_says_nothing_of_its_users() {
     assert!(matches!(stream.message().await.unwrap().unwrap().event, Some(Event::Seen(_))));
 
     signal(process.0.id(), "TERM");
+    assert!(told().contains("STOPPING=1"));
     // Its clients are told to subscribe again, and it ends although one of them stays connected.
     assert_eq!(stream.message().await.unwrap_err().code(), tonic::Code::Unavailable);
     // Not by waiting on this thread, which has to answer for the client.
@@ -291,6 +300,7 @@ async fn run(folder: &Path) -> (KilledOnDrop, serde_json::Value) {
         .arg(folder.join("node.toml"))
         .arg("--ready-file")
         .arg(&ready)
+        .env("NOTIFY_SOCKET", folder.join("notify"))
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(folder.join("log")).unwrap())
         .spawn()
