@@ -71,7 +71,7 @@ async fn lost_chain_is_no_reason_to_guess_and_its_return_no_reason_to_restart() 
     assert_eq!(refusal.code(), Code::ChainViewStale);
     let group = wire::StampGroup { denomination: 1, issue: book.issue.0 };
     let roots = wire::GetRootsRequest { group: Some(wire::get_roots_request::Group::Stamps(group)) };
-    let status = world.client.get_roots(roots).await.unwrap_err();
+    let status = world.client.get_roots(roots.clone()).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::Unavailable);
     assert_eq!(status.get_details_error_info().unwrap().reason, "chain_view_stale");
     assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
@@ -81,7 +81,7 @@ async fn lost_chain_is_no_reason_to_guess_and_its_return_no_reason_to_restart() 
 
     signal(world.anvil().child().id(), "CONT");
     let client = world.client.clone();
-    until("the node sees its chain again", async || client.clone().get_roots(roots).await.is_ok()).await;
+    until("the node sees its chain again", async || client.clone().get_roots(roots.clone()).await.is_ok()).await;
     world.publish(submission).await.unwrap();
 }
 
