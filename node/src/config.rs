@@ -175,7 +175,10 @@ pub struct Limits {
     /// For TLS, and again for the first bytes of HTTP.
     #[serde(with = "humantime_serde")]
     pub handshake_timeout: Duration,
-    /// For one request, until its answer begins. A subscription goes on for as long as its connection.
+    /// For one publish, which waits for the disk.
+    #[serde(with = "humantime_serde")]
+    pub publish_timeout: Duration,
+    /// For any other request, until its answer begins. A subscription goes on for as long as its connection.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
     /// A client that does not take what it asked for is cut off after this.
@@ -225,7 +228,8 @@ impl Default for Limits {
             connections: 4096,
             connections_per_ip: 128,
             handshake_timeout: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(30),
+            publish_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(10),
             send_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(600),
             connection_age: Duration::from_secs(3600),

@@ -52,10 +52,12 @@ pub(crate) struct Method {
     grpc_method: &'static str,
 }
 
+const PUBLISH: Method = unary("xmtp.v1.Node", "Publish");
+
 /// Every call that this node knows; a test holds it against the schema.
 const METHODS: &[Method] = &[
+    PUBLISH,
     unary("xmtp.v1.Node", "GetNetwork"),
-    unary("xmtp.v1.Node", "Publish"),
     unary("xmtp.v1.Node", "Query"),
     streaming("xmtp.v1.Node", "Subscribe"),
     unary("xmtp.v1.Node", "GetRequirements"),
@@ -77,6 +79,11 @@ const fn streaming(grpc_service: &'static str, grpc_method: &'static str) -> Met
 }
 
 impl Method {
+    /// Whether it writes, and so waits for the disk.
+    pub(crate) fn publishes(&self) -> bool {
+        *self == PUBLISH
+    }
+
     /// By the path of a request.
     pub(crate) fn of(path: &str) -> Self {
         let known = path.strip_prefix('/').and_then(|path| path.split_once('/')).and_then(|(service, method)| {

@@ -146,8 +146,7 @@ impl Shared {
 
     async fn serve_http(&self, socket: impl AsyncRead + AsyncWrite + Unpin + 'static, stop: CancellationToken) {
         let limits = &self.limits;
-        let calls =
-            Calls::new(self.metrics.clone(), self.requests.clone(), limits.request_timeout, limits.send_timeout);
+        let calls = Calls::new(self.metrics.clone(), self.requests.clone(), limits);
         let counted = Counted { routes: self.routes.clone(), calls: calls.clone() };
         let service = ServiceBuilder::new().layer(self.cors.clone()).layer(GrpcWebLayer::new()).service(counted);
         let socket = Prompt::new(socket, limits.handshake_timeout, self.metrics.clone());

@@ -295,14 +295,19 @@ fn tls_section(folder: &Path) -> String {
 }
 
 #[tokio::test]
-async fn requests_that_never_end_are_ended() {
-    let bench = Bench::start("request_timeout = \"200ms\"").await;
+async fn requests_that_never_end_are_ended_each_in_its_time() {
+    let bench = Bench::start("request_timeout = \"100ms\"\npublish_timeout = \"3s\"").await;
     let mut rude = Rude::connect(bench.address()).await;
-    let (response, mut body) = rude.open("Publish").unwrap();
-    body.send_data(Bytes::from_static(&[0, 0, 0, 1, 0, 1]), false).unwrap();
-    let response = within(response).await.unwrap();
-    let status = Status::from_header_map(response.headers()).unwrap();
-    assert_eq!(status.code(), Code::DeadlineExceeded);
+    for (method, least, most) in [("Query", 100, 2_900), ("Publish", 3_000, 20_000), ("Subscribe", 100, 2_900)] {
+        let since = Instant::now();
+        let (response, mut body) = rude.open(method).unwrap();
+        body.send_data(Bytes::from_static(&[0, 0, 0, 1, 0, 1]), false).unwrap();
+        let response = within(response).await.unwrap();
+        let status = Status::from_header_map(response.headers()).unwrap();
+        assert_eq!(status.code(), Code::DeadlineExceeded, "{method}");
+        let took = since.elapsed();
+        assert!((Duration::from_millis(least)..Duration::from_millis(most)).contains(&took), "{method}: {took:?}");
+    }
 }
 
 #[tokio::test]
@@ -459,9 +464,11 @@ async fn old_connection_is_told_to_go_and_closed_a_grace_later() {
         client.clone().get_network(wire::GetNetworkRequest {}).await.is_ok()
     })
     .await;
-    // Who only asks now and then notices nothing.
+    // Who asks now and then is served, if not always at the first try: a client may hand its request to a connection that
+    // has just been told to go.
     for _ in 0..20 {
-        client.get_network(wire::GetNetworkRequest {}).await.unwrap();
+        let asked = client.get_network(wire::GetNetworkRequest {}).await;
+        assert!(asked.is_ok() || client.get_network(wire::GetNetworkRequest {}).await.is_ok());
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
 }

@@ -23,6 +23,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::Service;
 use xmtp_proto::refusal;
 
+use crate::config::Limits;
 use crate::metrics::{Method, Metrics};
 
 /// When to come back if there are too many requests.
@@ -35,6 +36,7 @@ pub(super) struct Calls {
     metrics: Metrics,
     /// Requests under way on all connections.
     requests: Arc<Semaphore>,
+    publish_timeout: Duration,
     request_timeout: Duration,
     send_timeout: Duration,
     open: watch::Sender<usize>,
@@ -43,14 +45,14 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    pub(super) fn new(
-        metrics: Metrics,
-        requests: Arc<Semaphore>,
-        request_timeout: Duration,
-        send_timeout: Duration,
-    ) -> Arc<Self> {
+    pub(super) fn new(metrics: Metrics, requests: Arc<Semaphore>, limits: &Limits) -> Arc<Self> {
+        let Limits { publish_timeout, request_timeout, send_timeout, .. } = *limits;
         let (open, answers) = (watch::Sender::new(0), Mutex::default());
-        Arc::new(Self { metrics, requests, request_timeout, send_timeout, open, answers })
+        Arc::new(Self { metrics, requests, publish_timeout, request_timeout, send_timeout, open, answers })
+    }
+
+    fn timeout(&self, method: &Method) -> Duration {
+        if method.publishes() { self.publish_timeout } else { self.request_timeout }
     }
 
     /// Resolves when there was no call for so long.
@@ -107,7 +109,7 @@ impl Service<Request<Body>> for Counted {
         let (calls, mut routes) = (self.calls.clone(), self.routes.clone());
         Box::pin(async move {
             let Ok(_place) = calls.requests.clone().try_acquire_owned() else { return Ok(call.refuse(overloaded())) };
-            match tokio::time::timeout(calls.request_timeout, routes.call(request)).await {
+            match tokio::time::timeout(calls.timeout(&call.method), routes.call(request)).await {
                 Ok(Ok(response)) => Ok(call.answer(response)),
                 Err(_) => {
                     Ok(call.refuse(Status::deadline_exceeded("the node took too long; send the same bytes again")))
