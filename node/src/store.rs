@@ -19,10 +19,12 @@ use xmtp_proto::time::Epoch;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 
+mod audit;
 mod durable;
 mod embedded;
 mod keys;
 
+pub use audit::{Audit, Fault};
 pub use embedded::{OpenError, Store};
 
 /// Owner writes that one account has per epoch.

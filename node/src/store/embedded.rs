@@ -348,6 +348,23 @@ impl Store {
             .transpose()
     }
 
+    /// All nullifiers that are used, each with the envelope that used it.
+    pub(super) fn cancelled(&self) -> impl Iterator<Item = Result<(Nullifier, EnvelopeId), StoreError>> {
+        self.log.scan_prefix(keys::all_nullifiers()).map(|entry| {
+            let (key, value) = entry.map_err(disk)?;
+            let nullifier = keys::nullifier_of(&key).ok_or(StoreError::Damaged { what: "nullifier key" })?;
+            let id = value.first_chunk::<32>().ok_or(StoreError::Damaged { what: "nullifier" })?;
+            Ok((nullifier, EnvelopeId::from(*id)))
+        })
+    }
+
+    /// The envelope that used a nullifier.
+    pub(super) fn cancelled_for(&self, issue: Issue, nullifier: &Nullifier) -> Result<Option<EnvelopeId>, StoreError> {
+        let Some(used) = self.log.get(keys::nullifier(issue, nullifier)).map_err(disk)? else { return Ok(None) };
+        let id = used.first_chunk::<32>().ok_or(StoreError::Damaged { what: "nullifier" })?;
+        Ok(Some(EnvelopeId::from(*id)))
+    }
+
     /// All evidence of one index used for two envelopes.
     pub fn evidence(&self) -> impl Iterator<Item = Result<Evidence, StoreError>> {
         self.log.scan_prefix(keys::all_evidence()).map(|entry| {
@@ -409,6 +426,15 @@ impl Store {
             self.log.apply_batch(batch).map_err(disk)?;
         }
         Ok(removed)
+    }
+
+    /// What no disk should do: puts an entry in the place of another, or takes it away.
+    #[cfg(test)]
+    pub(super) fn damage(&self, key: &[u8], value: Option<&[u8]>) {
+        match value {
+            Some(value) => self.log.insert(key, value).map(drop).unwrap(),
+            None => self.log.remove(key).map(drop).unwrap(),
+        }
     }
 
     fn record(&self, cursor: Cursor) -> Result<wire::Record, StoreError> {
@@ -669,7 +695,7 @@ impl Owned {
     }
 }
 
-fn postmark_of(record: &wire::Record) -> Result<SignedPostmark, StoreError> {
+pub(super) fn postmark_of(record: &wire::Record) -> Result<SignedPostmark, StoreError> {
     let postmark = record.postmark.clone().ok_or(StoreError::Damaged { what: "record" })?;
     postmark.try_into().map_err(|_| StoreError::Damaged { what: "postmark" })
 }

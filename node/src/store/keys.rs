@@ -59,6 +59,11 @@ pub(super) fn closed(issue: Issue, nullifier: &Nullifier) -> Vec<u8> {
     concat(CLOSED, &[&issue.0.to_be_bytes(), nullifier.as_bytes()])
 }
 
+/// All nullifiers.
+pub(super) const fn all_nullifiers() -> [u8; 1] {
+    [NULLIFIER]
+}
+
 /// All nullifiers, used and closed, of issues before this one.
 pub(super) fn nullifiers_before(issue: Issue) -> [std::ops::Range<Vec<u8>>; 2] {
     [NULLIFIER, CLOSED].map(|kind| vec![kind]..concat(kind, &[&issue.0.to_be_bytes()]))
@@ -94,7 +99,7 @@ pub(super) const fn all_evidence() -> [u8; 1] {
     [EVIDENCE]
 }
 
-/// The nullifier at the end of an [`evidence`] key.
+/// The nullifier at the end of a [`nullifier`] or [`evidence`] key.
 pub(super) fn nullifier_of(key: &[u8]) -> Option<Nullifier> {
     key.last_chunk().and_then(|bytes| Nullifier::from_be_bytes(*bytes).ok())
 }
