@@ -9,6 +9,7 @@ use xmtp_contracts::Deployment;
 use xmtp_proto::derive::NetworkId;
 use xmtp_proto::time::{Clock, MAX_AHEAD};
 use xmtp_prover::VerifyingKey;
+use xmtp_sdk::chain::Amount;
 use xmtp_sdk::client::Client;
 use xmtp_sdk::identity::PREKEY_LIFE;
 use xmtp_sdk::transport::Node;
@@ -152,7 +153,8 @@ impl Report {
                 let detail = format!("{} has chain {}", endpoint(&settings.rpc.value), client.deployment().chain_id);
                 self.add("chain", Status::Good, detail);
                 let status = if balances.coin.is_zero() { Status::Poor } else { Status::Good };
-                let coin = alloy::primitives::utils::format_ether(balances.coin);
+                // Wei of the coin are written as wei of the token are.
+                let coin = Amount(balances.coin).to_decimal();
                 self.add("balance", status, format!("{}, and {coin} of the chain's coin for gas", balances.tokens));
             }
         }
