@@ -5,12 +5,15 @@
 //! | `account` | makes, publishes and restores the identity; publishes the policy |
 //! | `prekey` | makes the prekey anew every month |
 //! | `ask` | asks what writing to somebody takes, and believes nothing unverified |
+//! | `journal` | shares with the account's other installations, and opens conversations |
 //! | `stamps` | buys books, and finds those again whose purchase was cut short |
 //! | `send` | seals, franks and publishes a letter, and sends again what did not get through |
 //! | [`inbox`](crate::inbox), [`stream`](crate::stream) | reads what came, and what comes |
+//! | [`conversation`](crate::conversation) | what follows a letter |
 
 mod account;
 mod ask;
+mod journal;
 mod prekey;
 mod send;
 mod stamps;
@@ -24,7 +27,7 @@ use url::Url;
 use xmtp_contracts::Deployment;
 use xmtp_proto::account::Account;
 use xmtp_proto::derive::NetworkId;
-use xmtp_proto::time::Clock;
+use xmtp_proto::time::{Clock, Timestamp};
 use xmtp_prover::{DevKeyError, ProvingKey, VerifyingKey};
 
 use crate::chain::{Chain, Wallet};
@@ -287,6 +290,10 @@ impl Client {
     /// There is one so far; see [`ProvingKeyError::NotOffered`].
     fn verifying_key(&self) -> &'static VerifyingKey {
         VerifyingKey::dev()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     async fn proving_key(&self) -> Result<Arc<ProvingKey>, ProvingKeyError> {

@@ -16,7 +16,7 @@ use crate::chain::{Amount, Quote};
 
 pub use choose::{Choice, Holding, choose, choose_more};
 pub use stamp::{FrankError, StampToUse, find_path, stamp};
-pub(crate) use stamp::{external_nullifier, leaf_of};
+pub(crate) use stamp::{external_nullifier, leaf_of, proof};
 
 /// What passes must show for one letter.
 #[derive(Clone, Debug, PartialEq, Eq)]

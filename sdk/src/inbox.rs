@@ -12,9 +12,10 @@ use xmtp_proto::time::Timestamp;
 use xmtp_proto::topic::Topic;
 
 use crate::client::{Client, NoIdentity};
-use crate::content::Content;
+use crate::content::{Content, InvalidContent};
 use crate::identity::Identity;
 use crate::invite::{OpenError, open_invite};
+use crate::message::OpenMessageError;
 use crate::state::{self, Letter, StateError};
 use crate::transport::{Order, Role, TransportError};
 
@@ -81,6 +82,12 @@ pub enum Reason {
     /// See there.
     #[error(transparent)]
     Unopened(#[from] OpenError),
+    /// See there.
+    #[error(transparent)]
+    Message(#[from] OpenMessageError),
+    /// A genuine message whose content does not decode.
+    #[error(transparent)]
+    Content(#[from] InvalidContent),
     /// Written with keys that the account's wallet has replaced since: whoever stole those could have written it.
     #[error("written with messaging keys of {0} that its wallet has replaced since")]
     KeysReplaced(Account),

@@ -179,6 +179,11 @@ impl Invitation {
         self.message.as_ref()
     }
 
+    /// The same invitation without its message.
+    pub(crate) fn without_message(&self) -> Self {
+        Self { key_material: KeyMaterial(self.key_material.0), context: self.context.clone(), message: None }
+    }
+
     /// The inner layer without its zeros.
     pub(crate) fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
         let Self { key_material, context, message } = self;

@@ -238,7 +238,7 @@ mod tests {
         crate::seal::OnceKey,
         crate::seal::SealKey,
         crate::vault::VaultKey,
-        crate::invite::KeyMaterial,
+        KeyMaterial,
         crate::invite::MessageKey,
         crate::invite::ConversationKeys,
         crate::invite::Invitation,

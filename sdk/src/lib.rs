@@ -17,10 +17,11 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`client`], [`inbox`], [`stream`] | what an application touches |
+//! | [`client`], [`conversation`], [`inbox`], [`stream`] | what an application touches |
 //! | [`identity`], [`keys`], [`wallet`], [`vault`] | wallet signature → keys → public bundle and sealed vault |
 //! | [`invite`], [`message`], [`content`], `x3dh`, `seal` | letter → ciphertext, and back |
-//! | [`franking`] | which stamps to attach, and how one is made |
+//! | [`journal`] | what an account's installations share |
+//! | [`franking`], [`membership`] | which stamps to attach, and how passes are made |
 //! | [`chain`] | buying books of stamps |
 //! | [`ens`] | names in place of addresses |
 //! | [`transport`] | the way to a node: the only module that knows how bytes travel |
@@ -29,13 +30,16 @@
 pub mod chain;
 pub mod client;
 pub mod content;
+pub mod conversation;
 pub mod ens;
 pub mod franking;
 pub mod identity;
 pub mod inbox;
 pub mod invite;
+pub mod journal;
 pub mod keys;
 mod layout;
+pub mod membership;
 pub mod message;
 mod seal;
 pub mod state;

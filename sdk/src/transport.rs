@@ -21,7 +21,7 @@ use tonic::{Code as GrpcCode, Status};
 use tonic_types::StatusExt;
 use url::Url;
 use xmtp_proto::account::Account;
-use xmtp_proto::derive::{self, Denomination, EnvelopeId, Issue, NetworkId};
+use xmtp_proto::derive::{self, Denomination, EnvelopeId, Issue, NetworkId, OperatorId};
 use xmtp_proto::field::{FieldElement, Leaf, Nullifier, Root};
 use xmtp_proto::key_bundle::KeyBundle;
 use xmtp_proto::malformed::Malformed;
@@ -35,7 +35,9 @@ use xmtp_proto::submission::{MAX_PASSES, MAX_PER_CALL, Submission};
 use xmtp_proto::time::Timestamp;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire::{self, node_client::NodeClient};
-use xmtp_prover::Bucket;
+use xmtp_prover::{Bucket, Limit};
+
+use crate::journal::SLOTS;
 
 pub use stream::{Event, Filter, Subscription};
 
@@ -47,6 +49,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_ANSWER_BYTES: usize = 4 << 20;
 /// Repetitions of a call that did not get through.
 const RETRIES: usize = 3;
+/// What a leaf of a group of members allows in an epoch at most.
+const MAX_MEMBER_LIMIT: u32 = 1_024;
 /// The domain of our reasons in a status' details.
 const ERROR_DOMAIN: &str = "xmtp";
 
@@ -56,6 +60,10 @@ const ERROR_DOMAIN: &str = "xmtp";
 pub enum Role {
     /// The own account's topics.
     Mine,
+    /// Conversations, the journal among them: reading.
+    Reading,
+    /// Conversations, the journal among them: openings and messages; a fresh one for each topic.
+    Posting,
     /// Others' bundles, policies, roots and buckets, and submissions to their invite topics: a fresh one per recipient.
     AskingAndFranking,
 }
@@ -83,6 +91,8 @@ pub struct NetworkInfo {
     pub invite_requirement: Requirement,
     /// What the network asks for an account's first key bundle.
     pub joining_requirement: Requirement,
+    /// The limit in every leaf of the operator's group of members; none if it keeps no such group.
+    pub member_limit: Option<Limit>,
     /// The node's clock.
     pub now: Timestamp,
 }
@@ -154,6 +164,36 @@ pub struct StampGroup {
     pub denomination: Denomination,
     /// Issue.
     pub issue: Issue,
+}
+
+/// The accounts registered with an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MemberGroup {
+    /// The operator.
+    pub operator: OperatorId,
+    /// The quarter for which the commitments stand.
+    pub generation: u32,
+}
+
+/// A group that a node keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeptGroup {
+    /// Stamps.
+    Stamps(StampGroup),
+    /// Members.
+    Members(MemberGroup),
+}
+
+impl From<StampGroup> for KeptGroup {
+    fn from(group: StampGroup) -> Self {
+        Self::Stamps(group)
+    }
+}
+
+impl From<MemberGroup> for KeptGroup {
+    fn from(group: MemberGroup) -> Self {
+        Self::Members(group)
+    }
 }
 
 /// A call that brought no answer to build on.
@@ -324,7 +364,7 @@ fn check_network(
         invite_requirement,
         joining_requirement,
         now_ns,
-        member_limit: _,
+        member_limit,
     } = wire;
     let got = NetworkId::from(fixed::<32>("network_id", &network_id)?);
     let computed = NetworkId::new(chain_id, fixed::<20>("postage", &postage)?.into());
@@ -345,6 +385,11 @@ fn check_network(
         issue_seconds,
         invite_requirement: required("invite_requirement", invite_requirement)?.try_into()?,
         joining_requirement: required("joining_requirement", joining_requirement)?.try_into()?,
+        member_limit: match member_limit {
+            0 => None,
+            limit if limit % u32::from(SLOTS) == 0 && limit <= MAX_MEMBER_LIMIT => Limit::new(limit).ok(),
+            limit => return Err(Malformed::OutOfRange { field: "member_limit", got: limit.into() }.into()),
+        },
         now: Timestamp::from_nanos(now_ns),
     })
 }
@@ -481,12 +526,16 @@ impl Connection {
         Ok(Some((bundle, record.postmark.postmark.cursor)))
     }
 
-    /// The newest roots of a group of stamps; none while nobody bought any.
+    /// The newest roots of a group; none while it is empty.
     ///
     /// # Errors
     /// [`TransportError`].
-    pub async fn roots(&self, group: StampGroup) -> Result<Vec<VolumeRoot>, TransportError> {
-        let request = wire::GetRootsRequest { group: Some(wire::get_roots_request::Group::Stamps(group.into())) };
+    pub async fn roots(&self, group: impl Into<KeptGroup>) -> Result<Vec<VolumeRoot>, TransportError> {
+        let group = match group.into() {
+            KeptGroup::Stamps(group) => wire::get_roots_request::Group::Stamps(group.into()),
+            KeptGroup::Members(group) => wire::get_roots_request::Group::Members(group.into()),
+        };
+        let request = wire::GetRootsRequest { group: Some(group) };
         let wire::GetRootsResponse { roots } = match self.call(NodeClient::get_roots, request).await {
             Err(TransportError::Failed { status, .. }) if status == NOT_FOUND => return Ok(Vec::new()),
             Err(TransportError::Refused { code: Code::RootUnknown, .. }) => return Ok(Vec::new()),
@@ -499,12 +548,12 @@ impl Connection {
     ///
     /// # Errors
     /// [`TransportError`].
-    pub async fn bucket(&self, group: StampGroup, root: Root, bucket: u32) -> Result<Bucket, TransportError> {
-        let request = wire::GetBucketRequest {
-            group: Some(wire::get_bucket_request::Group::Stamps(group.into())),
-            root: root.as_bytes().to_vec(),
-            bucket,
+    pub async fn bucket(&self, group: impl Into<KeptGroup>, root: Root, bucket: u32) -> Result<Bucket, TransportError> {
+        let group = match group.into() {
+            KeptGroup::Stamps(group) => wire::get_bucket_request::Group::Stamps(group.into()),
+            KeptGroup::Members(group) => wire::get_bucket_request::Group::Members(group.into()),
         };
+        let request = wire::GetBucketRequest { group: Some(group), root: root.as_bytes().to_vec(), bucket };
         let wire::GetBucketResponse { volume, bucket: index, top, leaves } =
             self.call(NodeClient::get_bucket, request).await?;
         if index != bucket {
@@ -647,6 +696,12 @@ fn deepest(status: &Status) -> Option<String> {
 impl From<StampGroup> for wire::StampGroup {
     fn from(it: StampGroup) -> Self {
         Self { denomination: it.denomination.units(), issue: it.issue.0 }
+    }
+}
+
+impl From<MemberGroup> for wire::MemberGroup {
+    fn from(it: MemberGroup) -> Self {
+        Self { operator: it.operator.as_bytes().to_vec(), generation: it.generation }
     }
 }
 

@@ -93,7 +93,14 @@ pub(crate) enum Command {
     },
     /// Write to an account.
     Send(Send),
-    /// Read the letters that came, decrypted and verified.
+    /// Go on in the conversation with an account, free of postage: to answer a letter, or to add to one's own.
+    Reply {
+        /// With whom: 0x and 40 hexadecimal digits, CAIP-10, or an ENS name.
+        account: Who,
+        /// What to write.
+        text: String,
+    },
+    /// Read the letters that came, and the conversations that followed, decrypted and verified.
     Inbox {
         /// Only those that this client has not read before.
         #[arg(long)]

@@ -8,6 +8,7 @@ mod inbox;
 mod keystore;
 mod manual;
 mod policy;
+mod reply;
 mod requirements;
 mod send;
 mod shown;
@@ -49,6 +50,10 @@ pub(crate) async fn run(args: Args, matches: &ArgMatches, output: &Output) -> Re
         Command::Send(letter) => {
             let account = context::account(letter.account.clone(), settings, output).await?;
             send::run(account, letter, &connect().await?, output).await
+        }
+        Command::Reply { account, text } => {
+            let account = context::account(account, settings, output).await?;
+            reply::run(account, &text, &connect().await?, output).await
         }
         Command::Inbox { new } => inbox::run(new, &connect().await?, output).await,
         // Watching leaves the account's state to other commands while nothing comes.

@@ -4,16 +4,18 @@ use std::fmt;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use xmtp_contracts::LoadError;
+use xmtp_proto::account::Account;
 use xmtp_proto::refusal::Code;
 use xmtp_sdk::chain::BuyError;
 use xmtp_sdk::client::{
     AskError, BuyStampsError, ConnectError, NoIdentity, ProvingKeyError, PublishError, RestoreError, SendError,
 };
+use xmtp_sdk::conversation::ConversationError;
 use xmtp_sdk::ens::{EnsName, ResolveError};
 use xmtp_sdk::franking::{FrankError, NoPass};
 use xmtp_sdk::identity::{IdentityError, NotVerified};
 use xmtp_sdk::inbox::InboxError;
-use xmtp_sdk::state::{BooksError, LettersError, RememberError, StateError};
+use xmtp_sdk::state::{BooksError, LettersError, MembershipsError, RememberError, StateError};
 use xmtp_sdk::stream::StreamError;
 use xmtp_sdk::transport::TransportError;
 use xmtp_sdk::vault::VaultError;
@@ -55,6 +57,11 @@ impl Failure {
         let message = format!("{name} is a name, and no endpoint to resolve it was given");
         Self::new("ens", &message)
             .hint("name one of Ethereum's mainnet with --ens-rpc or $XMTP_ENS_RPC, or use the address")
+    }
+
+    pub(crate) fn no_conversation(with: Account) -> Self {
+        Self::new("no_conversation", &format!("there is no letter from {with}, and none to it"))
+            .hint("xmtp send <account> <text> begins a conversation")
     }
 
     /// What happened, without code and hint.
@@ -348,6 +355,35 @@ impl From<SendError> for Failure {
             SendError::Letters(error) => error.into(),
             SendError::State(error) => error.into(),
             SendError::Content(_) | SendError::Seal(_) | SendError::Malformed(_) | SendError::NoRandomness(_) => {
+                Self::new("malformed", &error)
+            }
+        }
+    }
+}
+
+impl From<ConversationError> for Failure {
+    fn from(error: ConversationError) -> Self {
+        match error {
+            ConversationError::NoIdentity(error) => error.into(),
+            ConversationError::NoMembers => Self::new("not_offered", &error).hint("use another node"),
+            ConversationError::GenerationOver(_) => Self::new("generation_over", &error),
+            ConversationError::NoSlot => Self::new("no_slot", &error),
+            ConversationError::UsedUp => Self::new("quota_exhausted", &error),
+            ConversationError::Memberships(MembershipsError::State(error)) | ConversationError::State(error) => {
+                error.into()
+            }
+            ConversationError::Memberships(error) => Self::new("state", &error),
+            ConversationError::ProvingKey(error) => error.into(),
+            ConversationError::Frank(FrankError::NotYetRooted) => Self::new("root_unknown", &error)
+                .hint("the node has not taken this account among its members yet: run the same command in a minute"),
+            ConversationError::Frank(error) => error.into(),
+            ConversationError::Refused(ref refusal) => Self::new(refusal.code().as_str(), &error),
+            ConversationError::Unknown(ref source) => {
+                let code = source.code().map_or("unreachable", |code| code.as_str());
+                Self::new(code, &error).hint("run the same command again: the message goes out once")
+            }
+            ConversationError::Transport(error) => error.into(),
+            ConversationError::Content(_) | ConversationError::Seal(_) | ConversationError::Malformed(_) => {
                 Self::new("malformed", &error)
             }
         }

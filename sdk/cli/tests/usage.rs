@@ -28,13 +28,14 @@ fn check_usage(args: &[&str], message: &str) {
     assert!(said["error"]["hint"].is_string(), "{stdout}");
 }
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "identity",
     "policy",
     "stamps",
     "requirements",
     "can-send",
     "send",
+    "reply",
     "inbox",
     "watch",
     "doctor",

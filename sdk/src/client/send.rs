@@ -197,6 +197,7 @@ impl Client {
             None => self.begin(&mut errand, &identity, &draft).await?,
         };
         let sent = self.deliver(&mut errand, &identity, outgoing).await?;
+        self.care_for_journal(&identity).await?;
         Ok(Sent { resumed, ..sent })
     }
 

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 use xmtp_proto::derive::{self, Group, NetworkId, Purpose};
 use xmtp_proto::envelope::Envelope;
-use xmtp_proto::field::{ExternalNullifier, FieldElement, Leaf, Scope};
+use xmtp_proto::field::{ExternalNullifier, FieldElement, Leaf, Scope, Signal};
 use xmtp_proto::pass;
 use xmtp_prover::{
     Index, Limit, PassSecret, Path, Position, ProveError, ProvingKey, VerifyError, VerifyingKey, Witness, leaf, prove,
@@ -103,22 +103,30 @@ pub fn stamp(
     let external_nullifier = external_nullifier((network, postage), group);
     let nonce = if tagged { None } else { Some(random_scope()?) };
     let scope = nonce.unwrap_or_else(|| derive::scope(network, &envelope.topic));
-    let mut rng = ChaCha20Rng::from_seed(*random()?);
     let witness = Witness { secret, limit: count, index, path };
     let signal = envelope.id(network).signal();
-    let (statement, proof) = prove(key, &witness, external_nullifier, signal, scope, &mut rng)?;
+    let proof = proof(key, verifying_key, &witness, external_nullifier, signal, scope)?;
+    Ok(pass::Stamp { denomination, issue, proof, nonce })
+}
+
+/// Makes a proof and verifies it: what every pass of the circuit is made of.
+pub(crate) fn proof(
+    key: &ProvingKey,
+    verifying_key: &VerifyingKey,
+    witness: &Witness<'_>,
+    external_nullifier: ExternalNullifier,
+    signal: Signal,
+    scope: Scope,
+) -> Result<pass::Proof, FrankError> {
+    let mut rng = ChaCha20Rng::from_seed(*random()?);
+    let (statement, proof) = prove(key, witness, external_nullifier, signal, scope, &mut rng)?;
     verify(verifying_key, &statement, &proof)?;
-    Ok(pass::Stamp {
-        denomination,
-        issue,
-        proof: pass::Proof {
-            root: statement.root,
-            nullifier: statement.nullifier,
-            share: statement.share,
-            tag: statement.tag,
-            points: proof.to_bytes(),
-        },
-        nonce,
+    Ok(pass::Proof {
+        root: statement.root,
+        nullifier: statement.nullifier,
+        share: statement.share,
+        tag: statement.tag,
+        points: proof.to_bytes(),
     })
 }
 

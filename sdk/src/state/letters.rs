@@ -15,6 +15,7 @@ use xmtp_proto::topic::Topic;
 use zeroize::Zeroizing;
 
 use super::books::{BookId, BooksError, StampUse, take};
+use super::conversations;
 use super::store::{Entries, Table};
 use super::{State, StateError};
 use crate::identity::{Identity, VerifiedBundle};
@@ -133,6 +134,12 @@ impl Letter {
         Channel::new(network, keys, inviter, invitee)
     }
 
+    /// The same letter without its message, for where that would not fit.
+    pub(crate) fn without_message(&self) -> Self {
+        let Self { id, sent_at, inviter, invitee, ref invitation } = *self;
+        Self { id, sent_at, inviter, invitee, invitation: invitation.without_message() }
+    }
+
     /// The same letter once more: it cannot be cloned, as it holds secrets.
     #[cfg(test)]
     pub(super) fn from_bytes_of(other: &Self) -> Self {
@@ -205,10 +212,13 @@ impl State {
     /// # Errors
     /// [`LettersError::Unknown`], [`LettersError::Delivered`], [`LettersError::State`].
     pub fn record_delivery(&self, id: EnvelopeId, delivery: Delivery) -> Result<Outgoing, LettersError> {
-        self.change_outgoing(id, |outgoing, _| match outgoing.delivery {
+        self.change_outgoing(id, |outgoing, entries| match outgoing.delivery {
             before @ Delivery::Delivered(_) if before != delivery => Err(LettersError::Delivered(id)),
             Delivery::Pending | Delivery::Refused(_) | Delivery::Delivered(_) => {
                 outgoing.delivery = delivery;
+                if matches!(delivery, Delivery::Delivered(_)) {
+                    conversations::keep(entries, &outgoing.letter, false)?;
+                }
                 Ok(())
             }
         })
@@ -290,7 +300,7 @@ impl State {
     }
 }
 
-fn read_cursor(bytes: &[u8]) -> Result<Cursor, Unreadable> {
+pub(super) fn read_cursor(bytes: &[u8]) -> Result<Cursor, Unreadable> {
     bytes.try_into().map(|bytes| Cursor(u64::from_be_bytes(bytes))).map_err(|_| Unreadable)
 }
 

@@ -45,6 +45,18 @@ pub(super) enum Table {
     Cursors,
     /// The newest bundles and policies seen.
     Seen,
+    /// The letters whose conversations were begun or accepted here or elsewhere.
+    Conversations,
+    /// Messages on their way.
+    Posts,
+    /// Openings on their way.
+    Openings,
+    /// Which messages were read.
+    Messages,
+    /// What the journal says, and how far it was read.
+    Journal,
+    /// Which index of which membership belongs to which envelope, and where the leaf was.
+    Memberships,
 }
 
 impl Table {
@@ -59,6 +71,12 @@ impl Table {
             Self::Counters => "counters",
             Self::Cursors => "cursors",
             Self::Seen => "seen",
+            Self::Conversations => "conversations",
+            Self::Posts => "posts",
+            Self::Openings => "openings",
+            Self::Messages => "messages",
+            Self::Journal => "journal",
+            Self::Memberships => "memberships",
         }
     }
 
@@ -226,6 +244,13 @@ impl Entries<'_> {
         let sealed = self.sealing.seal(table, name.as_slice(), value)?;
         let mut entries = self.transaction.open_table(table.definition()).map_err(redb::Error::from)?;
         entries.insert(name.as_slice(), sealed.as_slice()).map_err(redb::Error::from)?;
+        Ok(())
+    }
+
+    pub(super) fn remove(&self, table: Table, name: &[u8]) -> Result<(), StateError> {
+        let name = self.sealing.name(table, name);
+        let mut entries = self.transaction.open_table(table.definition()).map_err(redb::Error::from)?;
+        entries.remove(name.as_slice()).map_err(redb::Error::from)?;
         Ok(())
     }
 }

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alloy::primitives::{B256, hex};
 use tempfile::TempDir;
-use xmtp_proto::derive::{Denomination, EnvelopeId, Issue};
+use xmtp_proto::derive::{Denomination, EnvelopeId, Issue, OperatorId, Purpose};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::Commitment;
 use xmtp_proto::postmark::{Cursor, Postmark, SignedPostmark};
 use xmtp_proto::refusal::Code;
 use xmtp_proto::requirement::Requirement;
 use xmtp_proto::submission::MAX_STAMPS;
-use xmtp_proto::time::Timestamp;
+use xmtp_proto::time::{MAX_AGE_FRANKED, Timestamp};
 use xmtp_proto::topic::Topic;
 use xmtp_prover::{Index, Limit, Position};
 
@@ -19,6 +19,7 @@ use super::*;
 use crate::content::Content;
 use crate::identity::VerifiedBundle;
 use crate::invite::{Invitation, open_invite, seal_invite};
+use crate::journal::{Entry, IndexName, View};
 use crate::testing::{
     ALICE, BOB, MALLORY, NETWORK, NeverTheSame, OTHER_NETWORK, Person, identity, identity_on, now, wallet,
 };
@@ -584,4 +585,97 @@ fn state_may_cross_threads() {
     shared::<State>();
     let wallet = wallet(ALICE);
     crosses(&State::open(Path::new("."), NETWORK, &wallet, || ()));
+}
+
+#[tokio::test]
+async fn delivered_letter_begins_a_conversation_that_the_journal_is_told_of_once() {
+    let (state, _base) = state().await;
+    let (letter, envelope) = letter("hello").await;
+    let id = letter.id;
+    let copy = Letter::from_bytes_of(&letter);
+    state.begin_letter(letter, envelope, &[]).unwrap();
+    assert!(state.kept_conversations().unwrap().is_empty(), "nobody has it yet");
+    state.record_delivery(id, Delivery::Delivered(postmark(id))).unwrap();
+    let kept = || {
+        let kept = state.kept_conversations().unwrap();
+        kept.iter().map(|it| (it.letter.id, it.journaled)).collect::<Vec<_>>()
+    };
+    assert_eq!(kept(), [(id, false)]);
+    let view = View::default();
+    state.read_journal(Cursor(0), (&view, Cursor(3)), &[Letter::from_bytes_of(&copy)]).unwrap();
+    assert_eq!(kept(), [(id, true)]);
+    state.keep_conversation(&copy).unwrap();
+    assert_eq!(kept(), [(id, true)], "what the journal has, it has for good");
+}
+
+#[tokio::test]
+async fn journal_is_read_on_from_where_it_was_read_to_and_no_reader_sets_another_back() {
+    let (state, _base) = state().await;
+    assert_eq!(state.journal().unwrap(), (View::default(), Cursor(0)));
+    let mut view = View::default();
+    let installation = state.installation();
+    let claim = Entry::Claim { installation, slot: 0, epoch: now().epoch() };
+    view.apply(&claim, now());
+    state.read_journal(Cursor(0), (&view, Cursor(7)), &[]).unwrap();
+    state.read_journal(Cursor(0), (&View::default(), Cursor(3)), &[]).unwrap();
+    let (found, cursor) = state.journal().unwrap();
+    assert_eq!((found.slot(installation, now().epoch()), cursor), (Some(0), Cursor(7)));
+}
+
+#[tokio::test]
+async fn index_of_a_membership_goes_with_one_envelope() {
+    let (state, _base) = state().await;
+    let index = |which: u16, generation: u32| {
+        let index = IndexName::new(Purpose::Opening, now().epoch(), Index::new(which));
+        MemberIndex { operator: OperatorId(B256::ZERO), generation, index }
+    };
+    let [one, two] = [[1; 32], [2; 32]].map(EnvelopeId::from);
+    state.use_index(index(16, 1), one).unwrap();
+    state.use_index(index(16, 1), one).unwrap();
+    let (state, _base) = after_a_kill(state).await;
+    assert!(matches!(state.use_index(index(16, 1), two), Err(MembershipsError::Taken(_))));
+    for another in [index(32, 1), index(16, 2)] {
+        state.use_index(another, two).unwrap();
+    }
+    // The leaf's place has a name of its own.
+    let position = Position { volume: 1, index: 70_000 };
+    assert_eq!(state.member_position(OperatorId(B256::ZERO), 1).unwrap(), None);
+    state.save_member_position(OperatorId(B256::ZERO), 1, position).unwrap();
+    assert_eq!(state.member_position(OperatorId(B256::ZERO), 1).unwrap(), Some(position));
+}
+
+#[tokio::test]
+async fn message_on_its_way_survives_a_kill_until_it_is_known_what_became_of_it() {
+    let (state, _base) = state().await;
+    let topic = Topic::Conversation(B256::repeat_byte(1));
+    let other = Topic::Conversation(B256::repeat_byte(2));
+    let message = |topic, number| Envelope { topic, sent_at: Timestamp::from_secs(number), ciphertext: vec![7; 256] };
+    for (topic, number) in [(topic, 2), (topic, 1), (other, 3)] {
+        state.begin_post(&message(topic, number)).unwrap();
+    }
+    let (state, _base) = after_a_kill(state).await;
+    assert_eq!(state.posts(&topic).unwrap(), [message(topic, 1), message(topic, 2)]);
+    state.end_post(message(topic, 1).id(NETWORK)).unwrap();
+    assert_eq!(state.posts(&topic).unwrap(), [message(topic, 2)]);
+
+    let id = message(topic, 1).id(NETWORK);
+    assert!(!state.has_read(id).unwrap());
+    state.read_messages(&topic, Cursor(5), &[id]).unwrap();
+    state.read_messages(&topic, Cursor(3), &[]).unwrap();
+    assert_eq!((state.has_read(id).unwrap(), state.cursor(&topic).unwrap()), (true, Cursor(5)));
+}
+
+#[tokio::test]
+async fn opening_that_was_written_down_is_the_one_that_is_published() {
+    let (state, _base) = state().await;
+    let topic = Topic::Conversation(B256::repeat_byte(1));
+    let opening = |at: Timestamp| Envelope { topic, sent_at: at, ciphertext: vec![1; 108] };
+    let later = |seconds: u64| Timestamp::from_secs(now().as_secs() + seconds);
+    let week = MAX_AGE_FRANKED.as_secs();
+    let begin = |at: Timestamp| state.begin_opening(opening(at), at).unwrap().sent_at;
+    assert_eq!(begin(now()), now());
+    assert_eq!(begin(later(week - 1)), now(), "the same bytes, for which an index is reserved");
+    assert_eq!(begin(later(week)), later(week), "nodes would not take the first any more");
+    state.end_opening(&topic).unwrap();
+    assert_eq!(begin(later(week + 1)), later(week + 1));
 }

@@ -13,10 +13,22 @@ use crate::output::{Output, Said};
 pub(super) async fn run(new: bool, client: &Client, output: &Output) -> Result<(), Failure> {
     let which = if new { Which::New } else { Which::All };
     let Inbox { messages, unverified } = client.inbox(which).await?;
+    let mut conversations = Vec::new();
+    for conversation in client.conversations().await?.iter().filter(|it| it.is_accepted()) {
+        let Inbox { messages, unverified } = conversation.messages(which).await?;
+        if !messages.is_empty() || !unverified.is_empty() {
+            conversations.push(Talk {
+                with: conversation.peer().to_string(),
+                messages: messages.into_iter().map(Line::from).collect(),
+                unverified: unverified.iter().map(Doubtful::from).collect(),
+            });
+        }
+    }
     output.say(&Letters {
         account: client.account().to_string(),
         messages: messages.into_iter().map(Letter::from).collect(),
         unverified: unverified.iter().map(Doubtful::from).collect(),
+        conversations,
     })
 }
 
@@ -27,6 +39,31 @@ struct Letters {
     messages: Vec<Letter>,
     /// What came and does not verify: never a text.
     unverified: Vec<Doubtful>,
+    /// What followed the letters that were written, or answered.
+    conversations: Vec<Talk>,
+}
+
+#[derive(Serialize)]
+struct Talk {
+    with: String,
+    /// Both sides', genuine ones only.
+    messages: Vec<Line>,
+    unverified: Vec<Doubtful>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    from: String,
+    /// Always true here: what does not verify stands elsewhere.
+    verified: bool,
+    /// The text, or what the content's type gives instead.
+    text: Option<String>,
+    content_type: Option<String>,
+    sent_at: String,
+    accepted_at: String,
+    units_paid: u32,
+    cursor: u64,
+    envelope: String,
 }
 
 #[derive(Serialize)]
@@ -84,13 +121,38 @@ impl From<&Unverified> for Doubtful {
     }
 }
 
+impl From<Message> for Line {
+    fn from(it: Message) -> Self {
+        let Letter { from, verified, text, content_type, sent_at, accepted_at, units_paid, tag: _, cursor, envelope } =
+            it.into();
+        Self { from, verified, text, content_type, sent_at, accepted_at, units_paid, cursor, envelope }
+    }
+}
+
 impl Said for Letters {
     fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
-        if self.messages.is_empty() && self.unverified.is_empty() {
+        if self.messages.is_empty() && self.unverified.is_empty() && self.conversations.is_empty() {
             return writeln!(f, "No letters.");
         }
         for letter in &self.messages {
             letter.text(f)?;
+        }
+        for doubtful in &self.unverified {
+            doubtful.text(f)?;
+        }
+        for talk in &self.conversations {
+            talk.text(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl Said for Talk {
+    fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        writeln!(f, "Conversation with {}", self.with)?;
+        for line in &self.messages {
+            writeln!(f, " {}, {}", if line.from == self.with { "they" } else { "you" }, line.sent_at)?;
+            body(f, line.text.as_deref())?;
         }
         for doubtful in &self.unverified {
             doubtful.text(f)?;
@@ -107,13 +169,16 @@ impl Said for Letter {
             Some(tag) => writeln!(f, ", tag {tag}")?,
             None => writeln!(f)?,
         }
-        // Another's text must not steer the terminal.
-        let text = text.as_deref().unwrap_or("(content that this program cannot show)");
-        for line in text.lines() {
-            writeln!(f, "  {}", line.replace(|it: char| it.is_control() && it != '\t', "\u{fffd}"))?;
-        }
-        Ok(())
+        body(f, text.as_deref())
     }
+}
+
+/// Another's text must not steer the terminal.
+fn body(f: &mut impl fmt::Write, text: Option<&str>) -> fmt::Result {
+    for line in text.unwrap_or("(content that this program cannot show)").lines() {
+        writeln!(f, "  {}", line.replace(|it: char| it.is_control() && it != '\t', "\u{fffd}"))?;
+    }
+    Ok(())
 }
 
 impl Said for Doubtful {

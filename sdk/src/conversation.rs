@@ -1,0 +1,353 @@
+//! Conversations: what follows a letter, free of postage and both ways (litepaper 4.2).
+//!
+//! ```no_run
+//! # async fn example(client: xmtp_sdk::client::Client) -> Result<(), Box<dyn std::error::Error>> {
+//! # use xmtp_sdk::inbox::Which;
+//! let peer = "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045".parse()?;
+//! if let Some(conversation) = client.conversation(peer).await? {
+//!     conversation.send("Thank you for your letter").await?;
+//!     for message in conversation.messages(Which::New).await?.messages {
+//!         println!("{}: {:?}", message.from, message.content.and_then(|it| it.as_text().map(str::to_owned)));
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A letter begins a conversation; to answer is to accept it. Whoever writes first opens it, by a proof of membership; from
+//! then on a message costs one signature. What neither began nor was answered is not read.
+
+use std::collections::HashSet;
+
+use xmtp_proto::account::Account;
+use xmtp_proto::derive::EnvelopeId;
+use xmtp_proto::envelope::Envelope;
+use xmtp_proto::malformed::Malformed;
+use xmtp_proto::opening;
+use xmtp_proto::postmark::{Cursor, SignedPostmark};
+use xmtp_proto::record::Record;
+use xmtp_proto::refusal::{Code, Refusal};
+use xmtp_proto::time::MAX_AGE;
+use xmtp_proto::topic::Topic;
+
+use crate::client::{Client, NoIdentity, ProvingKeyError, Step};
+use crate::content::{Content, InvalidContent};
+use crate::franking::FrankError;
+use crate::identity::Identity;
+use crate::inbox::{Failed, Inbox, InboxError, Message, Reason, Which, unverified};
+use crate::message::{Channel, SealMessageError};
+use crate::state::{self, Letter, MembershipsError, StateError};
+use crate::transport::{Connection, Order, Role, TransportError};
+
+/// Records asked for at once.
+const PAGE: u32 = 100;
+/// Pages read in one go; the next call goes on.
+const MAX_PAGES: usize = 1_000;
+
+/// A conversation with another account.
+pub struct Conversation<'a> {
+    client: &'a Client,
+    letter: Letter,
+    channel: Channel,
+    is_accepted: bool,
+}
+
+/// A message that was delivered to the conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentMessage {
+    /// To whom.
+    pub to: Account,
+    /// The envelope's name.
+    pub envelope: EnvelopeId,
+    /// The operator's receipt.
+    pub postmark: SignedPostmark,
+    /// Whether the conversation had to be opened for it, by a proof of membership.
+    pub opened: bool,
+}
+
+/// The conversation was not read, or written to, unless a variant says that this is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum ConversationError {
+    /// See there.
+    #[error(transparent)]
+    NoIdentity(#[from] NoIdentity),
+    /// See there.
+    #[error(transparent)]
+    Content(#[from] InvalidContent),
+    /// See there.
+    #[error(transparent)]
+    Seal(#[from] SealMessageError),
+    /// This node keeps no group of members, so it opens no conversations. Use another.
+    #[error("this node opens no conversations: it keeps no group of members")]
+    NoMembers,
+    /// The account's membership was of a quarter that is over. The user's to mend: attest the keys anew.
+    #[error("the account's membership is of generation {0}, which is over: its keys must be attested anew")]
+    GenerationOver(u32),
+    /// Sixteen other installations of this account have opened conversations within the last days, or claim to.
+    #[error("all slots for installations of this account are taken: wait for a day, or use one of the others")]
+    NoSlot,
+    /// So many conversations can be opened in a day. Wait for midnight UTC.
+    #[error("this installation can open no more conversations today: the count starts anew at midnight UTC")]
+    UsedUp,
+    /// See there.
+    #[error(transparent)]
+    Memberships(#[from] MembershipsError),
+    /// See there.
+    #[error(transparent)]
+    ProvingKey(#[from] ProvingKeyError),
+    /// See there.
+    #[error(transparent)]
+    Frank(#[from] FrankError),
+    /// A node said no.
+    #[error("the node refused the message: {0}")]
+    Refused(Refusal),
+    /// Whether the message arrived is not known. It is kept, and sent again with the next one.
+    #[error("{0}; the message is kept and sent again with the next one")]
+    Unknown(#[source] TransportError),
+    /// See there.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// What was to be published breaks a limit. A mistake of this crate's.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// See there.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl From<InboxError> for ConversationError {
+    fn from(error: InboxError) -> Self {
+        match error {
+            InboxError::NoIdentity(error) => error.into(),
+            InboxError::Transport(error) => error.into(),
+            InboxError::State(error) => error.into(),
+        }
+    }
+}
+
+impl Client {
+    /// All conversations, whoever began them, the oldest first: those of this client, and those that the account's other
+    /// clients have written into the journal. Letters that came and were not answered are among them, not accepted.
+    ///
+    /// # Errors
+    /// [`ConversationError`].
+    pub async fn conversations(&self) -> Result<Vec<Conversation<'_>>, ConversationError> {
+        let identity = self.identity()??;
+        self.gather_letters(&identity).await?;
+        self.read_journal(&identity).await?;
+        let kept = self.state().kept_conversations()?;
+        let known: HashSet<EnvelopeId> = kept.iter().map(|kept| kept.letter.id).collect();
+        let peers: HashSet<Account> = kept.iter().map(|kept| peer_of(&kept.letter, self.account())).collect();
+        let others = self.state().inbox()?.into_iter().filter(|letter| !known.contains(&letter.id));
+        let mut letters: Vec<Letter> = kept.into_iter().map(|kept| kept.letter).chain(others).collect();
+        letters.sort_by_key(|letter| (letter.sent_at, letter.id));
+        let conversation = |letter: Letter| Conversation {
+            client: self,
+            channel: letter.conversation(self.network()),
+            is_accepted: peers.contains(&peer_of(&letter, self.account())),
+            letter,
+        };
+        Ok(letters.into_iter().map(conversation).collect())
+    }
+
+    /// The conversation with an account: of several, the one with the newest letter. None if neither has written yet.
+    ///
+    /// # Errors
+    /// [`ConversationError`].
+    pub async fn conversation(&self, peer: Account) -> Result<Option<Conversation<'_>>, ConversationError> {
+        Ok(self.conversations().await?.into_iter().rfind(|conversation| conversation.peer() == peer))
+    }
+
+    /// Sees to it that the account's other installations find its conversations. For whoever wants something else: it is
+    /// tried again with the next message.
+    pub(crate) async fn care_for_journal(&self, identity: &Identity) -> Result<(), StateError> {
+        match self.journal_conversations(identity).await {
+            Err(ConversationError::State(error)) => Err(error),
+            Err(_) | Ok(()) => Ok(()),
+        }
+    }
+
+    /// Keeps the letters that came since, and leaves them unread.
+    async fn gather_letters(&self, identity: &Identity) -> Result<(), ConversationError> {
+        let connection = self.connection(Role::Mine).await?;
+        let topic = Topic::Invite(self.account());
+        let mut cursor = self.state().cursor(&topic)?;
+        for _ in 0..MAX_PAGES {
+            let page = connection.query(topic, cursor, Order::OldestFirst, PAGE).await?;
+            let mut letters = Vec::new();
+            for record in &page.records {
+                cursor = record.postmark.postmark.cursor;
+                match self.open(identity, record) {
+                    Ok((_, letter)) => letters.push(letter),
+                    Err(Failed::State(error)) => return Err(error.into()),
+                    // The inbox says why.
+                    Err(Failed::Reason(_)) => {}
+                }
+            }
+            self.state().receive(&topic, Cursor::default(), &letters)?;
+            if !page.more {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Conversation<'_> {
+    /// With whom.
+    #[must_use]
+    pub fn peer(&self) -> Account {
+        peer_of(&self.letter, self.client.account())
+    }
+
+    /// The letter that began it.
+    #[must_use]
+    pub const fn letter(&self) -> &Letter {
+        &self.letter
+    }
+
+    /// Where it goes on.
+    #[must_use]
+    pub const fn topic(&self) -> Topic {
+        self.channel.topic()
+    }
+
+    /// Whether this account has written to the other one, a letter or an answer.
+    #[must_use]
+    pub const fn is_accepted(&self) -> bool {
+        self.is_accepted
+    }
+
+    /// Writes plain text, and so accepts the conversation.
+    ///
+    /// # Errors
+    /// [`ConversationError`].
+    pub async fn send(&self, text: &str) -> Result<SentMessage, ConversationError> {
+        self.send_content(&Content::text(text)?).await
+    }
+
+    /// Writes a message, and so accepts the conversation. Messages from before of which it is not known whether they arrived
+    /// are sent again first; one that says the same does not make a second message.
+    ///
+    /// # Errors
+    /// [`ConversationError`].
+    pub async fn send_content(&self, content: &Content) -> Result<SentMessage, ConversationError> {
+        let identity = self.client.identity()??;
+        let state = self.client.state();
+        state.keep_conversation(&self.letter)?;
+        let (bytes, now) = (content.to_bytes(), self.client.now());
+        let mut same = None;
+        for envelope in state.posts(&self.topic())? {
+            if now.since(envelope.sent_at) >= MAX_AGE {
+                state.end_post(envelope.id(self.client.network()))?;
+            } else if same.is_none() && self.channel.open(&envelope).is_ok_and(|it| *it.content == bytes) {
+                same = Some(envelope);
+            } else if let Err(ConversationError::State(error)) = self.deliver(&identity, envelope).await {
+                return Err(error.into());
+            }
+        }
+        let envelope = match same {
+            Some(envelope) => envelope,
+            None => {
+                let envelope = self.channel.seal(&identity, now, &bytes)?;
+                state.begin_post(&envelope)?;
+                envelope
+            }
+        };
+        let sent = self.deliver(&identity, envelope).await?;
+        self.client.care_for_journal(&identity).await?;
+        Ok(sent)
+    }
+
+    /// What both have written, in the order in which it was accepted. Remembers how far it read.
+    ///
+    /// # Errors
+    /// [`ConversationError`].
+    pub async fn messages(&self, which: Which) -> Result<Inbox, ConversationError> {
+        let identity = self.client.identity()??;
+        let connection: Connection = self.client.connection(Role::Reading).await?;
+        let topic = self.topic();
+        let mut cursor = match which {
+            Which::All => Cursor::default(),
+            Which::New => self.client.state().cursor(&topic)?,
+        };
+        let mut read = Inbox::default();
+        for _ in 0..MAX_PAGES {
+            let page = connection.query(topic, cursor, Order::OldestFirst, PAGE).await?;
+            let mut ids = Vec::new();
+            for record in &page.records {
+                cursor = record.postmark.postmark.cursor;
+                if record.submission.envelope().ciphertext.len() == opening::BYTES {
+                    continue;
+                }
+                match self.read(record) {
+                    Ok(message) => {
+                        ids.push(message.envelope);
+                        read.messages.push(message);
+                    }
+                    Err(Failed::State(error)) => return Err(error.into()),
+                    Err(Failed::Reason(reason)) => read.unverified.push(unverified(&identity, record, reason)),
+                }
+            }
+            self.client.state().read_messages(&topic, cursor, &ids)?;
+            if !page.more {
+                break;
+            }
+        }
+        Ok(read)
+    }
+
+    /// Opens and verifies a record of the conversation.
+    fn read(&self, record: &Record) -> Result<Message, Failed> {
+        let envelope = record.submission.envelope();
+        let id = envelope.id(self.client.network());
+        let opened = self.channel.open(envelope).map_err(Reason::from)?;
+        let author = self.channel.party(opened.author);
+        let seen = self.client.state().seen(author.account, state::Record::Bundle)?;
+        // What was genuine when it was first read stays so.
+        if seen.is_some_and(|seen| seen.revision > author.revision) && !self.client.state().has_read(id)? {
+            return Err(Reason::KeysReplaced(author.account).into());
+        }
+        Ok(Message {
+            envelope: id,
+            cursor: record.postmark.postmark.cursor,
+            from: author.account,
+            sent_at: envelope.sent_at,
+            accepted_at: record.postmark.postmark.accepted_at,
+            content: Some(Content::from_bytes(&opened.content).map_err(Reason::from)?),
+            units_paid: 0,
+            tag: None,
+        })
+    }
+
+    /// Publishes a message that was written down, and opens the conversation if it is not.
+    async fn deliver(&self, identity: &Identity, envelope: Envelope) -> Result<SentMessage, ConversationError> {
+        let id = envelope.id(self.client.network());
+        let connection = self.client.connection(Role::Posting).await?;
+        self.client.step(Step::Publishing);
+        let mut opened = false;
+        let mut result = self.client.post(&connection, &self.channel, envelope.clone()).await?;
+        if let Err(Refusal::RequirementUnmet { .. }) = result {
+            self.client.open_conversation(identity, &self.channel).await?;
+            opened = true;
+            result = self.client.post(&connection, &self.channel, envelope).await?;
+        }
+        match result {
+            Ok(postmark) => {
+                self.client.state().end_post(id)?;
+                Ok(SentMessage { to: self.peer(), envelope: id, postmark, opened })
+            }
+            Err(refusal) => {
+                if !matches!(refusal.code(), Code::Overloaded | Code::ChainViewStale) {
+                    self.client.state().end_post(id)?;
+                }
+                Err(ConversationError::Refused(refusal))
+            }
+        }
+    }
+}
+
+/// Who is not `me`; oneself in a letter to oneself.
+fn peer_of(letter: &Letter, me: Account) -> Account {
+    if letter.from() == me { letter.to() } else { letter.from() }
+}

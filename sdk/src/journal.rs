@@ -1,0 +1,312 @@
+//! The journal: an account's conversation with itself, where its installations share what they must agree on (docs/protocol.md,
+//! "Sending", "Installations").
+//!
+//! Its key material derives from the postal seed, so whoever restores the identity finds it, and no node can link it to the
+//! account. What holds is decided by the order of the log: every installation that reads as far comes to the same [`View`].
+//!
+//! An index of a membership is used only after three entries were read back: a claim to one of sixteen slots, made in this
+//! very epoch and granted; and a reservation of an index of that slot for the envelope that it is going to be shown with.
+//! Who was first in the log has it. So neither two installations, nor two copies of one, ever use one index twice.
+//!
+//! To write, the journal must be open, and to open it takes an index: the one with number 0, which belongs to the journal.
+//! On any day there is one opening that every installation makes to the bit, so it does not matter which of them comes first.
+
+use std::collections::BTreeMap;
+
+use xmtp_proto::derive::{EnvelopeId, Purpose};
+use xmtp_proto::time::{Epoch, Timestamp};
+use xmtp_prover::{Index, Limit};
+use zeroize::Zeroizing;
+
+use crate::identity::Identity;
+use crate::invite::ConversationKeys;
+use crate::keys::InstallationId;
+use crate::layout::{Reader, Unreadable, join};
+use crate::message::{Channel, Party};
+use crate::state::Letter;
+
+/// How many installations of an account can use its memberships in one epoch.
+pub const SLOTS: u16 = 16;
+/// A slot whose holder has not claimed it again for so many whole epochs may be taken over.
+pub const SILENT_EPOCHS: u64 = 2;
+/// The index that the journal's own opening takes.
+pub const JOURNAL_INDEX: Index = Index::new(0);
+
+const VERSION: u8 = 1;
+
+/// What an installation tells the others, and itself.
+pub(crate) enum Entry {
+    /// That it wants to use a slot in an epoch.
+    Claim {
+        /// Who.
+        installation: InstallationId,
+        /// Which; below [`SLOTS`].
+        slot: u16,
+        /// When.
+        epoch: Epoch,
+    },
+    /// That an index is going to be shown with an envelope.
+    Reservation {
+        /// Who.
+        installation: InstallationId,
+        /// Which index.
+        index: IndexName,
+        /// With what.
+        envelope: EnvelopeId,
+    },
+    /// A conversation that the account began or accepted, with its first letter.
+    Conversation(Box<Letter>),
+}
+
+/// An index of a membership, among those of its day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct IndexName {
+    /// The day.
+    pub epoch: Epoch,
+    /// Whether it is for an opening, and not for an envelope.
+    for_opening: bool,
+    /// Which.
+    index: u16,
+}
+
+/// A slot, and who has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Holder {
+    installation: InstallationId,
+    /// The last epoch it was claimed in.
+    epoch: Epoch,
+}
+
+/// What the journal says, as far as it was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct View {
+    slots: [Option<Holder>; SLOTS as usize],
+    reserved: BTreeMap<IndexName, EnvelopeId>,
+}
+
+/// The journal of an account: label `xmtp/key/journal/1`, and the digest of the attested keys for both bundles, as bundles
+/// change with every prekey.
+pub(crate) fn channel(identity: &Identity) -> Channel {
+    let bundle = identity.verified_bundle();
+    let digest = bundle.bundle().keys.digest(identity.network());
+    let keys = ConversationKeys::new(&identity.postal_seed().journal(), digest, digest);
+    let party = Party { bundle: digest, ..Party::of(&bundle) };
+    Channel::new(identity.network(), keys, party, party)
+}
+
+/// When all openings of the journal of this day are made: at its first nanosecond.
+pub(crate) fn opening_time(now: Timestamp) -> Timestamp {
+    now.epoch().starts_at()
+}
+
+impl IndexName {
+    /// An index of a membership.
+    #[must_use]
+    pub const fn new(purpose: Purpose, epoch: Epoch, index: Index) -> Self {
+        Self { epoch, for_opening: matches!(purpose, Purpose::Opening), index: index.get() }
+    }
+
+    /// Which index.
+    #[must_use]
+    pub const fn index(self) -> Index {
+        Index::new(self.index)
+    }
+
+    const fn slot(self) -> u16 {
+        self.index % SLOTS
+    }
+
+    /// Epoch u64, purpose u8, index u16.
+    pub(crate) fn to_bytes(self) -> [u8; 11] {
+        let Self { epoch, for_opening, index } = self;
+        let mut bytes = [0; 11];
+        bytes[..8].copy_from_slice(&epoch.0.to_be_bytes());
+        bytes[8] = u8::from(for_opening);
+        bytes[9..].copy_from_slice(&index.to_be_bytes());
+        bytes
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let epoch = Epoch(reader.u64()?);
+        let for_opening = match reader.u8()? {
+            0 => false,
+            1 => true,
+            _ => return Err(Unreadable),
+        };
+        Ok(Self { epoch, for_opening, index: reader.u16()? })
+    }
+}
+
+impl Entry {
+    /// Version u8, kind u8; then for 1, a claim: installation 16, slot u16, epoch u64; for 2, a reservation: installation 16,
+    /// epoch u64, purpose u8, index u16, envelope 32; for 3, a conversation: the letter.
+    pub(crate) fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
+        match self {
+            Self::Claim { installation, slot, epoch } => {
+                join(&[&[VERSION, 1], installation.as_bytes(), &slot.to_be_bytes(), &epoch.0.to_be_bytes()])
+            }
+            Self::Reservation { installation, index, envelope } => {
+                join(&[&[VERSION, 2], installation.as_bytes(), &index.to_bytes(), envelope.as_bytes()])
+            }
+            Self::Conversation(letter) => join(&[&[VERSION, 3], &letter.to_secret_bytes()]),
+        }
+    }
+
+    /// None for a kind or version that a later program wrote: it means nothing here.
+    pub(crate) fn from_secret_bytes(bytes: &[u8]) -> Result<Option<Self>, Unreadable> {
+        let mut reader = Reader::new(bytes);
+        if reader.u8()? != VERSION {
+            return Ok(None);
+        }
+        let entry = match reader.u8()? {
+            1 => Self::Claim {
+                installation: InstallationId::from(*reader.array()?),
+                slot: reader.u16()?,
+                epoch: Epoch(reader.u64()?),
+            },
+            2 => Self::Reservation {
+                installation: InstallationId::from(*reader.array()?),
+                index: IndexName::read(&mut reader)?,
+                envelope: EnvelopeId::from(*reader.array::<32>()?),
+            },
+            3 => return Letter::from_secret_bytes(reader.rest()).map(|letter| Some(Self::Conversation(letter.into()))),
+            _ => return Ok(None),
+        };
+        reader.end()?;
+        Ok(Some(entry))
+    }
+}
+
+impl View {
+    /// Takes the next entry of the log into account. What comes too late, or claims what another has, changes nothing.
+    pub(crate) fn apply(&mut self, entry: &Entry, accepted_at: Timestamp) {
+        match *entry {
+            Entry::Claim { installation, slot, epoch } => self.claim(installation, slot, epoch, accepted_at),
+            Entry::Reservation { installation, index, envelope } => {
+                self.reserve(installation, index, envelope, accepted_at);
+            }
+            Entry::Conversation(_) => {}
+        }
+    }
+
+    fn claim(&mut self, installation: InstallationId, slot: u16, epoch: Epoch, accepted_at: Timestamp) {
+        if !epoch.counts_at(accepted_at) || self.held_by(installation).is_some_and(|held| held != slot) {
+            return;
+        }
+        let Some(holder) = self.slots.get_mut(usize::from(slot)) else { return };
+        let granted = match holder {
+            None => true,
+            Some(holder) if holder.installation == installation => holder.epoch < epoch,
+            Some(holder) => is_silent(holder.epoch, epoch),
+        };
+        if granted {
+            *holder = Some(Holder { installation, epoch });
+        }
+    }
+
+    fn reserve(
+        &mut self,
+        installation: InstallationId,
+        index: IndexName,
+        envelope: EnvelopeId,
+        accepted_at: Timestamp,
+    ) {
+        let in_time = index.epoch.counts_at(accepted_at);
+        if in_time && index.index() != JOURNAL_INDEX && self.slot(installation, index.epoch) == Some(index.slot()) {
+            self.reserved.entry(index).or_insert(envelope);
+        }
+        // None of these days can be reserved, or used, any more.
+        let past = accepted_at.epoch().0.saturating_sub(2);
+        self.reserved.retain(|index, _| index.epoch.0 >= past);
+    }
+
+    fn held_by(&self, installation: InstallationId) -> Option<u16> {
+        (0..SLOTS).find(|slot| self.slots[usize::from(*slot)].is_some_and(|holder| holder.installation == installation))
+    }
+
+    /// The slot whose indices an installation may use in an epoch: it has claimed it for this epoch, and nobody was faster.
+    pub(crate) fn slot(&self, installation: InstallationId, epoch: Epoch) -> Option<u16> {
+        let slot = self.held_by(installation)?;
+        (self.slots[usize::from(slot)]?.epoch == epoch).then_some(slot)
+    }
+
+    /// Which slot an installation should claim in an epoch: its own again, else the first that is free. None if all are taken.
+    pub(crate) fn slot_to_claim(&self, installation: InstallationId, epoch: Epoch) -> Option<u16> {
+        self.held_by(installation).or_else(|| {
+            (0..SLOTS).find(|slot| self.slots[usize::from(*slot)].is_none_or(|holder| is_silent(holder.epoch, epoch)))
+        })
+    }
+
+    /// The next index of a slot that is not reserved. None if all are.
+    pub(crate) fn index_to_reserve(
+        &self,
+        slot: u16,
+        purpose: Purpose,
+        epoch: Epoch,
+        limit: Limit,
+    ) -> Option<IndexName> {
+        (slot..=u16::MAX)
+            .step_by(usize::from(SLOTS))
+            .take_while(|index| u32::from(*index) < limit.get())
+            .map(|index| IndexName::new(purpose, epoch, Index::new(index)))
+            .find(|index| index.index() != JOURNAL_INDEX && !self.reserved.contains_key(index))
+    }
+
+    /// The index of an epoch that belongs to an envelope.
+    pub(crate) fn index_of(&self, envelope: EnvelopeId, purpose: Purpose, epoch: Epoch) -> Option<IndexName> {
+        let of_it = |(index, reserved): (&IndexName, &EnvelopeId)| {
+            let fits = *reserved == envelope && IndexName::new(purpose, epoch, index.index()) == *index;
+            fits.then_some(*index)
+        };
+        self.reserved.iter().find_map(of_it)
+    }
+
+    /// For each slot 0, or 1 and installation 16, epoch u64; then for each reservation: epoch u64, purpose u8, index u16,
+    /// envelope 32.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for holder in &self.slots {
+            match holder {
+                None => bytes.push(0),
+                Some(Holder { installation, epoch }) => {
+                    bytes.push(1);
+                    bytes.extend_from_slice(installation.as_bytes());
+                    bytes.extend_from_slice(&epoch.0.to_be_bytes());
+                }
+            }
+        }
+        for (index, envelope) in &self.reserved {
+            bytes.extend_from_slice(&index.to_bytes());
+            bytes.extend_from_slice(envelope.as_bytes());
+        }
+        bytes
+    }
+
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
+        let mut reader = Reader::new(bytes);
+        let mut it = Self::default();
+        for slot in &mut it.slots {
+            *slot = match reader.u8()? {
+                0 => None,
+                1 => Some(Holder { installation: InstallationId::from(*reader.array()?), epoch: Epoch(reader.u64()?) }),
+                _ => return Err(Unreadable),
+            };
+        }
+        let (reserved, rest) = reader.rest().as_chunks::<{ 11 + 32 }>();
+        if !rest.is_empty() {
+            return Err(Unreadable);
+        }
+        for bytes in reserved {
+            let mut reader = Reader::new(bytes);
+            it.reserved.insert(IndexName::read(&mut reader)?, EnvelopeId::from(*reader.array::<32>()?));
+        }
+        Ok(it)
+    }
+}
+
+const fn is_silent(last: Epoch, now: Epoch) -> bool {
+    now.0 > last.0.saturating_add(SILENT_EPOCHS)
+}
+
+#[cfg(test)]
+mod tests;
