@@ -16,6 +16,7 @@ use xmtp_proto::wire::{
 
 use crate::chain::ChainHandle;
 use crate::ingest::Ingest;
+use crate::members::MembersHandle;
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::validate::Rules;
@@ -42,6 +43,7 @@ pub(crate) struct Api {
     pub(crate) metrics: Metrics,
     pub(crate) store: Store,
     pub(crate) chain: ChainHandle,
+    pub(crate) members: MembersHandle,
     pub(crate) rules: Arc<Rules>,
     pub(crate) info: NetworkInfo,
     pub(crate) clock: Clock,

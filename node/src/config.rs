@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use xmtp_contracts::Deployment;
 use xmtp_proto::requirement::Requirement;
+use xmtp_proto::time::GENERATION_SECONDS;
+use xmtp_prover::Limit;
 
 use crate::chain;
 use crate::groups::{Checkpoints, RootRules};
@@ -18,6 +20,14 @@ use crate::groups::{Checkpoints, RootRules};
 const FRESH_ROOT_INTERVAL: Duration = Duration::from_secs(60);
 /// How long such a root is good.
 const FRESH_ROOT_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Among so many installations an account's indices are shared out, to each as many.
+const INSTALLATION_SLOTS: u32 = 16;
+const MEMBER_LIMIT_MAX: u32 = 1024;
+const MEMBER_LIMIT: Limit = match Limit::new(256) {
+    Ok(limit) => limit,
+    Err(_) => Limit::MAX,
+};
 
 /// Environment variables begin with this; a key within a section follows two underscores: `XMTP_NODE_CHAIN__RPC_URL`.
 const ENVIRONMENT_PREFIX: &str = "XMTP_NODE";
@@ -104,7 +114,7 @@ impl ChainConfig {
     /// What the follower needs to follow a deployment.
     pub(crate) fn follow(&self, deployment: &Deployment) -> chain::ChainConfig {
         let roots = RootRules {
-            checkpoints: self.checkpoints,
+            checkpoints: Some(self.checkpoints),
             fresh_interval: FRESH_ROOT_INTERVAL,
             fresh_lifetime: FRESH_ROOT_LIFETIME,
             issue_seconds: deployment.issue_seconds.into(),
@@ -127,6 +137,19 @@ impl ChainConfig {
     }
 }
 
+impl ChainConfig {
+    /// When roots of the operator's members are taken: at the pace of the chain's, by the log's own time.
+    pub(crate) fn member_roots(&self) -> RootRules {
+        let at_once = self.checkpoints == Checkpoints::EveryBlock;
+        RootRules {
+            checkpoints: None,
+            fresh_interval: if at_once { Duration::ZERO } else { FRESH_ROOT_INTERVAL },
+            fresh_lifetime: FRESH_ROOT_LIFETIME,
+            issue_seconds: GENERATION_SECONDS,
+        }
+    }
+}
+
 /// What the network asks, as text: `any(connection, stamp(1))`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -137,6 +160,12 @@ pub struct RulesConfig {
     /// For an account's first key bundle.
     #[serde(deserialize_with = "requirement")]
     pub joining: Requirement,
+    /// For the opening of a conversation.
+    #[serde(deserialize_with = "requirement")]
+    pub opening: Requirement,
+    /// Openings, and free envelopes, that a member has per epoch: a multiple of 16, at most 1,024. It stands in every leaf.
+    #[serde(deserialize_with = "member_limit")]
+    pub member_limit: Limit,
 }
 
 impl Default for RulesConfig {
@@ -148,6 +177,8 @@ impl Default for RulesConfig {
                 Requirement::Stake(None),
                 Requirement::Stamp { at_least: 1, tagged: false },
             ]),
+            opening: Requirement::Member,
+            member_limit: MEMBER_LIMIT,
         }
     }
 }
@@ -346,6 +377,14 @@ fn requirement<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Requ
     String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }
 
+fn member_limit<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Limit, D::Error> {
+    let limit = u32::deserialize(deserializer)?;
+    Limit::new(limit)
+        .ok()
+        .filter(|it| it.get() % INSTALLATION_SLOTS == 0 && it.get() <= MEMBER_LIMIT_MAX)
+        .ok_or_else(|| serde::de::Error::custom("member_limit is a multiple of 16, from 16 to 1,024"))
+}
+
 fn default_listen() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 5050))
 }
@@ -434,6 +473,8 @@ mod tests {
             (EXAMPLE.replace("data_dir", "datadir"), "datadir"),
             (EXAMPLE.replace("\"daily\"", "\"weekly\""), "weekly"),
             (EXAMPLE.replace("stamp(1))\"", "stamp(one))\""), "expected a number of units"),
+            (EXAMPLE.replace("member_limit = 256", "member_limit = 250"), "multiple of 16"),
+            (EXAMPLE.replace("member_limit = 256", "member_limit = 1040"), "multiple of 16"),
         ] {
             let error = load(&mistake, &[], &Overrides::default()).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");

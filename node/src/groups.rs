@@ -1,6 +1,7 @@
-//! The trees of stamp groups, and the roots under which a proof is good (docs/protocol.md, "Groups and their roots").
+//! The trees of groups, and the roots under which a proof is good (docs/protocol.md, "Groups and their roots").
 //!
-//! Driven by blocks of the settlement chain and nothing else: no clock, no network, no disk. Two nodes that were given
+//! Driven by blocks of the settlement chain, or by entries of an operator's log in their place, and nothing else: no clock,
+//! no network, no disk. Two nodes that were given
 //! the same operations name the same roots, whichever empty blocks each of them happened to see. A root is therefore
 //! never "the state now" but the state *before* a boundary of block time: all operations of earlier blocks, none of
 //! later ones.
@@ -43,7 +44,7 @@ pub struct Block {
 pub enum Operation {
     /// A book was bought.
     Insert {
-        /// Where it belongs: always stamps.
+        /// Where it belongs: stamps on the chain, members in a log.
         group: Group,
         /// As the event has it; whether it is a commitment is judged by [`Groups::apply`].
         commitment: U256,
@@ -52,7 +53,7 @@ pub enum Operation {
         /// Where its leaf stands.
         position: Position,
     },
-    /// A book was slashed.
+    /// A book was slashed, or a member's commitment replaced.
     Remove {
         /// The event does not say more.
         group: GroupId,
@@ -62,8 +63,8 @@ pub enum Operation {
         limit: u32,
         /// Where its leaf stands.
         position: Position,
-        /// What the world knows since.
-        secret: U256,
+        /// What the world knows since; nothing where a leaf left of its own accord.
+        secret: Option<U256>,
     },
 }
 
@@ -79,13 +80,13 @@ pub struct Slashed {
 /// When roots are taken, and how long they are good. All nodes of a network have the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootRules {
-    /// When checkpoints are taken; they are good for the life of the issue.
-    pub checkpoints: Checkpoints,
-    /// Block time between fresh roots; whole seconds, default 60 s.
+    /// When checkpoints are taken; they are good for the life of the issue. None where a leaf may leave.
+    pub checkpoints: Option<Checkpoints>,
+    /// Block time between fresh roots; whole seconds, default 60 s. Zero: after every block with an operation.
     pub fresh_interval: Duration,
     /// How long a fresh root is good after another has taken its place; default 24 hours.
     pub fresh_lifetime: Duration,
-    /// Seconds per issue of stamps: what `Postage` says.
+    /// Seconds per issue of stamps, which is what `Postage` says, or per generation of members.
     pub issue_seconds: u64,
 }
 
@@ -171,7 +172,7 @@ pub enum Gap {
 #[error("the groups no longer remember how they stood at that block")]
 pub struct TooDeep;
 
-/// All groups of stamps of a network.
+/// All groups that one source of operations feeds: the groups of stamps of a network, or the members of an operator.
 pub struct Groups {
     rules: RootRules,
     network: NetworkId,
@@ -292,7 +293,7 @@ impl Groups {
                 None => touched.push_mut(state.undo(group, created)),
             };
             state.operate(operation, block, undo);
-            if let Operation::Remove { secret, .. } = *operation {
+            if let Operation::Remove { secret: Some(secret), .. } = *operation {
                 let slashed = Slashed { group, secret };
                 // A reorganisation may bring the same one again.
                 if !self.slashed.contains(&slashed) {
@@ -300,10 +301,14 @@ impl Groups {
                 }
             }
         }
-        if self.rules.checkpoints == Checkpoints::EveryBlock {
+        let at_once = [
+            (RootKind::Checkpoint, self.rules.checkpoints == Some(Checkpoints::EveryBlock)),
+            (RootKind::Fresh, self.rules.fresh_interval.is_zero()),
+        ];
+        for (kind, _) in at_once.into_iter().filter(|(_, is_due)| *is_due) {
             for undo in &touched {
                 if let Some(state) = self.groups.get_mut(&undo.group) {
-                    state.take(RootKind::Checkpoint, &self.rules, block.time, block.number);
+                    state.take(kind, &self.rules, block.time, block.number);
                 }
             }
         }
@@ -312,6 +317,15 @@ impl Groups {
         }
         self.last = Some(block.number);
         Ok(())
+    }
+
+    /// Takes the roots that are due at a time before which no further operation can come, where no block tells of it.
+    pub fn pass_time(&mut self, time: Timestamp) {
+        let number = self.last.unwrap_or_default();
+        let nothing = Block { number, hash: B256::ZERO, time, operations: Vec::new() };
+        for state in self.groups.values_mut() {
+            state.take_due(&self.rules, &nothing, Timestamp::default());
+        }
     }
 
     /// Undoes all blocks above `number`, and withdraws the roots that they made.
@@ -379,6 +393,15 @@ impl Groups {
         self.groups.get(group)?.book(commitment)
     }
 
+    /// Where the next leaf of a group goes; nothing if it has no more room.
+    #[must_use]
+    pub fn next_position(&self, group: &Group) -> Option<Position> {
+        let next = self.groups.get(group).map(State::len).unwrap_or_default();
+        let per_volume = u64::from(VOLUME_LEAVES);
+        let (volume, index) = (u32::try_from(next / per_volume).ok()?, u32::try_from(next % per_volume).ok()?);
+        Some(Position { volume, index })
+    }
+
     /// The slashes of books that are kept here, undone ones too. At most as many as there were books.
     #[must_use]
     pub fn slashed(&self) -> &[Slashed] {
@@ -422,11 +445,13 @@ impl Groups {
     }
 }
 
-/// Whether the stamps of a group are good no more.
+/// Whether the stamps or members of a group are good no more.
 fn is_over(group: &Group, current: Issue) -> bool {
     match group {
         Group::Stamps { issue, .. } => *issue < current && !issue.valid_in(current),
-        Group::Stake { .. } | Group::Claim { .. } | Group::Members { .. } => false,
+        // The one before may still count, near the edge.
+        Group::Members { generation, .. } => generation.saturating_add(1) < current.0,
+        Group::Stake { .. } | Group::Claim { .. } => false,
     }
 }
 
@@ -448,7 +473,8 @@ impl Operation {
     fn link(&self, chain: B256) -> B256 {
         let (kind, commitment, limit) = match self {
             Self::Insert { commitment, limit, .. } => (leaf_log::Operation::Insert, commitment, limit),
-            Self::Remove { commitment, limit, .. } => (leaf_log::Operation::Slash, commitment, limit),
+            Self::Remove { commitment, limit, secret: Some(_), .. } => (leaf_log::Operation::Slash, commitment, limit),
+            Self::Remove { commitment, limit, secret: None, .. } => (leaf_log::Operation::Exit, commitment, limit),
         };
         leaf_log::link(chain, kind, *commitment, *limit)
     }

@@ -14,7 +14,7 @@ use xmtp_proto::derive::Group;
 use xmtp_proto::key_bundle::KeyBundle;
 use xmtp_proto::policy::{Policy, SignedPolicy};
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
-use xmtp_proto::refusal::Refusal;
+use xmtp_proto::refusal::{AskedBy, Refusal};
 use xmtp_proto::submission::Submission;
 use xmtp_proto::time::Clock;
 use xmtp_proto::topic::Topic;
@@ -23,6 +23,7 @@ use xmtp_proto::wire;
 use crate::chain::ChainHandle;
 use crate::closing::Closing;
 use crate::disk::DiskSpace;
+use crate::members::MembersHandle;
 use crate::store::{AppendError, Evidence, OwnTopic, Store, StoreError};
 use crate::validate::{self, AccountState, Admitted, Context, Rules};
 
@@ -59,6 +60,7 @@ enum Verdict {
 pub struct Ingest {
     rules: Arc<Rules>,
     chain: ChainHandle,
+    members: MembersHandle,
     store: Store,
     clock: Clock,
     view_age_max: Duration,
@@ -69,22 +71,33 @@ pub struct Ingest {
     disk: DiskSpace,
 }
 
+/// What the door waits for, and how much may wait at it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// No verdict from a view of the chain that is older.
+    pub(crate) view_age_max: Duration,
+    /// Of submissions in the node at once.
+    pub(crate) waiting_bytes: usize,
+}
+
 impl Ingest {
     pub(crate) fn new(
         rules: Arc<Rules>,
         chain: ChainHandle,
+        members: MembersHandle,
         store: Store,
         clock: Clock,
-        view_age_max: Duration,
-        waiting_bytes: usize,
+        bounds: Bounds,
         disk: DiskSpace,
     ) -> Self {
+        let Bounds { view_age_max, waiting_bytes } = bounds;
         let closing = Closing::new(rules.clone(), chain.clone(), store.clone());
         Self {
             closing,
             disk,
             rules,
             chain,
+            members,
             store,
             clock,
             view_age_max,
@@ -115,6 +128,10 @@ impl Ingest {
                 Ok(postmark) => return Ok(postmark),
                 Err(AppendError::Refused(refusal)) => return Err(refusal.into()),
                 Err(AppendError::DoubleSpend(evidence)) => return Err(self.expose(*evidence).await.into()),
+                Err(AppendError::NotOpen) => {
+                    let unmet = self.rules.opening.clone();
+                    return Err(Refusal::RequirementUnmet { unmet, asked_by: AskedBy::Network }.into());
+                }
                 Err(AppendError::Overloaded) => return Err(overloaded().into()),
                 Err(AppendError::Failed(error)) => return Err(error.into()),
                 // The owner's own writes crossed each other.
@@ -149,7 +166,8 @@ impl Ingest {
         view.require_fresh(now, self.view_age_max)?;
         let topic = submission.envelope().topic;
         let account = self.account(&topic)?;
-        let context = Context { rules: &self.rules, view: &view, account: &account, now };
+        let members = self.members.view();
+        let context = Context { rules: &self.rules, view: &view, members: &members, account: &account, now };
         Ok(Verdict::Admitted(Box::new(validate::admit(&context, submission)?)))
     }
 
@@ -204,17 +222,16 @@ impl Ingest {
     /// Recovers the secret of who used one index for two envelopes, and closes it. The evidence is on disk already; whoever
     /// holds it can slash.
     async fn expose(&self, evidence: Evidence) -> Refusal {
-        let Evidence { denomination, issue, nullifier, first, second } = evidence;
-        match xmtp_prover::recover(first, second) {
-            Ok(secret) => {
-                let group = Group::Stamps { denomination, issue };
-                match self.closing.close(group, secret).await {
-                    Ok(stamps) => tracing::warn!(stamps, "one stamp went on two envelopes: its book is closed"),
-                    Err(error) => tracing::error!(%error, "a book whose secret is known could not be closed"),
-                }
-            }
+        let Evidence { group, nullifier, first, second } = evidence;
+        match (group, xmtp_prover::recover(first, second)) {
+            (Group::Stamps { .. }, Ok(secret)) => match self.closing.close(group, secret).await {
+                Ok(stamps) => tracing::warn!(stamps, "one stamp went on two envelopes: its book is closed"),
+                Err(error) => tracing::error!(%error, "a book whose secret is known could not be closed"),
+            },
+            // Nothing to slash, and no more to gain than the epoch's indices, each of them once.
+            (_, Ok(_)) => tracing::warn!("a member used one index for two envelopes"),
             // Two envelopes have two signals but for a collision of keccak-256.
-            Err(error) => tracing::error!(%error, "one stamp for two envelopes, and no evidence in it"),
+            (_, Err(error)) => tracing::error!(%error, "one index for two envelopes, and no evidence in it"),
         }
         Refusal::NullifierUsed { nullifier }
     }

@@ -4,12 +4,12 @@
 //! ```text
 //! api ──► ingest ──► validate ──► store.append ──► postmark
 //!                      │              │
-//! chain ──► ChainView ─┘              └──► readers
-//!   └─► groups
+//! chain ──► ChainView ─┘              ├──► readers
+//!   └─► groups ◄── members ◄──────────┘
 //! ```
 //!
 //! In reading order: [`ingest`], the one door; [`validate`], the rules; [`store`], the log; [`chain`] and [`groups`], what is
-//! known of the settlement chain; `api`, the gRPC service; [`node`], who owns the tasks; [`config`].
+//! known of the settlement chain; `members`, the groups that the log itself makes; `api`, the gRPC service; [`node`], who owns the tasks; [`config`].
 
 mod admin;
 mod api;
@@ -21,6 +21,7 @@ mod disk;
 pub mod doctor;
 pub mod groups;
 pub mod ingest;
+mod members;
 mod metrics;
 pub mod node;
 pub mod operator;

@@ -15,7 +15,7 @@ use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 use xmtp_contracts::Deployment;
-use xmtp_proto::derive::{Issue, NetworkId};
+use xmtp_proto::derive::{Issue, NetworkId, OperatorId};
 use xmtp_proto::submission::MAX_CALL_BYTES;
 use xmtp_proto::time::{Clock, Epoch};
 use xmtp_proto::wire::{self, node_server::NodeServer};
@@ -27,11 +27,12 @@ use crate::chain::{Chain, ChainError, ChainHandle};
 use crate::closing::Closing;
 use crate::config::Config;
 use crate::disk;
-use crate::ingest::Ingest;
+use crate::ingest::{Bounds, Ingest};
+use crate::members::{Members, MembersConfig};
 use crate::metrics::Metrics;
 use crate::operator::Operator;
 use crate::server::{self, BadOrigin, Server, TlsError};
-use crate::store::{OpenError, Store};
+use crate::store::{OpenError, Store, StoreError};
 use crate::validate::Rules;
 
 /// The chain id of development networks: there alone development keys are good.
@@ -77,6 +78,9 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error("store: {0}")]
     Store(#[from] OpenError),
+    /// The log was opened, and what is in it makes no sense.
+    #[error("log: {0}")]
+    Log(#[from] StoreError),
     /// The chain is not the one that the deployment names.
     #[error("chain: {0}")]
     Chain(#[from] ChainError),
@@ -150,12 +154,22 @@ impl Node {
             issue_seconds: deployment.issue_seconds.into(),
             invite: rules.invite,
             joining: rules.joining,
+            opening: rules.opening,
+            member_limit: rules.member_limit,
             verifying_key: VerifyingKey::dev(),
         });
+
+        let members = MembersConfig {
+            network,
+            operator: OperatorId::new(info.operator),
+            limit: rules.member_limit,
+            roots: chain.member_roots(),
+        };
 
         let store = Store::open(&data_dir, operator, clock.clone(), limits.new_accounts_per_minute)?;
         let (follower, chain_handle) =
             Chain::open(chain.follow(&deployment), Arc::new(store.clone()), clock.clone()).await?;
+        let (members, members_handle) = Members::open(members, store.clone(), clock.clone()).await?;
         let (gauge, disk) = disk::Gauge::new(&data_dir, limits.min_free_bytes).map_err(StartError::Disk)?;
         let metrics = Metrics::new(store.commit_metrics());
         let (listener, address) = listen_on(listen).await?;
@@ -168,10 +182,10 @@ impl Node {
         let ingest = Ingest::new(
             rules.clone(),
             chain_handle.clone(),
+            members_handle.clone(),
             store.clone(),
             clock.clone(),
-            chain.max_age,
-            limits.submission_bytes,
+            Bounds { view_age_max: chain.max_age, waiting_bytes: limits.submission_bytes },
             disk.clone(),
         );
         let stop = CancellationToken::new();
@@ -188,6 +202,7 @@ impl Node {
             metrics: metrics.clone(),
             store: store.clone(),
             chain: chain_handle.clone(),
+            members: members_handle,
             rules: rules.clone(),
             info,
             clock: clock.clone(),
@@ -238,6 +253,10 @@ impl Node {
         rooms.spawn({
             let stop = stop.clone();
             async move { Ok(follower.run(stop).await?) }
+        });
+        rooms.spawn({
+            let stop = stop.clone();
+            async move { members.run(stop).await.map_err(|_| RunError::Store) }
         });
         rooms.spawn(watch_store(store.clone(), stop.clone()));
         rooms.spawn({

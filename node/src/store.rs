@@ -5,21 +5,23 @@
 //!   inside the append, and nowhere else, so there is nothing between checking and writing.
 //! - An envelope that is stored already is answered with its first postmark.
 //! - Records on an account's own topics replace each other by version; that too is decided inside the append.
+//! - So are conversations: whether one is open, and how much of its quota is left.
 //! - [`Store::append`] returns when the data would survive a power cut.
 
 use std::error::Error as StdError;
 
 use alloy::primitives::B256;
 use xmtp_proto::account::Account;
-use xmtp_proto::derive::{Denomination, EnvelopeId, Issue};
+use xmtp_proto::derive::{EnvelopeId, Group, Issue};
 use xmtp_proto::field::{Nullifier, Share, Signal};
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
 use xmtp_proto::refusal::Refusal;
-use xmtp_proto::time::Epoch;
+use xmtp_proto::time::{Epoch, Timestamp};
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 
 mod audit;
+mod conversations;
 mod durable;
 mod embedded;
 mod keys;
@@ -33,14 +35,46 @@ pub const OWNER_WRITES_PER_EPOCH: u32 = 64;
 /// A nullifier to be cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancellation {
-    /// The stamp's face value.
-    pub denomination: Denomination,
-    /// The stamp's issue: when it is over, its nullifiers are dropped together.
-    pub issue: Issue,
-    /// The stamp.
+    /// The group that the proof is about.
+    pub group: Group,
+    /// With what it is dropped.
+    pub shard: Shard,
+    /// The index that is used.
     pub nullifier: Nullifier,
     /// Its share: with that of a second envelope it reveals the secret.
     pub share: Share,
+}
+
+/// Nullifiers that are dropped together, when no rule asks about them any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shard {
+    /// Of stamps.
+    Issue(Issue),
+    /// Of memberships.
+    Epoch(Epoch),
+}
+
+/// A write to a conversation topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConversationWrite {
+    /// Opens it, or renews an opening that is about to end.
+    Open(Opened),
+    /// Takes so many units of its quota.
+    Post {
+        /// Of 4 KiB.
+        units: u32,
+    },
+}
+
+/// How a conversation was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The time of the opening's envelope.
+    pub opened_at: Timestamp,
+    /// From when on nothing may be written.
+    pub expires_at: Timestamp,
+    /// Units per epoch.
+    pub quota: u32,
 }
 
 /// Which of an account's own topics is written.
@@ -97,6 +131,8 @@ pub struct Entry {
     pub cancels: Vec<Cancellation>,
     /// On an account's own topic.
     pub owner: Option<OwnerWrite>,
+    /// On a conversation topic.
+    pub conversation: Option<ConversationWrite>,
     /// The head of the topic that the client wrote against.
     pub expected_head: Option<Cursor>,
 }
@@ -104,11 +140,9 @@ pub struct Entry {
 /// One index used for two envelopes: two points of one line, whose value at zero is the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// The face value of the stamp that was used twice.
-    pub denomination: Denomination,
-    /// Its issue.
-    pub issue: Issue,
-    /// The stamp.
+    /// The group of who used it: of stamps, or of members.
+    pub group: Group,
+    /// The index.
     pub nullifier: Nullifier,
     /// Where it was used first.
     pub first: (Signal, Share),
@@ -125,6 +159,9 @@ pub enum AppendError {
     /// A stamp was used for another envelope before; the evidence is kept. The sender's fault.
     #[error("one stamp for two envelopes")]
     DoubleSpend(Box<Evidence>),
+    /// The conversation was never opened, or no longer is. The sender's to mend.
+    #[error("the conversation is not open")]
+    NotOpen,
     /// The account's key bundle was replaced since the entry was judged. Judge it again.
     #[error("the account's key bundle was replaced meanwhile")]
     Outdated(Box<wire::Submission>),

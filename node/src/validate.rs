@@ -10,9 +10,10 @@
 //! Cheap before dear: topic and time, then price, then roots, and pairings last. Whether a stamp was used before is not asked
 //! here: only the log can know, inside the append.
 
-use xmtp_proto::derive::{EnvelopeId, NetworkId};
+use xmtp_proto::derive::{EnvelopeId, Group, NetworkId};
+use xmtp_proto::field::Root;
 use xmtp_proto::key_bundle::KeyBundle;
-use xmtp_proto::pass::Pass;
+use xmtp_proto::opening::BYTES as OPENING_BYTES;
 use xmtp_proto::policy::Policy;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::refusal::Refusal;
@@ -20,14 +21,19 @@ use xmtp_proto::requirement::Requirement;
 use xmtp_proto::submission::Submission;
 use xmtp_proto::time::{MAX_AGE, MAX_AGE_FRANKED, MAX_AHEAD, Timestamp};
 use xmtp_proto::topic::Topic;
-use xmtp_prover::VerifyingKey;
+use xmtp_prover::{Limit, VerifyingKey};
 
 use crate::chain::ChainView;
-use crate::store::{Cancellation, Entry, OwnerWrite};
+use crate::groups::GroupsView;
+use crate::store::{Cancellation, ConversationWrite, Entry, OwnerWrite};
 
 mod invite;
+mod member;
+mod opening;
 mod owner;
+mod posting;
 mod price;
+mod proofs;
 mod stamp;
 
 /// What this network asks, and by which constants it judges.
@@ -43,6 +49,10 @@ pub struct Rules {
     pub invite: Requirement,
     /// What the network asks for an account's first key bundle.
     pub joining: Requirement,
+    /// What the network asks for the opening of a conversation.
+    pub opening: Requirement,
+    /// What a member may use of each purpose in an epoch, and the limit in its leaf.
+    pub member_limit: Limit,
     /// The key that proofs are verified with.
     pub verifying_key: &'static VerifyingKey,
 }
@@ -65,10 +75,24 @@ pub struct Context<'a> {
     pub rules: &'a Rules,
     /// What this node knows of the chain.
     pub view: &'a ChainView,
+    /// The roots of the operator's members.
+    pub members: &'a GroupsView,
     /// The account that the topic names.
     pub account: &'a AccountState,
     /// This node's clock.
     pub now: Timestamp,
+}
+
+impl Context<'_> {
+    /// Whether a proof under this root is good now, whoever keeps the group.
+    fn require_root(&self, group: &Group, root: Root) -> Result<(), Refusal> {
+        match group {
+            Group::Members { .. } => self.members.lookup(group, root, self.now),
+            Group::Stamps { .. } | Group::Stake { .. } | Group::Claim { .. } => {
+                self.view.require_root(group, root, self.now)
+            }
+        }
+    }
 }
 
 /// A submission that may be stored, unless the log knows better. Only [`admit`] makes one.
@@ -76,16 +100,23 @@ pub struct Context<'a> {
 pub struct Admitted {
     submission: Submission,
     id: EnvelopeId,
+    effects: Effects,
+}
+
+/// What a submission does to the log beside being in it.
+#[derive(Debug, Default)]
+struct Effects {
     cancels: Vec<Cancellation>,
     owner: Option<OwnerWrite>,
+    conversation: Option<ConversationWrite>,
 }
 
 impl Admitted {
     /// What the append records.
     pub(crate) fn into_entry(self, expected_head: Option<Cursor>) -> Entry {
-        let Self { submission, id, cancels, owner } = self;
+        let Self { submission, id, effects: Effects { cancels, owner, conversation } } = self;
         let topic = submission.envelope().topic;
-        Entry { id, topic, submission: submission.into(), cancels, owner, expected_head }
+        Entry { id, topic, submission: submission.into(), cancels, owner, conversation, expected_head }
     }
 }
 
@@ -96,20 +127,23 @@ impl Admitted {
 pub fn admit(context: &Context<'_>, submission: Submission) -> Result<Admitted, Refusal> {
     let id = submission.envelope().id(context.rules.network);
     require_time(context.now, &submission)?;
-    let (cancels, owner) = match submission.envelope().topic {
-        Topic::Invite(_) => (invite::check(context, &submission, &id)?, None),
+    let effects = match submission.envelope().topic {
+        Topic::Invite(_) => Effects { cancels: invite::check(context, &submission, &id)?, ..Effects::default() },
         Topic::Contact(account) => owner::check_contact(context, &submission, &id, account)?,
-        Topic::Policy(account) => (Vec::new(), Some(owner::check_policy(context, &submission, &id, account)?)),
-        Topic::Vault(account) => (Vec::new(), Some(owner::check_vault(context, &submission, &id, account)?)),
-        Topic::Conversation(_) => return Err(Refusal::NotOffered { what: "a conversation topic".to_owned() }),
+        Topic::Policy(account) => owner::check_policy(context, &submission, &id, account)?,
+        Topic::Vault(account) => owner::check_vault(context, &submission, &id, account)?,
+        Topic::Conversation(_) if submission.envelope().ciphertext.len() == OPENING_BYTES => {
+            opening::check(context, &submission, &id)?
+        }
+        Topic::Conversation(_) => posting::check(context, &submission, &id)?,
         Topic::Claim(_) => return Err(Refusal::NotOffered { what: "a claim topic".to_owned() }),
     };
-    Ok(Admitted { submission, id, cancels, owner })
+    Ok(Admitted { submission, id, effects })
 }
 
 /// Franked envelopes may have waited for days, as letters do; what a client writes for itself has not.
 fn require_time(now: Timestamp, submission: &Submission) -> Result<(), Refusal> {
-    let franked = submission.passes().iter().any(|pass| matches!(pass, Pass::Stamp(_)));
+    let franked = submission.passes().iter().any(|pass| pass.nullifier().is_some());
     let oldest = now.saturating_sub(if franked { MAX_AGE_FRANKED } else { MAX_AGE });
     let sent_at = submission.envelope().sent_at;
     if sent_at < oldest || sent_at > now.saturating_add(MAX_AHEAD) {

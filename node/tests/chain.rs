@@ -66,7 +66,7 @@ impl World {
     fn config(&self, rpc: Url) -> ChainConfig {
         let Deployment { chain_id, postage, block, issue_seconds, .. } = self.deployment;
         let roots = RootRules {
-            checkpoints: Checkpoints::EveryBlock,
+            checkpoints: Some(Checkpoints::EveryBlock),
             fresh_interval: Duration::from_secs(60),
             fresh_lifetime: Duration::from_secs(86_400),
             issue_seconds: issue_seconds.into(),

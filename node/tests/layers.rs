@@ -11,6 +11,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("groups", &["tokio", "tonic", "alloy::providers", "crate::chain", "crate::store", "crate::api"]),
     ("chain", &["tonic", "crate::store", "crate::validate", "crate::ingest", "crate::api"]),
     ("store", &["tonic", "crate::api", "crate::ingest", "crate::validate", "crate::groups"]),
+    ("members", &["tonic", "crate::api", "crate::ingest", "crate::validate", "crate::chain", "crate::config"]),
     ("ingest", &["tonic", "crate::api"]),
     ("api", &["crate::config", "crate::node"]),
 ];

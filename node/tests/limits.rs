@@ -109,6 +109,7 @@ impl Bench {
             },
             cancels: Vec::new(),
             owner: None,
+            conversation: None,
             expected_head: None,
         };
         self.node.store().append(entry).await.unwrap();

@@ -12,7 +12,7 @@ use support::{Book, LONG_AGO, Person, Tag, World};
 use xmtp_proto::derive::{Denomination, Issue, NetworkId};
 use xmtp_proto::envelope::{Envelope, MAX_CIPHERTEXT_BYTES};
 use xmtp_proto::field::{FieldElement, MODULUS, Scope};
-use xmtp_proto::pass::{Claim, Connection, Issuer, Member, Pass, Posting, Stake, Stamp};
+use xmtp_proto::pass::{Claim, Connection, Issuer, Pass, Stake, Stamp};
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::refusal::{AskedBy, Code, Refusal};
 use xmtp_proto::requirement::Requirement;
@@ -301,8 +301,7 @@ async fn passes_of_kinds_that_come_later_are_not_offered() {
     let epoch = Epoch(20_000);
     let later = [
         Pass::Stake(Stake { tier: 1, epoch, proof: proof.clone() }),
-        Pass::Claim(Claim { id: [1; 32].into(), generation: 1, epoch, proof: proof.clone() }),
-        Pass::Member(Member { operator: [1; 32].into(), generation: 1, epoch, proof }),
+        Pass::Claim(Claim { id: [1; 32].into(), generation: 1, epoch, proof }),
         Pass::Connection(Connection {
             holder: [1; 32],
             quota: 1,
@@ -310,7 +309,6 @@ async fn passes_of_kinds_that_come_later_are_not_offered() {
             attestation: [1; 64],
             signature: [1; 64],
         }),
-        Pass::Posting(Posting { key: [1; 32], signature: [1; 64] }),
         Pass::Issuer(Issuer { issuer: [1; 20].into(), signature: [1; 65] }),
     ];
     for pass in later {
@@ -318,10 +316,9 @@ async fn passes_of_kinds_that_come_later_are_not_offered() {
         let it = Submission::new(letter.clone(), vec![pass]).unwrap();
         check(&mut world, &sentence, it, Code::NotOffered).await;
     }
-    for topic in [Topic::Conversation(B256::ZERO), Topic::Claim(B256::ZERO)] {
-        let it = Submission::new(Envelope { topic, ..letter.clone() }, Vec::new()).unwrap();
-        check(&mut world, "a topic of a later kind", it, Code::NotOffered).await;
-    }
+    let topic = Topic::Claim(B256::ZERO);
+    let it = Submission::new(Envelope { topic, ..letter.clone() }, Vec::new()).unwrap();
+    check(&mut world, "a topic of a later kind", it, Code::NotOffered).await;
 }
 
 #[tokio::test]

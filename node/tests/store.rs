@@ -3,16 +3,18 @@
 #![allow(clippy::unwrap_used)] // A test may.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use alloy::primitives::{B256, keccak256};
 use alloy::signers::local::PrivateKeySigner;
 use tempfile::TempDir;
 use xmtp_node::operator::Operator;
 use xmtp_node::store::{
-    AppendError, Appended, Cancellation, Entry, OWNER_WRITES_PER_EPOCH, OwnTopic, OwnerWrite, Store,
+    AppendError, Appended, Cancellation, ConversationWrite, Entry, OWNER_WRITES_PER_EPOCH, Opened, OwnTopic,
+    OwnerWrite, Shard, Store,
 };
 use xmtp_proto::account::Account;
-use xmtp_proto::derive::{Denomination, EnvelopeId, Issue, NetworkId};
+use xmtp_proto::derive::{Denomination, EnvelopeId, Group, Issue, NetworkId, OperatorId};
 use xmtp_proto::field::FieldElement;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::refusal::Refusal;
@@ -23,6 +25,7 @@ use xmtp_proto::wire;
 const NETWORK: NetworkId = NetworkId(B256::ZERO);
 
 const NOW: Timestamp = Timestamp::from_secs(1_795_392_000);
+const STAMPS: Group = Group::Stamps { denomination: Denomination::ALL[1], issue: Issue(7) };
 const JOINING: NonZeroU32 = NonZeroU32::new(3).unwrap();
 
 fn open(folder: &TempDir) -> Store {
@@ -50,14 +53,15 @@ fn entry(topic: Topic, text: &str) -> Entry {
         submission: wire::Submission { envelope: Some(envelope), passes: Vec::new() },
         cancels: Vec::new(),
         owner: None,
+        conversation: None,
         expected_head: None,
     }
 }
 
 fn cancelling(text: &str, nullifiers: &[u64]) -> Entry {
     let cancel = |nullifier: &u64| Cancellation {
-        denomination: Denomination::ALL[1],
-        issue: Issue(7),
+        group: STAMPS,
+        shard: Shard::Issue(Issue(7)),
         nullifier: FieldElement::from(*nullifier).into(),
         share: FieldElement::from_hash(keccak256(text)).into(),
     };
@@ -126,7 +130,7 @@ async fn stamp_used_twice_is_refused_with_evidence_and_cancels_nothing_else() {
     let Err(AppendError::DoubleSpend(evidence)) = store.append(cancelling("second", &[5, 1])).await else {
         panic!("one stamp went twice");
     };
-    assert_eq!((evidence.denomination, evidence.issue), (Denomination::ALL[1], Issue(7)));
+    assert_eq!(evidence.group, STAMPS);
     assert_eq!(evidence.nullifier, FieldElement::from(1).into());
     assert_eq!(evidence.first.0, cancelling("first", &[]).id.signal());
     assert_eq!(evidence.second.0, cancelling("second", &[]).id.signal());
@@ -296,4 +300,83 @@ async fn who_is_refused_takes_nobodys_place_among_those_who_join() {
         store.append(joining(number)).await.unwrap();
     }
     assert!(matches!(store.append(joining(4)).await, Err(AppendError::Overloaded)));
+}
+
+/// An opening of a conversation by a member, and its index.
+fn opening(number: u8, text: &str, quota: u32, index: u64) -> Entry {
+    let opened = Opened { opened_at: NOW, expires_at: NOW.saturating_add(100 * DAY), quota };
+    let cancel = Cancellation {
+        group: Group::Members { operator: OperatorId::from([9; 32]), generation: 227 },
+        shard: Shard::Epoch(NOW.epoch()),
+        nullifier: FieldElement::from(index).into(),
+        share: FieldElement::from_hash(keccak256(text)).into(),
+    };
+    Entry { cancels: vec![cancel], conversation: Some(ConversationWrite::Open(opened)), ..entry(topic(number), text) }
+}
+
+fn message(number: u8, text: &str, units: u32) -> Entry {
+    Entry { conversation: Some(ConversationWrite::Post { units }), ..entry(topic(number), text) }
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[tokio::test]
+async fn opening_and_its_index_are_recorded_together_or_not_at_all() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    assert!(matches!(store.append(message(1, "too early", 1)).await, Err(AppendError::NotOpen)));
+    store.append(opening(1, "opening", 5, 1)).await.unwrap();
+    // What is open already cancels nothing, not even where the index was used before.
+    assert_eq!(refused(store.append(opening(1, "again", 5, 2)).await), Refusal::AlreadyOpen);
+    assert_eq!(refused(store.append(opening(1, "again", 5, 1)).await), Refusal::AlreadyOpen);
+    assert_eq!(store.evidence().count(), 0);
+    // And an index that was used opens nothing.
+    let Err(AppendError::DoubleSpend(evidence)) = store.append(opening(2, "another", 5, 1)).await else {
+        panic!("one index went twice");
+    };
+    assert!(matches!(store.append(message(2, "not open", 1)).await, Err(AppendError::NotOpen)));
+    store.append(opening(2, "another", 5, 2)).await.unwrap();
+    drop(store);
+
+    let store = open(&folder);
+    assert_eq!(store.evidence().map(Result::unwrap).collect::<Vec<_>>(), [*evidence]);
+    assert!(matches!(evidence.group, Group::Members { generation: 227, .. }));
+    store.append(message(1, "after a restart", 5)).await.unwrap();
+    assert_eq!(refused(store.append(opening(1, "third", 5, 3)).await), Refusal::AlreadyOpen);
+    assert!(matches!(store.append(opening(3, "used before", 5, 2)).await, Err(AppendError::DoubleSpend(_))));
+}
+
+#[tokio::test]
+async fn quota_holds_among_many_who_write_at_once() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    store.append(opening(1, "opening", 100, 1)).await.unwrap();
+    let texts: Vec<String> = (0..150).map(|it| format!("message {it}")).collect();
+    let appends = texts.iter().map(|text| store.append(message(1, text, 1)));
+    let (accepted, others): (Vec<_>, Vec<_>) =
+        futures_util::future::join_all(appends).await.into_iter().partition(Result::is_ok);
+    assert_eq!(accepted.len(), 100);
+    for it in others {
+        assert_eq!(refused(it), Refusal::QuotaExhausted);
+    }
+    // The same message again is no second one.
+    store.append(message(1, "message 0", 1)).await.unwrap();
+    drop(store);
+
+    let tomorrow = open_at(&folder, NOW.saturating_add(DAY));
+    tomorrow.append(message(1, "tomorrow", 100)).await.unwrap();
+    assert_eq!(refused(tomorrow.append(message(1, "too much", 1)).await), Refusal::QuotaExhausted);
+}
+
+#[tokio::test]
+async fn what_was_counted_in_an_epoch_is_dropped_two_epochs_later() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    store.append(opening(1, "opening", 100, 1)).await.unwrap();
+    store.append(message(1, "message", 1)).await.unwrap();
+    let epoch = NOW.epoch();
+    assert_eq!(store.forget_before(Issue(0), epoch).unwrap(), 0);
+    assert!(matches!(store.append(opening(2, "again", 1, 1)).await, Err(AppendError::DoubleSpend(_))));
+    // The index, and the units.
+    assert_eq!(store.forget_before(Issue(0), Epoch(epoch.0 + 1)).unwrap(), 2);
 }

@@ -33,6 +33,7 @@ async fn append(store: &Store, topic: Topic, text: &str) -> u64 {
         submission: wire::Submission { envelope: Some(envelope), passes: Vec::new() },
         cancels: Vec::new(),
         owner: None,
+        conversation: None,
         expected_head: None,
     };
     store.append(entry).await.unwrap().postmark.cursor.0

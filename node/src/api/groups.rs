@@ -6,8 +6,8 @@ use xmtp_proto::field::Root;
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::refusal::Refusal;
 use xmtp_proto::wire::{
-    GetBucketRequest, GetBucketResponse, GetRootsRequest, GetRootsResponse, RootKind, StampGroup, VolumeRoot,
-    get_bucket_request, get_roots_request,
+    GetBucketRequest, GetBucketResponse, GetRootsRequest, GetRootsResponse, MemberGroup, RootKind, StampGroup,
+    VolumeRoot, get_bucket_request, get_roots_request,
 };
 
 use super::{Api, status};
@@ -18,11 +18,18 @@ impl Api {
         let GetRootsRequest { group } = request;
         let group = match group {
             Some(get_roots_request::Group::Stamps(group)) => stamps(group)?,
-            Some(get_roots_request::Group::Members(_)) => return Err(members()),
+            Some(get_roots_request::Group::Members(group)) => members(group)?,
             None => return Err(status::malformed(Malformed::Missing { field: "group" })),
         };
-        self.ingest.require_fresh_view().map_err(|refusal| status::refused(&refusal))?;
-        let roots: Vec<_> = self.chain.roots(&group).into_iter().map(volume_root).collect();
+        let roots = match group {
+            // The log is the node's own and never stale.
+            Group::Members { .. } => self.members.roots(&group),
+            _ => {
+                self.ingest.require_fresh_view().map_err(|refusal| status::refused(&refusal))?;
+                self.chain.roots(&group)
+            }
+        };
+        let roots: Vec<_> = roots.into_iter().map(volume_root).collect();
         if roots.is_empty() {
             return Err(status::refused(&Refusal::RootUnknown));
         }
@@ -33,7 +40,7 @@ impl Api {
         let GetBucketRequest { group, root, bucket } = request;
         let group = match group {
             Some(get_bucket_request::Group::Stamps(group)) => stamps(group)?,
-            Some(get_bucket_request::Group::Members(_)) => return Err(members()),
+            Some(get_bucket_request::Group::Members(group)) => members(group)?,
             None => return Err(status::malformed(Malformed::Missing { field: "group" })),
         };
         let expected = 32;
@@ -43,7 +50,11 @@ impl Api {
             .map_err(|_| status::malformed(Malformed::Length { field: "root", expected, got: root.len() }))?;
         let root =
             Root::from_be_bytes(root).map_err(|_| status::malformed(Malformed::NotCanonical { field: "root" }))?;
-        let bucket = self.chain.bucket(&group, root, bucket).map_err(|_| status::refused(&Refusal::RootUnknown))?;
+        let bucket = match group {
+            Group::Members { .. } => self.members.bucket(&group, root, bucket),
+            _ => self.chain.bucket(&group, root, bucket),
+        };
+        let bucket = bucket.map_err(|_| status::refused(&Refusal::RootUnknown))?;
         Ok(GetBucketResponse {
             volume: bucket.volume(),
             bucket: bucket.index().into(),
@@ -61,8 +72,13 @@ fn stamps(group: StampGroup) -> Result<Group, Status> {
     Ok(Group::Stamps { denomination, issue: Issue(issue) })
 }
 
-fn members() -> Status {
-    status::refused(&Refusal::NotOffered { what: "a group of members".into() })
+fn members(group: MemberGroup) -> Result<Group, Status> {
+    let MemberGroup { operator, generation } = group;
+    let (expected, got) = (32, operator.len());
+    let operator: [u8; 32] = operator
+        .try_into()
+        .map_err(|_| status::malformed(Malformed::Length { field: "group.operator", expected, got }))?;
+    Ok(Group::Members { operator: operator.into(), generation })
 }
 
 fn volume_root(it: groups::VolumeRoot) -> VolumeRoot {

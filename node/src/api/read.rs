@@ -32,7 +32,7 @@ impl Api {
             invite_requirement: Some(self.rules.invite.clone().into()),
             joining_requirement: Some(self.rules.joining.clone().into()),
             now_ns: self.clock.now().as_nanos(),
-            member_limit: 0,
+            member_limit: self.rules.member_limit.get(),
         }
     }
 
@@ -63,7 +63,8 @@ impl Api {
                 (asked, Vec::new())
             }
             Topic::Policy(_) | Topic::Vault(_) => (Requirement::nothing(), Vec::new()),
-            Topic::Conversation(_) | Topic::Claim(_) => {
+            Topic::Conversation(_) => (self.rules.opening.clone(), Vec::new()),
+            Topic::Claim(_) => {
                 return Err(status::refused(&Refusal::NotOffered { what: "this kind of topic".to_owned() }));
             }
         };

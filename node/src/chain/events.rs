@@ -85,7 +85,7 @@ fn operation(log: &Log, network: NetworkId, postage: Address) -> Result<Option<O
                 commitment: event.commitment,
                 limit: event.count,
                 position: Position { volume: event.volume, index: event.position },
-                secret: event.secret,
+                secret: Some(event.secret),
             }))
         }
         _ => Err(WrongLogs::NotAsked),
@@ -156,7 +156,7 @@ mod tests {
             commitment: U256::from(1),
             limit: 3,
             position: Position { volume: 0, index: 2 },
-            secret: U256::from(4),
+            secret: Some(U256::from(4)),
         };
         assert_eq!(blocks[&10].operations, [insert(1)]);
         assert_eq!(blocks[&11].operations, [insert(2), insert(3), remove]);

@@ -77,7 +77,9 @@ pub(super) fn block_to_bytes(block: &Block) -> Vec<u8> {
                 bytes.extend(issue.to_be_bytes());
                 (commitment, limit, position)
             }
-            Operation::Remove { group, commitment, limit, position, secret } => {
+            // Nor of leaves that leave of their own accord.
+            Operation::Remove { secret: None, .. } => continue,
+            Operation::Remove { group, commitment, limit, position, secret: Some(secret) } => {
                 bytes.push(REMOVE);
                 bytes.extend(group.as_bytes());
                 bytes.extend(secret.to_be_bytes::<32>());
@@ -108,7 +110,7 @@ pub(super) fn block_from_bytes(number: u64, bytes: &[u8]) -> Result<Block, NotAR
             }
             REMOVE => {
                 let group = GroupId::from(reader.take()?);
-                let secret = U256::from_be_bytes(reader.take::<32>()?);
+                let secret = Some(U256::from_be_bytes(reader.take::<32>()?));
                 let (commitment, limit, position) = reader.leaf()?;
                 Operation::Remove { group, commitment, limit, position, secret }
             }
@@ -169,7 +171,7 @@ mod tests {
                     commitment: U256::MAX,
                     limit: 65_536,
                     position: Position { volume: 0, index: 9 },
-                    secret: U256::from(4),
+                    secret: Some(U256::from(4)),
                 },
             ],
         }

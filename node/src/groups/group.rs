@@ -66,6 +66,8 @@ pub(super) struct Undo {
     chain: B256,
     changed: Option<Change>,
     inserted: Vec<Commitment>,
+    /// Books that left.
+    left: Vec<(Commitment, Book)>,
 }
 
 impl State {
@@ -75,7 +77,15 @@ impl State {
     }
 
     pub(super) fn undo(&self, group: Group, created: bool) -> Undo {
-        Undo { group, created, version: self.version(), chain: self.chain, changed: self.changed, inserted: Vec::new() }
+        Undo {
+            group,
+            created,
+            version: self.version(),
+            chain: self.chain,
+            changed: self.changed,
+            inserted: Vec::new(),
+            left: Vec::new(),
+        }
     }
 
     /// The operation's position was checked.
@@ -94,14 +104,26 @@ impl State {
                 };
                 self.unhashed.push(leaf);
             }
-            Operation::Remove { commitment, position, .. } => {
-                let book = Commitment::try_from_u256(commitment).and_then(|it| self.books.get(&it));
-                if book.is_some_and(|book| book.position == position) {
+            Operation::Remove { commitment, position, secret, .. } => {
+                let commitment = Commitment::try_from_u256(commitment);
+                let book = commitment.and_then(|it| Some((it, *self.books.get(&it)?)));
+                if let Some((commitment, book)) = book.filter(|(_, book)| book.position == position) {
                     self.hash();
                     // The position lies below the tree's length, so there is a leaf.
                     let _ = self.tree.remove(position);
+                    // What a slash leaves behind is still asked for; who left may come back.
+                    if secret.is_none() {
+                        self.books.remove(&commitment);
+                        match undo.inserted.iter().position(|it| *it == commitment) {
+                            Some(inserted) => drop(undo.inserted.swap_remove(inserted)),
+                            None => undo.left.push((commitment, book)),
+                        }
+                    }
                 } else {
-                    tracing::warn!(block = block.number, "a slash names another book's position; nothing was removed");
+                    tracing::warn!(
+                        block = block.number,
+                        "a removal names another book's position; nothing was removed"
+                    );
                 }
             }
         }
@@ -123,7 +145,7 @@ impl State {
     /// Takes the roots whose boundary lies between the latest operation and this block.
     pub(super) fn take_due(&mut self, rules: &RootRules, block: &Block, fresh_from: Timestamp) {
         let Some(Change { time, .. }) = self.changed else { return };
-        if rules.checkpoints == Checkpoints::Daily {
+        if rules.checkpoints == Some(Checkpoints::Daily) {
             let boundary = boundary_after(time, SECONDS_PER_DAY);
             if boundary <= block.time {
                 self.take(RootKind::Checkpoint, rules, boundary, block.number);
@@ -174,6 +196,7 @@ impl State {
         for commitment in undo.inserted {
             self.books.remove(&commitment);
         }
+        self.books.extend(undo.left);
         self.chain = undo.chain;
         self.changed = undo.changed;
         Ok(())

@@ -21,7 +21,7 @@ const EVERY_BLOCK: RootRules = rules(Checkpoints::EveryBlock);
 
 const fn rules(checkpoints: Checkpoints) -> RootRules {
     RootRules {
-        checkpoints,
+        checkpoints: Some(checkpoints),
         fresh_interval: Duration::from_secs(60),
         fresh_lifetime: Duration::from_secs(DAY),
         issue_seconds: ISSUE_SECONDS,
@@ -63,7 +63,7 @@ fn slash(commitment: u64, index: u32) -> Operation {
         commitment: U256::from(commitment),
         limit: 10,
         position: at(index),
-        secret: U256::from(9),
+        secret: Some(U256::from(9)),
     }
 }
 
@@ -208,7 +208,7 @@ fn gap_is_refused_and_changes_nothing() {
         commitment: U256::from(1),
         limit: 10,
         position: at(index),
-        secret: U256::from(9),
+        secret: Some(U256::from(9)),
     };
     for (number, operation, expected) in [
         (6, buy(3, 3), position(2, 3)),
@@ -416,7 +416,7 @@ fn blocks(before: &[Block], plans: &[Plan], salt: u64) -> Vec<Block> {
                         commitment,
                         limit,
                         position,
-                        secret: U256::from(9),
+                        secret: Some(U256::from(9)),
                     });
                 }
                 _ => {}
@@ -518,4 +518,70 @@ proptest! {
         prop_assert_eq!(good(&lived), good(&replayed));
         prop_assert_eq!(lived.roots(&ones()), replayed.roots(&ones()));
     }
+}
+
+/// Like the members of an operator: no checkpoints, and leaves may leave.
+fn members(interval: u64) -> Groups {
+    groups(RootRules { checkpoints: None, fresh_interval: Duration::from_secs(interval), ..DAILY })
+}
+
+fn leave(commitment: u64, index: u32) -> Operation {
+    match slash(commitment, index) {
+        Operation::Remove { group, commitment, limit, position, secret: _ } => {
+            Operation::Remove { group, commitment, limit, position, secret: None }
+        }
+        insert @ Operation::Insert { .. } => insert,
+    }
+}
+
+fn newest_fresh(groups: &Groups) -> Root {
+    newest(groups, RootKind::Fresh).unwrap().0
+}
+
+#[test]
+fn leaf_that_left_is_out_and_may_come_back() {
+    let mut groups = members(0);
+    groups.apply(&block(1, 0, [buy(1, 0), buy(2, 1)])).unwrap();
+    let both = newest_fresh(&groups);
+    groups.apply(&block(2, 10, [leave(1, 0), buy(3, 2)])).unwrap();
+    let without = newest_fresh(&groups);
+    assert_eq!(groups.book(&ones(), FieldElement::from(1).into()), None);
+    groups.apply(&block(3, 20, [leave(3, 2), buy(1, 3)])).unwrap();
+    let back = newest_fresh(&groups);
+    assert_eq!(groups.bucket(&ones(), back, 0).unwrap().leaves().len(), 4);
+    assert_eq!(groups.slashed(), []);
+    // What was replaced is good for a day longer.
+    for (root, seconds, expected) in [
+        (both, 10 + DAY - 1, Ok(())),
+        (both, 10 + DAY, Err(Refusal::RootExpired)),
+        (without, 20 + DAY - 1, Ok(())),
+        (without, 20 + DAY, Err(Refusal::RootExpired)),
+        (back, 9 * DAY, Ok(())),
+    ] {
+        assert_eq!(groups.view().lookup(&ones(), root, after(seconds)), expected, "after {seconds} s");
+    }
+
+    groups.rollback(1).unwrap();
+    assert_eq!(newest_fresh(&groups), both);
+    assert!(groups.book(&ones(), FieldElement::from(1).into()).is_some());
+    assert_eq!(groups.book(&ones(), FieldElement::from(3).into()), None);
+    groups.apply(&block(2, 10, [leave(1, 0), buy(3, 2)])).unwrap();
+    assert_eq!(newest_fresh(&groups), without);
+}
+
+#[test]
+fn time_that_passes_makes_the_root_that_the_next_block_would_have_made() {
+    let (mut told, mut idle) = (members(60), members(60));
+    for groups in [&mut told, &mut idle] {
+        groups.apply(&block(1, 10, [buy(1, 0)])).unwrap();
+        assert_eq!(groups.roots(&ones()), []);
+    }
+    idle.pass_time(after(59));
+    assert_eq!(idle.roots(&ones()), []);
+    idle.pass_time(after(60));
+    told.apply(&block(2, 70, [buy(2, 1)])).unwrap();
+    assert_eq!(idle.roots(&ones()), told.roots(&ones()));
+    idle.pass_time(after(61));
+    idle.apply(&block(2, 70, [buy(2, 1)])).unwrap();
+    assert_eq!(idle.roots(&ones()), told.roots(&ones()));
 }

@@ -15,7 +15,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use prost::Message as _;
 use sled::{Batch, Db, Tree};
 use tokio::sync::{mpsc, oneshot, watch};
-use xmtp_proto::derive::{EnvelopeId, Issue, cancelled_hash};
+use xmtp_proto::derive::{EnvelopeId, Group, Issue, OperatorId, cancelled_hash};
 use xmtp_proto::field::{FieldElement, Nullifier, Share};
 use xmtp_proto::postmark::{Cursor, Postmark, SignedPostmark};
 use xmtp_proto::refusal::Refusal;
@@ -23,9 +23,10 @@ use xmtp_proto::time::{Clock, Epoch, Timestamp};
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 
+use super::conversations::{self, Read as _};
 use super::durable::{Folder, create_folder};
 use super::{
-    AppendError, Appended, Cancellation, Entry, Evidence, OWNER_WRITES_PER_EPOCH, OwnRecord, OwnTopic, Page,
+    AppendError, Appended, Cancellation, Entry, Evidence, OWNER_WRITES_PER_EPOCH, OwnRecord, OwnTopic, Page, Shard,
     StoreError, Stretch, keys,
 };
 use crate::chain::{ChainStore, ChainStoreError};
@@ -49,6 +50,8 @@ const GROUP_BYTES: usize = 4 << 20;
 const PAGE_BYTES: usize = 1 << 20;
 /// Entries that one reading of the log passes over at the most.
 const ENTRIES_AT_ONCE: usize = 10_000;
+/// Two signals and two shares.
+const EVIDENCE_POINTS: usize = 4 * 32;
 /// Memory that sled may use for its cache.
 const CACHE_BYTES: u64 = 256 << 20;
 /// Entries removed in one go by housekeeping.
@@ -360,7 +363,9 @@ impl Store {
 
     /// The envelope that used a nullifier.
     pub(super) fn cancelled_for(&self, issue: Issue, nullifier: &Nullifier) -> Result<Option<EnvelopeId>, StoreError> {
-        let Some(used) = self.log.get(keys::nullifier(issue, nullifier)).map_err(disk)? else { return Ok(None) };
+        let Some(used) = self.log.get(keys::nullifier(Shard::Issue(issue), nullifier)).map_err(disk)? else {
+            return Ok(None);
+        };
         let id = used.first_chunk::<32>().ok_or(StoreError::Damaged { what: "nullifier" })?;
         Ok(Some(EnvelopeId::from(*id)))
     }
@@ -371,14 +376,12 @@ impl Store {
             let (key, value) = entry.map_err(disk)?;
             let nullifier = keys::nullifier_of(&key).ok_or(StoreError::Damaged { what: "evidence key" })?;
             const DAMAGED: StoreError = StoreError::Damaged { what: "evidence" };
-            let (units, rest) = value.split_first_chunk().ok_or(DAMAGED)?;
-            let (issue, points) = rest.split_first_chunk().ok_or(DAMAGED)?;
+            let (group, points) = value.split_at_checked(value.len().saturating_sub(EVIDENCE_POINTS)).ok_or(DAMAGED)?;
             let mut elements = points.chunks_exact(32).map(element);
             let mut next = || elements.next().unwrap_or(Err(DAMAGED));
             let (first_signal, first_share, second_signal, second_share) = (next()?, next()?, next()?, next()?);
             Ok(Evidence {
-                denomination: u32::from_be_bytes(*units).try_into().map_err(|_| DAMAGED)?,
-                issue: Issue(u32::from_be_bytes(*issue)),
+                group: group_from_bytes(group).ok_or(DAMAGED)?,
                 nullifier,
                 first: (first_signal.into(), first_share.into()),
                 second: (second_signal.into(), second_share.into()),
@@ -408,15 +411,14 @@ impl Store {
         self.log.contains_key(keys::closed(issue, nullifier)).map_err(disk)
     }
 
-    /// Drops the nullifiers of issues whose stamps are good no more, and the owners' quotas of past epochs. Returns how many
-    /// entries went; call again while it is not zero.
+    /// Drops the nullifiers of issues whose stamps are good no more, and what was counted in past epochs: owners' writes,
+    /// conversations' units, members' nullifiers. Returns how many entries went; call again while it is not zero.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn forget_before(&self, issue: Issue, epoch: Epoch) -> Result<usize, StoreError> {
         let mut removed = 0;
-        let [used, closed] = keys::nullifiers_before(issue);
-        for range in [used, closed, keys::quotas_before(epoch)] {
+        for range in keys::nullifiers_before(issue).into_iter().chain(keys::counted_before(epoch)) {
             let mut batch = Batch::default();
             for entry in self.log.range(range).take(REMOVED_AT_ONCE) {
                 let (key, _) = entry.map_err(disk)?;
@@ -535,7 +537,7 @@ impl CommitterRoom {
     }
 
     fn decide(&self, log: &mut Tentative<'_>, entry: Entry, last: &mut Cursor, accepted_at: Timestamp) -> Appended {
-        let Entry { id, topic, submission, cancels, owner, expected_head } = entry;
+        let Entry { id, topic, submission, cancels, owner, conversation, expected_head } = entry;
         if let Some(cursor) = log.get(&keys::envelope(&id))? {
             let cursor = keys::cursor_of(&cursor).ok_or(StoreError::Damaged { what: "envelope entry" })?;
             let record = log.get(&keys::record(cursor))?.ok_or(StoreError::Damaged { what: "record entry" })?;
@@ -549,6 +551,11 @@ impl CommitterRoom {
             return Err(AppendError::Outdated(Box::new(submission)));
         }
         let owned = owner.map(|write| log.require_owner_write(&write, expected_head)).transpose()?;
+        // Before any nullifier is looked at: what is open already cancels nothing and leaves no evidence.
+        let counted = match (conversation, topic) {
+            (Some(write), Topic::Conversation(id)) => Some(conversations::decide(&*log, id, write, accepted_at)?),
+            _ => None,
+        };
         for it in &cancels {
             log.require_unused(&id, it)?;
         }
@@ -570,8 +577,11 @@ impl CommitterRoom {
         });
         let record = wire::Record { submission: Some(submission), postmark: Some(postmark.into()) };
 
-        for Cancellation { denomination: _, issue, nullifier, share } in &cancels {
-            log.insert(keys::nullifier(*issue, nullifier), [id.as_bytes().as_slice(), share.as_bytes()].concat());
+        for Cancellation { group: _, shard, nullifier, share } in &cancels {
+            log.insert(keys::nullifier(*shard, nullifier), [id.as_bytes().as_slice(), share.as_bytes()].concat());
+        }
+        if let Some((key, value)) = counted {
+            log.insert(key, value);
         }
         if let (Some(write), Some(writes)) = (owner, owned) {
             let owned = Owned { cursor, order: write.order, content: write.content.0 };
@@ -594,14 +604,16 @@ struct Tentative<'a> {
     overlay: HashMap<Vec<u8>, Vec<u8>>,
 }
 
-impl Tentative<'_> {
+impl conversations::Read for Tentative<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self.overlay.get(key) {
             Some(value) => Ok(Some(value.clone())),
             None => Ok(self.log.get(key).map_err(disk)?.map(|value| value.to_vec())),
         }
     }
+}
 
+impl Tentative<'_> {
     fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.batch.insert(key.as_slice(), value.as_slice());
         self.overlay.insert(key, value);
@@ -611,20 +623,21 @@ impl Tentative<'_> {
         self.get(&keys::owned(account, topic))?.as_deref().map(Owned::from_bytes).transpose()
     }
 
-    /// Refuses a stamp that was used for another envelope, and keeps what proves it.
+    /// Refuses an index that was used for another envelope, and keeps what proves it.
     fn require_unused(&mut self, id: &EnvelopeId, it: &Cancellation) -> Result<(), AppendError> {
-        let Some(used) = self.get(&keys::nullifier(it.issue, &it.nullifier))? else {
-            return match self.get(&keys::closed(it.issue, &it.nullifier))? {
-                None => Ok(()),
-                Some(_) => Err(Refusal::SecretClosed.into()),
+        let Some(used) = self.get(&keys::nullifier(it.shard, &it.nullifier))? else {
+            return match it.shard {
+                Shard::Issue(issue) if self.get(&keys::closed(issue, &it.nullifier))?.is_some() => {
+                    Err(Refusal::SecretClosed.into())
+                }
+                Shard::Issue(_) | Shard::Epoch(_) => Ok(()),
             };
         };
         let (first_id, first_share) =
             used.split_first_chunk::<32>().ok_or(StoreError::Damaged { what: "nullifier" })?;
         let first_id = EnvelopeId::from(*first_id);
         let evidence = Evidence {
-            denomination: it.denomination,
-            issue: it.issue,
+            group: it.group,
             nullifier: it.nullifier,
             first: (first_id.signal(), Share::from(element(first_share)?)),
             second: (id.signal(), it.share),
@@ -633,9 +646,8 @@ impl Tentative<'_> {
         // The first is enough to slash; more would be a way to fill the disk.
         if self.get(&key)?.is_none() {
             let ((x1, y1), (x2, y2)) = (evidence.first, evidence.second);
-            let group = [it.denomination.units().to_be_bytes(), it.issue.0.to_be_bytes()].concat();
             let points = [*x1.as_bytes(), *y1.as_bytes(), *x2.as_bytes(), *y2.as_bytes()].concat();
-            self.insert(key, [group, points].concat());
+            self.insert(key, [group_to_bytes(&it.group), points].concat());
         }
         Err(AppendError::DoubleSpend(Box::new(evidence)))
     }
@@ -693,6 +705,25 @@ impl Owned {
             content: content.try_into().map_err(|_| DAMAGED)?,
         })
     }
+}
+
+fn group_to_bytes(group: &Group) -> Vec<u8> {
+    match group {
+        Group::Stamps { denomination, issue } => [denomination.units().to_be_bytes(), issue.0.to_be_bytes()].concat(),
+        Group::Members { operator, generation } => [operator.as_bytes().as_slice(), &generation.to_be_bytes()].concat(),
+        // Nobody admits proofs about these.
+        Group::Stake { .. } | Group::Claim { .. } => Vec::new(),
+    }
+}
+
+fn group_from_bytes(bytes: &[u8]) -> Option<Group> {
+    let (source, number) = bytes.split_last_chunk()?;
+    let number = u32::from_be_bytes(*number);
+    if let Ok(operator) = <[u8; 32]>::try_from(source) {
+        return Some(Group::Members { operator: OperatorId::from(operator), generation: number });
+    }
+    let units = u32::from_be_bytes(source.try_into().ok()?);
+    Some(Group::Stamps { denomination: units.try_into().ok()?, issue: Issue(number) })
 }
 
 pub(super) fn postmark_of(record: &wire::Record) -> Result<SignedPostmark, StoreError> {

@@ -1,5 +1,6 @@
 //! Keys of the embedded store: one ordered space, a prefix per kind of entry, integers big-endian.
 
+use alloy::primitives::B256;
 use xmtp_proto::account::Account;
 use xmtp_proto::derive::{EnvelopeId, Issue};
 use xmtp_proto::field::Nullifier;
@@ -7,13 +8,16 @@ use xmtp_proto::postmark::Cursor;
 use xmtp_proto::time::Epoch;
 use xmtp_proto::topic::Topic;
 
-use super::OwnTopic;
+use super::{OwnTopic, Shard};
 
 const RECORD: u8 = b'r';
 const TOPIC: u8 = b't';
 const ENTRY: u8 = b'c';
 const ENVELOPE: u8 = b'e';
 const NULLIFIER: u8 = b'n';
+const EPOCH_NULLIFIER: u8 = b'm';
+const CONVERSATION: u8 = b'd';
+const UNITS: u8 = b'u';
 const OWNED: u8 = b'o';
 const QUOTA: u8 = b'q';
 const EVIDENCE: u8 = b'v';
@@ -49,9 +53,12 @@ pub(super) fn envelope(id: &EnvelopeId) -> Vec<u8> {
     concat(ENVELOPE, &[id.as_bytes()])
 }
 
-/// Issue, nullifier → envelope id, share.
-pub(super) fn nullifier(issue: Issue, nullifier: &Nullifier) -> Vec<u8> {
-    concat(NULLIFIER, &[&issue.0.to_be_bytes(), nullifier.as_bytes()])
+/// Issue or epoch, nullifier → envelope id, share.
+pub(super) fn nullifier(shard: Shard, nullifier: &Nullifier) -> Vec<u8> {
+    match shard {
+        Shard::Issue(issue) => concat(NULLIFIER, &[&issue.0.to_be_bytes(), nullifier.as_bytes()]),
+        Shard::Epoch(epoch) => concat(EPOCH_NULLIFIER, &[&epoch.0.to_be_bytes(), nullifier.as_bytes()]),
+    }
 }
 
 /// Issue, nullifier → nothing: it could still be used by who knows a secret that the world knows.
@@ -84,12 +91,23 @@ pub(super) fn quota(epoch: Epoch, account: &Account) -> Vec<u8> {
     concat(QUOTA, &[&epoch.0.to_be_bytes(), &account_bytes(account)])
 }
 
-/// All quotas of epochs before this one.
-pub(super) fn quotas_before(epoch: Epoch) -> std::ops::Range<Vec<u8>> {
-    vec![QUOTA]..concat(QUOTA, &[&epoch.0.to_be_bytes()])
+/// Conversation → opened-at u64, expiry u64 (both in nanoseconds), quota u32.
+pub(super) fn conversation(id: &B256) -> Vec<u8> {
+    concat(CONVERSATION, &[id.as_slice()])
 }
 
-/// Nullifier → denomination u32, issue u32, two signals and two shares.
+/// Epoch, conversation → units written.
+pub(super) fn units(epoch: Epoch, id: &B256) -> Vec<u8> {
+    concat(UNITS, &[&epoch.0.to_be_bytes(), id.as_slice()])
+}
+
+/// All that was counted in epochs before this one: owner writes, units, nullifiers.
+pub(super) fn counted_before(epoch: Epoch) -> [std::ops::Range<Vec<u8>>; 3] {
+    [QUOTA, UNITS, EPOCH_NULLIFIER].map(|kind| vec![kind]..concat(kind, &[&epoch.0.to_be_bytes()]))
+}
+
+/// Nullifier → two signals and two shares behind the group: of stamps denomination u32 and issue u32, of members operator
+/// 32 and generation u32.
 pub(super) fn evidence(nullifier: &Nullifier) -> Vec<u8> {
     concat(EVIDENCE, &[nullifier.as_bytes()])
 }

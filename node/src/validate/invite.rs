@@ -1,12 +1,12 @@
 //! First contact: anyone may write who meets the network's requirement and the account's (docs/protocol.md, "Requirements and
 //! policies"; litepaper 10.3).
 
-use xmtp_proto::derive::EnvelopeId;
+use xmtp_proto::derive::{EnvelopeId, Purpose};
 use xmtp_proto::refusal::{AskedBy, Refusal};
 use xmtp_proto::requirement::Requirement;
 use xmtp_proto::submission::Submission;
 
-use super::{Context, price, stamp};
+use super::{Context, price, proofs};
 use crate::store::Cancellation;
 
 pub(super) fn check(
@@ -26,5 +26,5 @@ pub(super) fn check(
     ];
     let blocked = policy.map_or(&[][..], |policy| &policy.blocked_tags);
     price::require(&asked, blocked, submission.passes(), None)?;
-    stamp::check_all(context, submission, id)
+    proofs::check_all(context, submission, id, Purpose::Envelope)
 }

@@ -6,7 +6,7 @@
 
 use alloy::primitives::keccak256;
 use xmtp_proto::account::Account;
-use xmtp_proto::derive::EnvelopeId;
+use xmtp_proto::derive::{EnvelopeId, Purpose};
 use xmtp_proto::key_bundle::KeyBundle;
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::pass::{Owner, Pass};
@@ -16,7 +16,7 @@ use xmtp_proto::signature::{self, Label};
 use xmtp_proto::submission::Submission;
 use xmtp_proto::vault::VaultRecord;
 
-use super::{Context, price, stamp};
+use super::{Context, Effects, price, proofs};
 use crate::store::{Cancellation, OwnTopic, OwnerWrite};
 
 /// A first bundle must meet the joining requirement; a later one must be the successor of the one before.
@@ -25,7 +25,7 @@ pub(super) fn check_contact(
     submission: &Submission,
     id: &EnvelopeId,
     account: Account,
-) -> Result<(Vec<Cancellation>, Option<OwnerWrite>), Refusal> {
+) -> Result<Effects, Refusal> {
     let bundle = KeyBundle::from_bytes(&submission.envelope().ciphertext)?;
     require_account(bundle.keys.account, account)?;
     let (revision, version) = bundle.order();
@@ -35,7 +35,7 @@ pub(super) fn check_contact(
             let asked = [(context.rules.joining.clone(), AskedBy::Network)];
             price::require(&asked, &[], submission.passes(), Some(position))?;
             verify_bundle(context, &bundle, id, owner)?;
-            stamp::check_all(context, submission, id)?
+            proofs::check_all(context, submission, id, Purpose::Envelope)?
         }
         Some(current) => {
             let owner = only_owner(submission.passes())?;
@@ -49,7 +49,7 @@ pub(super) fn check_contact(
         }
     };
     let order = order(revision, version.into());
-    Ok((cancels, Some(owner_write(context, submission, account, OwnTopic::Contact, order))))
+    Ok(owner_write(context, submission, account, OwnTopic::Contact, order, cancels))
 }
 
 pub(super) fn check_policy(
@@ -57,7 +57,7 @@ pub(super) fn check_policy(
     submission: &Submission,
     id: &EnvelopeId,
     account: Account,
-) -> Result<OwnerWrite, Refusal> {
+) -> Result<Effects, Refusal> {
     let current = context.account.bundle.as_ref().ok_or(Refusal::NoSuchInbox)?;
     let owner = only_owner(submission.passes())?;
     let signed = SignedPolicy::from_bytes(&submission.envelope().ciphertext)?;
@@ -65,7 +65,7 @@ pub(super) fn check_policy(
     require_owner(context, &current.keys.identity_key, id, owner)?;
     signed.verify(context.rules.network, &current.keys.identity_key).map_err(|_| Refusal::NotOwner)?;
     let order = order(current.keys.revision, signed.policy().version);
-    Ok(owner_write(context, submission, account, OwnTopic::Policy, order))
+    Ok(owner_write(context, submission, account, OwnTopic::Policy, order, Vec::new()))
 }
 
 pub(super) fn check_vault(
@@ -73,13 +73,13 @@ pub(super) fn check_vault(
     submission: &Submission,
     id: &EnvelopeId,
     account: Account,
-) -> Result<OwnerWrite, Refusal> {
+) -> Result<Effects, Refusal> {
     let current = context.account.bundle.as_ref().ok_or(Refusal::NoSuchInbox)?;
     let owner = only_owner(submission.passes())?;
     let vault = VaultRecord::from_bytes(&submission.envelope().ciphertext)?;
     require_owner(context, &current.keys.identity_key, id, owner)?;
     let order = order(current.keys.revision, vault.version);
-    Ok(owner_write(context, submission, account, OwnTopic::Vault, order))
+    Ok(owner_write(context, submission, account, OwnTopic::Vault, order, Vec::new()))
 }
 
 fn verify_bundle(context: &Context<'_>, bundle: &KeyBundle, id: &EnvelopeId, owner: &Owner) -> Result<(), Refusal> {
@@ -132,7 +132,10 @@ fn owner_write(
     account: Account,
     topic: OwnTopic,
     order: u128,
-) -> OwnerWrite {
+    cancels: Vec<Cancellation>,
+) -> Effects {
     let content = keccak256(&submission.envelope().ciphertext);
-    OwnerWrite { account, topic, order, content, epoch: context.now.epoch(), bundle: context.account.bundle_cursor }
+    let bundle = context.account.bundle_cursor;
+    let owner = OwnerWrite { account, topic, order, content, epoch: context.now.epoch(), bundle };
+    Effects { cancels, owner: Some(owner), ..Effects::default() }
 }

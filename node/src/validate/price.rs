@@ -50,11 +50,10 @@ fn shown(pass: &Pass) -> Result<Option<Shown>, Refusal> {
         }
         Pass::Stake(_) => not_offered("a stake pass"),
         Pass::Claim(_) => not_offered("a claim pass"),
-        Pass::Member(_) => not_offered("a member pass"),
+        Pass::Member(_) => Ok(Some(Shown::Member)),
         Pass::Connection(_) => not_offered("a connection pass"),
-        Pass::Posting(_) => not_offered("a posting pass"),
         Pass::Issuer(_) => not_offered("an issuer pass"),
-        Pass::Owner(_) => Ok(None),
+        Pass::Posting(_) | Pass::Owner(_) => Ok(None),
     }
 }
 
@@ -62,6 +61,7 @@ fn shown(pass: &Pass) -> Result<Option<Shown>, Refusal> {
 const fn tag(pass: &Pass) -> Option<Tag> {
     match pass {
         Pass::Stamp(stamp) if stamp.nonce.is_none() => Some(stamp.proof.tag),
+        Pass::Member(member) => Some(member.proof.tag),
         _ => None,
     }
 }

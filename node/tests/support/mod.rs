@@ -22,22 +22,22 @@ use xmtp_contracts::{Deployment, IPostage, IXmtpToken, Parameters, deploy};
 use xmtp_node::config::{Config, Overrides};
 use xmtp_node::node::Node;
 use xmtp_proto::account::Account;
-use xmtp_proto::derive::{self, Denomination, Group, Issue, NetworkId, Purpose};
+use xmtp_proto::derive::{self, Denomination, Group, Issue, NetworkId, OperatorId, Purpose};
 use xmtp_proto::envelope::Envelope;
-use xmtp_proto::field::{FieldElement, Leaf, Root, Scope};
+use xmtp_proto::field::{Commitment, FieldElement, Leaf, Root, Scope};
 use xmtp_proto::key_bundle::{AttestedKeys, KeyBundle};
-use xmtp_proto::pass::{self, Owner, Pass, Stamp};
+use xmtp_proto::pass::{self, Member, Owner, Pass, Stamp};
 use xmtp_proto::policy::{Policy, SignedPolicy};
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
 use xmtp_proto::refusal::Refusal;
 use xmtp_proto::requirement::Requirement;
 use xmtp_proto::signature::{self, Label};
 use xmtp_proto::submission::Submission;
-use xmtp_proto::time::{Clock, Timestamp};
+use xmtp_proto::time::{Clock, Epoch, Generation, Timestamp};
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire::node_client::NodeClient;
 use xmtp_proto::wire::{self, publish_result};
-use xmtp_prover::{Bucket, Index, Limit, PassSecret, ProvingKey, Statement, Witness, prove};
+use xmtp_prover::{Bucket, Index, Limit, PassSecret, Path as LeafPath, ProvingKey, Statement, Witness, leaf, prove};
 
 /// A chain, a node, and a buyer with $XMTP.
 pub(crate) struct World {
@@ -222,15 +222,96 @@ impl World {
             root: root.as_bytes().to_vec(),
             bucket: Bucket::index_of(book.position),
         };
-        let bucket = self.client.get_bucket(request).await.unwrap().into_inner();
-        let elements = |bytes: &[u8]| -> Vec<FieldElement> {
-            bytes.chunks(32).map(|it| FieldElement::from_be_bytes(it.try_into().unwrap()).unwrap()).collect()
+        fetch_bucket(&mut self.client, request, root).await
+    }
+
+    /// The operator, as passes name it.
+    pub(crate) async fn operator(&mut self) -> OperatorId {
+        let network = self.client.get_network(wire::GetNetworkRequest {}).await.unwrap().into_inner();
+        OperatorId::new(Address::from_slice(&network.operator))
+    }
+
+    /// The present group of members, and its newest root if it has one.
+    pub(crate) async fn members(&mut self) -> (wire::MemberGroup, Option<Root>) {
+        let operator = self.operator().await.as_bytes().to_vec();
+        let group = wire::MemberGroup { operator, generation: Generation::at(self.clock.now()).0 };
+        let request = wire::GetRootsRequest { group: Some(wire::get_roots_request::Group::Members(group.clone())) };
+        let roots = self.client.get_roots(request).await.map(|roots| roots.into_inner().roots).unwrap_or_default();
+        let root = roots.into_iter().max_by_key(|root| root.block).map(|root| root.root.try_into().unwrap());
+        (group, root.map(|root| Root::from_be_bytes(root).unwrap()))
+    }
+
+    /// The way from a member's leaf to the newest root; nothing if the leaf is not there.
+    pub(crate) async fn path_of(&mut self, commitment: Commitment) -> Option<LeafPath> {
+        let (group, root) = self.members().await;
+        let root = root?;
+        let request = wire::GetBucketRequest {
+            group: Some(wire::get_bucket_request::Group::Members(group)),
+            root: root.as_bytes().to_vec(),
+            bucket: 0,
         };
-        let leaves = elements(&bucket.leaves).into_iter().map(Leaf::from).collect();
-        let bucket =
-            Bucket::new(bucket.volume, bucket.bucket.try_into().unwrap(), elements(&bucket.top), leaves).unwrap();
-        assert_eq!(bucket.root(), root, "the node served another tree");
-        bucket
+        let bucket = fetch_bucket(&mut self.client, request, root).await;
+        let leaf = leaf(commitment, MEMBER_LIMIT);
+        let position = bucket.leaves().iter().position(|it| *it == leaf)?;
+        Some(bucket.path(u32::try_from(position).unwrap()).unwrap())
+    }
+
+    /// Waits until the node knows a member.
+    pub(crate) async fn admitted(&mut self, person: &Person) -> LeafPath {
+        for _ in 0..1_500 {
+            if let Some(path) = self.path_of(person.secret().commitment()).await {
+                return path;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("waited in vain: the node knows the member");
+    }
+
+    /// A membership of the present quarter for an envelope.
+    pub(crate) async fn member(
+        &mut self,
+        person: &Person,
+        purpose: Purpose,
+        epoch: Epoch,
+        index: u16,
+        envelope: &Envelope,
+    ) -> Member {
+        let path = self.admitted(person).await;
+        self.member_under(&path, person, purpose, epoch, index, envelope).await
+    }
+
+    pub(crate) async fn member_under(
+        &mut self,
+        path: &LeafPath,
+        person: &Person,
+        purpose: Purpose,
+        epoch: Epoch,
+        index: u16,
+        envelope: &Envelope,
+    ) -> Member {
+        let (operator, generation) = (self.operator().await, Generation::at(self.clock.now()).0);
+        let secret = person.secret();
+        let witness = Witness { secret: &secret, limit: MEMBER_LIMIT, index: Index::new(index), path };
+        let group = Group::Members { operator, generation }.id(self.network, self.deployment.postage);
+        let (statement, proof) = prove(
+            proving_key(),
+            &witness,
+            group.external_nullifier(purpose, Some(epoch)),
+            envelope.id(self.network).signal(),
+            derive::scope(self.network, &envelope.topic),
+            &mut ChaCha20Rng::from_seed([9; 32]),
+        )
+        .unwrap();
+        let Statement { root, share, nullifier, tag, external_nullifier: _, signal: _, scope: _ } = statement;
+        let proof = pass::Proof { root, nullifier, share, tag, points: proof.to_bytes() };
+        Member { operator, generation, epoch, proof }
+    }
+
+    /// Sets the clock, and waits until the node has looked at its chain since.
+    pub(crate) async fn set_clock(&mut self, now: Timestamp) {
+        self.clock.set(now);
+        let chain = self.node.as_ref().unwrap().chain();
+        chain.wait_for(|view| view.as_of().is_some_and(|as_of| as_of >= now)).await.unwrap();
     }
 
     /// Somebody who has published a key bundle.
@@ -268,16 +349,32 @@ impl Person {
         Self { wallet, identity: SigningKey::from_bytes(&[seed; 32]), account }
     }
 
+    /// What this person's memberships are proved with.
+    pub(crate) fn secret(&self) -> PassSecret {
+        PassSecret::from_wide_bytes(&self.identity.to_bytes().repeat(2).try_into().unwrap()).unwrap()
+    }
+
     pub(crate) fn bundle(&self, network: NetworkId, revision: u32, version: u32) -> KeyBundle {
-        let commitment = FieldElement::from(7).into();
+        let generation = Generation::at(Clock::system().now());
+        self.bundle_of(network, (revision, version), generation, self.secret().commitment())
+    }
+
+    /// A bundle with this commitment for this quarter.
+    pub(crate) fn bundle_of(
+        &self,
+        network: NetworkId,
+        (revision, version): (u32, u32),
+        generation: Generation,
+        member_commitment: Commitment,
+    ) -> KeyBundle {
         let keys = AttestedKeys {
             account: self.account,
             revision,
             identity_key: self.identity.verifying_key().to_bytes(),
             agreement_key: [3; 32],
-            generation: 227,
-            claim_commitment: commitment,
-            member_commitment: commitment,
+            generation: generation.0,
+            claim_commitment: FieldElement::from(7).into(),
+            member_commitment,
         };
         let text = keys.attestation_text(network);
         let wallet_signature = self.wallet.sign_message_sync(text.as_bytes()).unwrap().as_bytes();
@@ -312,6 +409,18 @@ impl Person {
         let owner = self.owner(world.network, &envelope);
         Submission::new(envelope, vec![owner]).unwrap()
     }
+}
+
+/// Fetches a bucket and computes its root again.
+async fn fetch_bucket(client: &mut NodeClient<Channel>, request: wire::GetBucketRequest, root: Root) -> Bucket {
+    let bucket = client.get_bucket(request).await.unwrap().into_inner();
+    let elements = |bytes: &[u8]| -> Vec<FieldElement> {
+        bytes.chunks(32).map(|it| FieldElement::from_be_bytes(it.try_into().unwrap()).unwrap()).collect()
+    };
+    let leaves = elements(&bucket.leaves).into_iter().map(Leaf::from).collect();
+    let bucket = Bucket::new(bucket.volume, bucket.bucket.try_into().unwrap(), elements(&bucket.top), leaves).unwrap();
+    assert_eq!(bucket.root(), root, "the node served another tree");
+    bucket
 }
 
 pub(crate) fn outcome(result: wire::PublishResult) -> Result<SignedPostmark, Refusal> {
@@ -391,6 +500,12 @@ fn configure(folder: &Path, anvil: &AnvilInstance, deployment: &Deployment, join
 fn eth_keystore_rng() -> impl rand_08::Rng + rand_08::CryptoRng {
     rand_08::thread_rng()
 }
+
+/// What the node's default says.
+pub(crate) const MEMBER_LIMIT: Limit = match Limit::new(256) {
+    Ok(limit) => limit,
+    Err(_) => panic!(),
+};
 
 /// A time outside every window.
 pub(crate) const LONG_AGO: Timestamp = Timestamp::from_secs(1_000_000_000);

@@ -3,7 +3,7 @@ use std::num::NonZeroU32;
 use alloy::primitives::B256;
 use alloy::signers::local::PrivateKeySigner;
 use tempfile::TempDir;
-use xmtp_proto::derive::{Denomination, EnvelopeId, Issue, NetworkId};
+use xmtp_proto::derive::{Denomination, EnvelopeId, Group, Issue, NetworkId};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::{FieldElement, Nullifier};
 use xmtp_proto::pass::{Pass, Proof, Stamp};
@@ -12,7 +12,7 @@ use xmtp_proto::submission::Submission;
 use xmtp_proto::time::{Clock, Timestamp};
 use xmtp_proto::topic::Topic;
 
-use super::super::{Cancellation, Entry, keys};
+use super::super::{Cancellation, Entry, Shard, keys};
 use super::{Audit, Fault, Store};
 use crate::operator::Operator;
 
@@ -43,8 +43,14 @@ fn entry(number: u8) -> Entry {
         id: id(number),
         topic: TOPIC,
         submission: Submission::new(envelope(number), vec![Pass::Stamp(stamp)]).unwrap().into(),
-        cancels: vec![Cancellation { denomination, issue: ISSUE, nullifier: field.into(), share: field.into() }],
+        cancels: vec![Cancellation {
+            group: Group::Stamps { denomination, issue: ISSUE },
+            shard: Shard::Issue(ISSUE),
+            nullifier: field.into(),
+            share: field.into(),
+        }],
         owner: None,
+        conversation: None,
         expected_head: None,
     }
 }
@@ -98,7 +104,7 @@ async fn an_envelope_is_there_twice() {
 
 #[tokio::test]
 async fn an_envelope_is_stored_without_its_cancellation() {
-    let damage = |store: &Store| store.damage(&keys::nullifier(ISSUE, &nullifier(2)), None);
+    let damage = |store: &Store| store.damage(&keys::nullifier(Shard::Issue(ISSUE), &nullifier(2)), None);
     check(damage, &[Fault::NotCancelled { cursor: Cursor(2), nullifier: nullifier(2) }]).await;
 }
 
@@ -106,7 +112,7 @@ async fn an_envelope_is_stored_without_its_cancellation() {
 async fn a_stamp_is_cancelled_without_its_envelope() {
     let damage = |store: &Store| {
         let value = [id(9).as_bytes().as_slice(), &[0; 32]].concat();
-        store.damage(&keys::nullifier(ISSUE, &nullifier(9)), Some(&value));
+        store.damage(&keys::nullifier(Shard::Issue(ISSUE), &nullifier(9)), Some(&value));
     };
     check(damage, &[Fault::NotStored { nullifier: nullifier(9), id: id(9) }]).await;
 }
@@ -115,7 +121,7 @@ async fn a_stamp_is_cancelled_without_its_envelope() {
 async fn a_stamp_is_cancelled_for_an_envelope_that_does_not_bear_it() {
     let damage = |store: &Store| {
         let value = [id(1).as_bytes().as_slice(), &[0; 32]].concat();
-        store.damage(&keys::nullifier(ISSUE, &nullifier(9)), Some(&value));
+        store.damage(&keys::nullifier(Shard::Issue(ISSUE), &nullifier(9)), Some(&value));
     };
     check(damage, &[Fault::NotStored { nullifier: nullifier(9), id: id(1) }]).await;
 }
@@ -126,6 +132,6 @@ async fn nullifiers_of_old_issues_may_be_gone() {
     let operator = Operator::new(PrivateKeySigner::random(), NETWORK);
     let store = Store::open(folder.path(), operator, Clock::system(), NonZeroU32::MIN).unwrap();
     store.append(entry(1)).await.unwrap();
-    store.damage(&keys::nullifier(ISSUE, &nullifier(1)), None);
+    store.damage(&keys::nullifier(Shard::Issue(ISSUE), &nullifier(1)), None);
     assert_eq!(store.audit(Issue(8)).unwrap(), Audit { records: 1, stamps: 0, faults: Vec::new() });
 }

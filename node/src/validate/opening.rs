@@ -1,0 +1,32 @@
+//! Openings: some member declares that a conversation may be written to (docs/protocol.md, "Openings"). Whether it is open
+//! already is asked inside the append.
+
+use xmtp_proto::derive::{EnvelopeId, Purpose};
+use xmtp_proto::malformed::Malformed;
+use xmtp_proto::opening::{MAX_LIFE, Opening};
+use xmtp_proto::refusal::{AskedBy, Refusal};
+use xmtp_proto::submission::Submission;
+
+use super::{Context, Effects, price, proofs};
+use crate::store::{ConversationWrite, Opened};
+
+pub(super) fn check(context: &Context<'_>, submission: &Submission, id: &EnvelopeId) -> Result<Effects, Refusal> {
+    let envelope = submission.envelope();
+    let opening = Opening::from_bytes(&envelope.ciphertext)?;
+    if opening.topic() != envelope.topic {
+        return Err(Refusal::NotOwner);
+    }
+    let expires_at = opening.expires_at();
+    if expires_at <= context.now {
+        return Err(Refusal::TimeOutOfRange { now: context.now });
+    }
+    if expires_at > envelope.sent_at.saturating_add(MAX_LIFE) {
+        return Err(Malformed::OutOfRange { field: "opening.expiry", got: expires_at.as_secs() }.into());
+    }
+    let asked = [(context.rules.opening.for_units(envelope.units()), AskedBy::Network)];
+    price::require(&asked, &[], submission.passes(), None)?;
+    opening.verify(context.rules.network).map_err(|_| Refusal::NotOwner)?;
+    let cancels = proofs::check_all(context, submission, id, Purpose::Opening)?;
+    let opened = Opened { opened_at: envelope.sent_at, expires_at, quota: opening.quota() };
+    Ok(Effects { cancels, conversation: Some(ConversationWrite::Open(opened)), ..Effects::default() })
+}
