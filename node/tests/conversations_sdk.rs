@@ -1,0 +1,215 @@
+//! Conversations end to end: after one letter with a stamp, two people go on talking for free, on as many clients as they like.
+
+#![allow(clippy::unwrap_used)] // A test may.
+
+mod support;
+
+use std::path::Path;
+
+use alloy::primitives::U256;
+use alloy::signers::local::PrivateKeySigner;
+use support::World;
+use tempfile::TempDir;
+use url::Url;
+use xmtp_contracts::IXmtpToken;
+use xmtp_prover::Limit;
+use xmtp_sdk::client::Client;
+use xmtp_sdk::conversation::Conversation;
+use xmtp_sdk::inbox::{Inbox, Which};
+
+const ALICE: usize = 1;
+const BOB: usize = 2;
+
+async fn client(world: &World, person: usize, home: &Path) -> Client {
+    let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[person].to_bytes()).unwrap();
+    let node: Url = format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap();
+    Client::builder(wallet, world.deployment.clone(), home.to_owned())
+        .node(node)
+        .rpc(world.anvil().endpoint_url())
+        .cache(env!("CARGO_TARGET_TMPDIR").into())
+        .clock(world.clock.clone())
+        .connect()
+        .await
+        .unwrap()
+}
+
+/// Alice, with stamps for some letters, and Bob.
+async fn people(world: &World) -> (Client, Client, [TempDir; 2]) {
+    let homes = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let alice = client(world, ALICE, homes[0].path()).await;
+    let bob = client(world, BOB, homes[1].path()).await;
+    for it in [&alice, &bob] {
+        it.create_identity().await.unwrap();
+    }
+    bob.set_policy("stamp(1)".parse().unwrap()).await.unwrap();
+    let token = IXmtpToken::new(world.deployment.token, &world.provider);
+    let amount = U256::from(10).pow(U256::from(20));
+    token.transfer(alice.account().address(), amount).send().await.unwrap().get_receipt().await.unwrap();
+    alice.buy_stamps(1.try_into().unwrap(), Limit::new(8).unwrap()).await.unwrap();
+    (alice, bob, homes)
+}
+
+async fn with<'a>(client: &'a Client, peer: &Client) -> Conversation<'a> {
+    client.conversation(peer.account()).await.unwrap().unwrap()
+}
+
+fn lines(read: &Inbox, me: &Client) -> Vec<(&'static str, String)> {
+    let reasons: Vec<_> = read.unverified.iter().map(|it| it.reason.to_string()).collect();
+    assert!(reasons.is_empty(), "{reasons:?}");
+    let line = |message: &xmtp_sdk::inbox::Message| {
+        let text = message.content.as_ref().unwrap().as_text().unwrap().to_owned();
+        assert_eq!(message.units_paid, 0);
+        (if message.from == me.account() { "mine" } else { "theirs" }, text)
+    };
+    read.messages.iter().map(line).collect()
+}
+
+async fn texts(conversation: &Conversation<'_>, me: &Client) -> Vec<String> {
+    lines(&conversation.messages(Which::All).await.unwrap(), me).into_iter().map(|(_, text)| text).collect()
+}
+
+async fn stamps_left(client: &Client) -> u32 {
+    client.books().await.unwrap().iter().map(|it| it.book.left()).sum()
+}
+
+#[tokio::test]
+async fn letter_is_paid_for_and_all_that_follows_is_free() {
+    let world = World::start().await;
+    let (alice, bob, _homes) = people(&world).await;
+    alice.send(&bob.account().to_string(), "Dear Bob").await.unwrap();
+    let left = stamps_left(&alice).await;
+
+    let of_bob = with(&bob, &alice).await;
+    assert!(!of_bob.is_accepted(), "he has not answered yet");
+    let answer = of_bob.send("Dear Alice").await.unwrap();
+    assert!(answer.opened, "the first to write opens it");
+    assert_eq!(answer.to, alice.account());
+
+    let of_alice = with(&alice, &bob).await;
+    assert!(of_alice.is_accepted());
+    assert_eq!(of_alice.topic(), of_bob.topic());
+    let read = of_alice.messages(Which::New).await.unwrap();
+    assert_eq!(lines(&read, &alice), [("theirs", "Dear Alice".to_owned())]);
+    assert!(of_alice.messages(Which::New).await.unwrap().messages.is_empty(), "nothing is new twice");
+
+    let mut said = vec!["Dear Alice".to_owned()];
+    for number in 0..10 {
+        let text = format!("message {number}");
+        let by = if number % 2 == 0 { &of_alice } else { &of_bob };
+        assert!(!by.send(&text).await.unwrap().opened, "it is open");
+        said.push(text);
+    }
+    assert_eq!(texts(&of_alice, &alice).await, said);
+    assert_eq!(texts(&of_bob, &bob).await, said);
+    assert_eq!(stamps_left(&alice).await, left, "no stamp was spent");
+    assert!(with(&bob, &alice).await.is_accepted());
+    // What was said is no letter: the inbox holds the one that was paid for.
+    assert_eq!(bob.inbox(Which::All).await.unwrap().messages.len(), 1);
+}
+
+#[tokio::test]
+async fn sender_may_go_on_writing_before_there_is_an_answer() {
+    let world = World::start().await;
+    let (alice, bob, _homes) = people(&world).await;
+    alice.send(&bob.account().to_string(), "Dear Bob").await.unwrap();
+    assert!(with(&alice, &bob).await.send("P.S.").await.unwrap().opened);
+    let of_bob = with(&bob, &alice).await;
+    assert!(!of_bob.send("I see").await.unwrap().opened, "she opened it");
+    assert_eq!(texts(&of_bob, &bob).await, ["P.S.", "I see"]);
+}
+
+#[tokio::test]
+async fn clients_restored_from_the_wallet_find_the_conversations_and_work_side_by_side() {
+    let world = World::start().await;
+    let (alice, bob, _homes) = people(&world).await;
+    let to = bob.account().to_string();
+    alice.send(&to, "first letter").await.unwrap();
+    with(&bob, &alice).await.send("answer").await.unwrap();
+    with(&alice, &bob).await.send("thanks").await.unwrap();
+
+    let homes = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let alice_again = client(&world, ALICE, homes[0].path()).await;
+    let bob_again = client(&world, BOB, homes[1].path()).await;
+    for it in [&alice_again, &bob_again] {
+        it.restore_identity().await.unwrap();
+    }
+    for (second, peer) in [(&alice_again, &bob), (&bob_again, &alice)] {
+        let conversation = with(second, peer).await;
+        assert!(conversation.is_accepted());
+        let letter = conversation.letter().invitation.message().and_then(|it| it.as_text());
+        assert_eq!(letter, Some("first letter"), "even the own one, which nobody could open again");
+        assert_eq!(texts(&conversation, second).await, ["answer", "thanks"]);
+    }
+
+    // All four at once, at full speed.
+    let conversations = [
+        with(&alice, &bob).await,
+        with(&alice_again, &bob).await,
+        with(&bob, &alice).await,
+        with(&bob_again, &alice).await,
+    ];
+    let talk = |which: usize| {
+        let conversation = &conversations[which];
+        async move {
+            for number in 0..10 {
+                conversation.send(&format!("{which}.{number}")).await.unwrap();
+            }
+        }
+    };
+    tokio::join!(talk(0), talk(1), talk(2), talk(3));
+    let read = texts(&conversations[0], &alice).await;
+    assert_eq!(read.len(), 2 + 40);
+    for which in 0..4 {
+        let prefix = format!("{which}.");
+        let of_it: Vec<_> = read.iter().filter(|text| text.starts_with(&prefix)).cloned().collect();
+        assert_eq!(of_it, (0..10).map(|number| format!("{which}.{number}")).collect::<Vec<_>>());
+    }
+    for (conversation, me) in conversations.iter().zip([&alice, &alice_again, &bob, &bob_again]) {
+        assert_eq!(texts(conversation, me).await, read);
+    }
+}
+
+#[tokio::test]
+async fn two_installations_open_conversations_at_once_with_indices_of_their_own() {
+    let world = World::start().await;
+    let (alice, bob, _homes) = people(&world).await;
+    let to = bob.account().to_string();
+    for number in 0..4 {
+        alice.send(&to, &format!("letter {number}")).await.unwrap();
+    }
+    let home = tempfile::tempdir().unwrap();
+    let bob_again = client(&world, BOB, home.path()).await;
+    bob_again.restore_identity().await.unwrap();
+
+    let (first, second) = (bob.conversations().await.unwrap(), bob_again.conversations().await.unwrap());
+    assert_eq!((first.len(), second.len()), (4, 4));
+    // Each opens two of them, and both open at once: a shared index would be refused, and would give the secret away.
+    let (a, b, c, d) = tokio::join!(first[0].send("0"), second[1].send("1"), first[2].send("2"), second[3].send("3"));
+    for sent in [a, b, c, d] {
+        assert!(sent.unwrap().opened);
+    }
+    for (number, conversation) in alice.conversations().await.unwrap().iter().enumerate() {
+        assert_eq!(texts(conversation, &alice).await, [number.to_string()]);
+    }
+}
+
+#[tokio::test]
+async fn message_that_met_a_dead_node_arrives_once() {
+    let mut world = World::start().await;
+    let (alice, bob, homes) = people(&world).await;
+    alice.send(&bob.account().to_string(), "Dear Bob").await.unwrap();
+    with(&bob, &alice).await.send("one").await.unwrap();
+    let of_bob = with(&bob, &alice).await;
+    world.node.take().unwrap().shutdown().await.unwrap();
+    of_bob.send("two").await.unwrap_err();
+    drop(of_bob);
+    drop((alice, bob));
+
+    world.rebind().await;
+    let alice = client(&world, ALICE, homes[0].path()).await;
+    let bob = client(&world, BOB, homes[1].path()).await;
+    let of_bob = with(&bob, &alice).await;
+    of_bob.send("two").await.unwrap();
+    of_bob.send("three").await.unwrap();
+    assert_eq!(texts(&with(&alice, &bob).await, &alice).await, ["one", "two", "three"]);
+}
