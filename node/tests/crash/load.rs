@@ -27,8 +27,6 @@ use crate::support::{self, Person};
 const WRITERS: u64 = 32;
 /// Writes after which a writer goes on under another account: an account has 64 in a day.
 const WRITES_PER_ACCOUNT: u32 = 60;
-/// Senders of letters, all at once.
-const SENDERS: usize = 8;
 /// A crash comes after so long at the latest.
 const ROUND_MAX: Duration = Duration::from_secs(5);
 /// An answer takes this long at the most; a node that is silent for longer is a fault.
@@ -109,7 +107,8 @@ pub(crate) struct Round {
     pub(crate) unanswered: u64,
 }
 
-/// Publishes from all sides until so many are acknowledged, and lets the machine crash in the middle of it.
+/// Publishes from all sides, and lets the machine crash in the middle of it: mostly while the letters are on their way, else
+/// when so many are acknowledged.
 pub(crate) async fn run(
     node: &Node,
     ledger: &Shared,
@@ -126,11 +125,11 @@ pub(crate) async fn run(
         let client = node.connect().await.expect("the node takes connections");
         tasks.spawn(write(writer, client, publishers.network, ledger.clone(), crashing.clone()));
     }
-    let contests: Vec<Vec<Letter>> = contests.iter().map(|contest| contest.letters.clone()).collect();
-    for sender in 0..SENDERS {
+    // All letters at about the same time, so that they meet in one commit.
+    let burst = Duration::from_millis(dice.between(0, 400));
+    for contest in contests {
         let clients = [node.connect().await, node.connect().await].map(|it| it.expect("the node takes connections"));
-        let share = contests.iter().skip(sender).step_by(SENDERS).cloned().collect();
-        tasks.spawn(send(share, clients, dice.fork(), ledger.clone(), crashing.clone()));
+        tasks.spawn(send(burst, contest.letters.clone(), clients, ledger.clone(), crashing.clone()));
     }
     let provider = node.provider.clone();
     let over = crashing.clone();
@@ -144,10 +143,15 @@ pub(crate) async fn run(
     });
 
     let started = Instant::now();
-    while ledger.lock().unwrap().acknowledged < before + target && started.elapsed() < ROUND_MAX {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    if dice.one_in(4) {
+        while ledger.lock().unwrap().acknowledged < before + target && started.elapsed() < ROUND_MAX {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    } else {
+        // While the letters are on their way: cancelling is what a crash could tear.
+        tokio::time::sleep(burst).await;
     }
-    tokio::time::sleep(Duration::from_micros(dice.between(0, 20_000))).await;
+    tokio::time::sleep(Duration::from_micros(dice.between(0, 60_000))).await;
     crashing.store(true, Ordering::SeqCst);
     machine.crash(dice).await;
     while let Some(ended) = tasks.join_next().await {
@@ -181,28 +185,22 @@ async fn write(
     Some(writer)
 }
 
-/// Sends the letters of each contest at the same time, over two connections, until there are no more or the node is gone.
+/// Sends the letters of a contest at the same time, over two connections.
 async fn send(
-    contests: Vec<Vec<Letter>>,
+    after: Duration,
+    letters: Vec<Letter>,
     clients: [NodeClient<Channel>; 2],
-    mut dice: Dice,
     ledger: Shared,
     crashing: Arc<AtomicBool>,
 ) -> Option<Writer> {
-    for letters in contests {
-        let calls = letters.iter().enumerate().map(|(number, letter)| {
-            let mut client = clients[number % 2].clone();
-            let (ledger, crashing) = (&ledger, &crashing);
-            async move {
-                let call = [(letter.id, letter.submission.clone())];
-                publish(&mut client, &call, ledger, crashing, is_used).await
-            }
-        });
-        if futures_util::future::join_all(calls).await.contains(&false) {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(dice.between(0, 100))).await;
-    }
+    tokio::time::sleep(after).await;
+    let calls = letters.into_iter().enumerate().map(|(number, letter)| {
+        let mut client = clients[number % 2].clone();
+        let (ledger, crashing) = (&ledger, &crashing);
+        async move { publish(&mut client, &[(letter.id, letter.submission)], ledger, crashing, is_used).await }
+    });
+    // Whoever is not answered is asked for again after the crash.
+    let _ = futures_util::future::join_all(calls).await;
     None
 }
 

@@ -120,7 +120,7 @@ impl Machine {
         drop(self.node.take());
         if is_mounted(&self.mount()) {
             // The disk's helper does the same, but gives up where it comes before the node is gone.
-            let _ = Command::new("fusermount3").args(["-u", "-z", "-q"]).arg(self.mount()).status();
+            let _ = Command::new("fusermount3").args(["-u", "-z"]).arg(self.mount()).stderr(Stdio::null()).status();
         }
     }
 
