@@ -106,8 +106,14 @@ pub fn prove(
     rng: &mut impl CryptoRng,
 ) -> Result<(Statement, Proof), ProveError> {
     let statement = witness.statement(external_nullifier, signal, scope)?;
-    let assignment = assign(&witness.circuit(&statement)?).map_err(|_| ProveError::Key)?;
-    let [r, s] = [random(rng), random(rng)];
+    let proof = blind(key, witness, &statement, [random(rng), random(rng)])?;
+    Ok((statement, proof))
+}
+
+/// Makes the proof with the prover's randomness. Not generic, so that it is compiled here, optimised, and not in whatever
+/// crate calls with a generator of its own.
+fn blind(key: &ProvingKey, witness: &Witness<'_>, statement: &Statement, [r, s]: [Fr; 2]) -> Result<Proof, ProveError> {
+    let assignment = assign(&witness.circuit(statement)?).map_err(|_| ProveError::Key)?;
     let points = Groth16::<Bn254>::create_proof_with_reduction_and_matrices(
         key.points(),
         r,
@@ -118,7 +124,7 @@ pub fn prove(
         &assignment,
     )
     .map_err(|_| ProveError::Key)?;
-    Ok((statement, Proof::from_points(points).map_err(|_| ProveError::Key)?))
+    Proof::from_points(points).map_err(|_| ProveError::Key)
 }
 
 /// The values of all variables, public ones first.
