@@ -107,6 +107,12 @@ async fn proof_is_good_for_its_own_letter_only() {
     let scope = Scope::from(FieldElement::from(5));
     let stamp = world.stamp_with(&book, 2, letter.id(other_network), scope, Some(scope)).await;
     rows.push(("another network's digest", submission(&letter, &[&stamp]), Code::ProofInvalid));
+    // The digest is right, and the group is the other network's.
+    let (network, id) = (world.network, letter.id(world.network));
+    world.network = other_network;
+    let stamp = world.stamp_with(&book, 3, id, scope, Some(scope)).await;
+    world.network = network;
+    rows.push(("another network's group", submission(&letter, &[&stamp]), Code::ProofInvalid));
 
     let two = Denomination::try_from(2).unwrap();
     rows.push(("a root of another group", with(&|it| it.denomination = two), Code::RootUnknown));
