@@ -153,7 +153,8 @@ fn run_script(endpoint: &str, deployer: Address, name: &str, variables: &[(&str,
         forge.env_remove(name);
     }
     let output = forge
-        .args(["script", "script/Deploy.s.sol", "--broadcast", "--unlocked", "--rpc-url", endpoint])
+        // One transaction at a time: sent all at once, anvil may queue one behind a nonce that it has just mined, for ever.
+        .args(["script", "script/Deploy.s.sol", "--broadcast", "--slow", "--unlocked", "--rpc-url", endpoint])
         .args(["--sender", &deployer.to_string()])
         .env("XMTP_DEPLOYMENT", &file)
         .env("FOUNDRY_BROADCAST", broadcast.path())
