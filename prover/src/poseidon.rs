@@ -1,318 +1,42 @@
 //! Poseidon over BN254 with circomlib's parameters, natively and in the circuit (docs/protocol.md, "The pass circuit":
 //! `Pn` has n inputs).
 //!
-//! Capacity first (zero), the digest is the first lane of the last state. The native function is `light-poseidon`'s;
-//! the gadget shares only its constants, and a test holds the two and circomlib's vectors against each other.
+//! Capacity first (zero), the digest is the first lane of the last state. The constants are `light-poseidon`'s; the
+//! native function and the gadget share nothing else, and tests hold both against `light-poseidon` and circomlib's vectors.
 
-use std::{cell::RefCell, sync::LazyLock};
+mod gadget;
+mod matrix;
+mod native;
 
 use ark_bn254::Fr;
-use ark_ff::{Field, One, Zero};
-use ark_relations::gr1cs::{ConstraintSystemRef, SynthesisError};
-use light_poseidon::{Poseidon, PoseidonHasher, PoseidonParameters, parameters::bn254_x5::get_poseidon_parameters};
+use light_poseidon::{PoseidonParameters, parameters::bn254_x5::get_poseidon_parameters};
 
-use crate::wire::{Wire, enforce};
+pub(crate) use gadget::enforce_hash;
+pub(crate) use native::hash;
+
+use matrix::Matrix;
 
 /// The widest hash that is used here, in inputs.
 const MAX_INPUTS: usize = 8;
 
-/// `Pn`: the digest of n numbers, 1 ≤ n ≤ 8.
-pub(crate) fn hash<const N: usize>(inputs: &[Fr; N]) -> Fr {
-    const { assert!(N >= 1 && N <= MAX_INPUTS) };
-    thread_local! {
-        // A hasher owns its constants and a scratch state; building one costs as much as a hash.
-        static HASHERS: RefCell<[Option<Poseidon<Fr>>; MAX_INPUTS]> = const { RefCell::new([const { None }; MAX_INPUTS]) };
-    }
-    HASHERS.with_borrow_mut(|hashers| {
-        hashers[N - 1]
-            .get_or_insert_with(|| Poseidon::<Fr>::new_circom(N).expect("circomlib has parameters for up to 16 inputs"))
-            .hash(inputs)
-            .expect("the hasher is as wide as its inputs")
-    })
-}
-
-/// Enforces `digest = Pn(inputs)`, in three rows per S-box.
-///
-/// The variables are the *inputs* of the S-boxes (and their squares and fourth powers), so that the A and B rows,
-/// whose points a prover multiplies in G1 and G2, have a term or two. The linear layers stand in the C rows: read
-/// backwards from the digest, the output of every S-box is a linear combination of later inputs.
-pub(crate) fn enforce_hash<const N: usize>(
-    cs: &ConstraintSystemRef<Fr>,
-    inputs: [&Wire; N],
-    digest: &Wire,
-) -> Result<(), SynthesisError> {
-    const { assert!(N >= 1 && N <= MAX_INPUTS) };
-    let permutation = permutation::<N>();
-    let sboxes = permutation.allocate_sboxes(cs, &inputs)?;
-    permutation.enforce_linear_layers(cs, &sboxes, digest)
-}
-
-/// An S-box: its input and the fourth power of that. The fifth power is whatever the linear layers say.
-struct Sbox {
-    input: Wire,
-    fourth: Wire,
-}
-
-impl Sbox {
-    fn new(cs: &ConstraintSystemRef<Fr>, input: Wire) -> Result<Self, SynthesisError> {
-        let square = Wire::product(cs, &input, &input)?;
-        let fourth = Wire::product(cs, &square, &square)?;
-        Ok(Self { input, fourth })
-    }
-
-    fn fifth(&self) -> Fr {
-        self.fourth.value * self.input.value
-    }
-
-    fn enforce_output(&self, cs: &ConstraintSystemRef<Fr>, output: &Wire) -> Result<(), SynthesisError> {
-        enforce(cs, &self.fourth, &self.input, output)
-    }
-}
-
-/// The constants of one width, as the gadget needs them.
-struct Permutation {
-    width: usize,
+/// The constants of one width, as circomlib has them. A round adds its constants, applies the S-boxes (to every lane in
+/// a full round, to the first in a partial one) and mixes.
+struct Constants {
     full_rounds: usize,
     partial_rounds: usize,
-    /// One constant per lane and round.
-    constants: Vec<Vec<Fr>>,
-    mix: Vec<Vec<Fr>>,
-    unmix: Vec<Vec<Fr>>,
+    /// One per lane and round.
+    rounds: Vec<Vec<Fr>>,
+    mix: Matrix,
 }
 
-fn permutation<const N: usize>() -> &'static Permutation {
-    static PERMUTATIONS: [LazyLock<Permutation>; MAX_INPUTS] = [
-        LazyLock::new(|| Permutation::new(2)),
-        LazyLock::new(|| Permutation::new(3)),
-        LazyLock::new(|| Permutation::new(4)),
-        LazyLock::new(|| Permutation::new(5)),
-        LazyLock::new(|| Permutation::new(6)),
-        LazyLock::new(|| Permutation::new(7)),
-        LazyLock::new(|| Permutation::new(8)),
-        LazyLock::new(|| Permutation::new(9)),
-    ];
-    &PERMUTATIONS[N - 1]
-}
-
-impl Permutation {
-    fn new(width: u8) -> Self {
+impl Constants {
+    /// Of the hash with so many inputs.
+    fn new(inputs: usize) -> Self {
+        let width = u8::try_from(inputs + 1).expect("no hash is that wide");
         let PoseidonParameters { ark, mds, full_rounds, partial_rounds, width, alpha } =
             get_poseidon_parameters::<Fr>(width).expect("circomlib has parameters for widths 2 to 17");
-        assert_eq!(alpha, 5, "the gadget's S-box is x^5");
-        let constants = ark.chunks_exact(width).map(<[Fr]>::to_vec).collect();
-        let unmix = inverse(&mds);
-        Self { width, full_rounds, partial_rounds, constants, mix: mds, unmix }
-    }
-
-    fn rounds(&self) -> usize {
-        self.full_rounds + self.partial_rounds
-    }
-
-    fn is_full(&self, round: usize) -> bool {
-        let half = self.full_rounds / 2;
-        round < half || round >= half + self.partial_rounds
-    }
-
-    /// Runs the permutation on values, giving every S-box its variables. Result: the S-boxes of each round, one or
-    /// `width` of them. The first S-box of the first round has a constant input and is left out.
-    fn allocate_sboxes(
-        &self,
-        cs: &ConstraintSystemRef<Fr>,
-        inputs: &[&Wire],
-    ) -> Result<Vec<Vec<Sbox>>, SynthesisError> {
-        let capacity_output = self.constants[0][0].pow([5]);
-        let first = inputs.iter().zip(&self.constants[0][1..]);
-        let first = first.map(|(input, constant)| Sbox::new(cs, input.plus(&Wire::constant(*constant))));
-        let first: Vec<Sbox> = first.collect::<Result<_, _>>()?;
-        let mut state = vec![capacity_output];
-        state.extend(first.iter().map(Sbox::fifth));
-
-        let mut rounds = Vec::with_capacity(self.rounds());
-        rounds.push(first);
-        for round in 1..self.rounds() {
-            state = multiply(&self.mix, &state);
-            for (lane, constant) in state.iter_mut().zip(&self.constants[round]) {
-                *lane += constant;
-            }
-            let lanes = if self.is_full(round) { self.width } else { 1 };
-            let mut sboxes = Vec::with_capacity(lanes);
-            for (lane, value) in state.iter_mut().enumerate().take(lanes) {
-                let input = if round == 1 && lane == self.width - 1 {
-                    self.last_lane_of_second_round(&sboxes, capacity_output)
-                } else {
-                    Wire::private(cs, *value)?
-                };
-                let sbox = Sbox::new(cs, input)?;
-                *value = sbox.fifth();
-                sboxes.push(sbox);
-            }
-            rounds.push(sboxes);
-        }
-        Ok(rounds)
-    }
-
-    /// The capacity lane of the first round is a constant, so the second round's inputs have one degree of freedom
-    /// less than lanes: the last one follows from the others, and no row is spent on saying so.
-    fn last_lane_of_second_round(&self, others: &[Sbox], capacity_output: Fr) -> Wire {
-        let (last, weights) = self.unmix[0].split_last().expect("a state has at least two lanes");
-        let (last_constant, constants) = self.constants[1].split_last().expect("a state has at least two lanes");
-        let scale = last.inverse().expect("no entry of the inverted matrix is zero");
-        let mut lane = Wire::constant(capacity_output * scale + last_constant);
-        for ((sbox, weight), constant) in others.iter().zip(weights).zip(constants) {
-            lane = lane.plus_scaled(-*weight * scale, &sbox.input.minus(&Wire::constant(*constant)));
-        }
-        lane
-    }
-
-    /// Ties the output of every S-box to the inputs of later ones, from the last round to the first.
-    fn enforce_linear_layers(
-        &self,
-        cs: &ConstraintSystemRef<Fr>,
-        rounds: &[Vec<Sbox>],
-        digest: &Wire,
-    ) -> Result<(), SynthesisError> {
-        let (last, earlier) = rounds.split_last().expect("there are rounds");
-        self.enforce_digest(cs, last, digest)?;
-        let with_rows = cs.should_construct_matrices();
-        let mut later: Vec<Wire> = last.iter().map(|sbox| sbox.input.clone()).collect();
-        for (round, sboxes) in earlier.iter().enumerate().rev() {
-            // Values are known already: without rows there is nothing left to do.
-            let outputs = if with_rows { self.undo_linear_layer(round + 1, &later) } else { Vec::new() };
-            if round == 0 {
-                // The capacity lane has no S-box: `last_lane_of_second_round` made its output the constant it is.
-                for (sbox, output) in sboxes.iter().zip(outputs.iter().skip(1)) {
-                    sbox.enforce_output(cs, output)?;
-                }
-            } else {
-                for (sbox, output) in sboxes.iter().zip(&outputs) {
-                    sbox.enforce_output(cs, output)?;
-                }
-                later = sboxes.iter().map(|sbox| sbox.input.clone()).collect();
-                // In a partial round the other lanes pass unchanged.
-                later.extend(outputs.into_iter().skip(sboxes.len()));
-            }
-        }
-        Ok(())
-    }
-
-    /// The last round: the digest is a combination of its outputs, which are variables but for the first one.
-    fn enforce_digest(&self, cs: &ConstraintSystemRef<Fr>, last: &[Sbox], digest: &Wire) -> Result<(), SynthesisError> {
-        let (first, others) = last.split_first().expect("a state has at least two lanes");
-        let mut output = digest.clone();
-        for (sbox, weight) in others.iter().zip(&self.mix[0][1..]) {
-            let fifth = Wire::product(cs, &sbox.fourth, &sbox.input)?;
-            output = output.plus_scaled(-*weight, &fifth);
-        }
-        let scale = self.mix[0][0].inverse().expect("no entry of the matrix is zero");
-        first.enforce_output(cs, &Wire::constant(Fr::zero()).plus_scaled(scale, &output))
-    }
-
-    /// The state after the S-boxes of the round before `round`, given the one before the S-boxes of `round`.
-    fn undo_linear_layer(&self, round: usize, state: &[Wire]) -> Vec<Wire> {
-        let lanes = state.iter().zip(&self.constants[round]);
-        let mixed: Vec<Wire> = lanes.map(|(lane, constant)| lane.minus(&Wire::constant(*constant))).collect();
-        let combine = |row: &Vec<Fr>| {
-            let sum = Wire::constant(Fr::zero());
-            row.iter().zip(&mixed).fold(sum, |sum, (weight, lane)| sum.plus_scaled(*weight, lane))
-        };
-        self.unmix.iter().map(combine).collect()
-    }
-}
-
-fn multiply(matrix: &[Vec<Fr>], vector: &[Fr]) -> Vec<Fr> {
-    matrix.iter().map(|row| row.iter().zip(vector).map(|(weight, lane)| *weight * lane).sum()).collect()
-}
-
-/// Gauss–Jordan. The matrix is one of circomlib's, which are invertible.
-fn inverse(matrix: &[Vec<Fr>]) -> Vec<Vec<Fr>> {
-    let width = matrix.len();
-    let identity = |row: usize| (0..width).map(move |column| if row == column { Fr::one() } else { Fr::zero() });
-    let mut rows: Vec<Vec<Fr>> =
-        matrix.iter().enumerate().map(|(index, row)| row.iter().copied().chain(identity(index)).collect()).collect();
-    for column in 0..width {
-        let pivot = (column..width).find(|row| !rows[*row][column].is_zero()).expect("the matrix is invertible");
-        rows.swap(column, pivot);
-        let scale = rows[column][column].inverse().expect("a pivot is not zero");
-        rows[column].iter_mut().for_each(|entry| *entry *= scale);
-        let reduced = rows[column].clone();
-        for (_, row) in rows.iter_mut().enumerate().filter(|(index, _)| *index != column) {
-            let factor = row[column];
-            row.iter_mut().zip(&reduced).for_each(|(entry, other)| *entry -= factor * other);
-        }
-    }
-    rows.into_iter().map(|row| row[width..].to_vec()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use alloy_primitives::B256;
-    use ark_relations::gr1cs::ConstraintSystem;
-    use serde_json::Value;
-    use xmtp_proto::field::FieldElement;
-
-    use super::*;
-    use crate::{
-        field::{random, to_fr},
-        testing::rng,
-    };
-
-    fn number(value: &Value) -> Fr {
-        let bytes: B256 = value.as_str().unwrap().parse().unwrap();
-        to_fr(FieldElement::from_be_bytes(bytes.0).unwrap())
-    }
-
-    fn check_vectors<const N: usize>(vectors: &Value) {
-        let cases = vectors[format!("poseidon{N}")].as_array().unwrap();
-        assert!(cases.len() >= 8);
-        for case in cases {
-            let inputs =
-                case.get("inputs").map_or_else(|| vec![&case["input"]], |all| all.as_array().unwrap().iter().collect());
-            let inputs: [Fr; N] = inputs.into_iter().map(number).collect::<Vec<_>>().try_into().unwrap();
-            assert_eq!(hash(&inputs), number(&case["output"]), "{case}");
-        }
-    }
-
-    #[test]
-    fn native_hash_meets_circomlibs_vectors() {
-        let vectors = serde_json::from_str(include_str!("../../testdata/vectors/poseidon.json")).unwrap();
-        check_vectors::<1>(&vectors);
-        check_vectors::<2>(&vectors);
-        check_vectors::<3>(&vectors);
-        check_vectors::<8>(&vectors);
-    }
-
-    fn check_gadget<const N: usize>(constraints: usize) {
-        let rng = &mut rng(N as u8);
-        for _ in 0..4 {
-            let values: [Fr; N] = std::array::from_fn(|_| random(rng));
-            let satisfied = |digest: Fr| {
-                let cs = ConstraintSystem::new_ref();
-                let inputs = values.map(|value| Wire::private(&cs, value).unwrap());
-                let digest = Wire::private(&cs, digest).unwrap();
-                enforce_hash(&cs, inputs.each_ref(), &digest).unwrap();
-                assert_eq!(cs.num_constraints(), constraints);
-                cs.is_satisfied().unwrap()
-            };
-            assert!(satisfied(hash(&values)));
-            assert!(!satisfied(hash(&values) + Fr::one()));
-            assert!(!satisfied(random(rng)));
-        }
-    }
-
-    #[test]
-    fn gadget_agrees_with_the_native_hash_in_three_rows_per_sbox() {
-        check_gadget::<1>(3 * (8 * 2 + 56 - 1));
-        check_gadget::<2>(3 * (8 * 3 + 57 - 1));
-        check_gadget::<3>(3 * (8 * 4 + 56 - 1));
-        check_gadget::<8>(3 * (8 * 9 + 63 - 1));
-    }
-
-    #[test]
-    fn unmixing_undoes_mixing() {
-        let rng = &mut rng(9);
-        for permutation in [permutation::<1>(), permutation::<2>(), permutation::<3>(), permutation::<8>()] {
-            let state: Vec<Fr> = (0..permutation.width).map(|_| random(rng)).collect();
-            assert_eq!(multiply(&permutation.unmix, &multiply(&permutation.mix, &state)), state);
-        }
+        assert_eq!(alpha, 5, "the S-box is x^5");
+        let rounds = ark.chunks_exact(width).map(<[Fr]>::to_vec).collect();
+        Self { full_rounds, partial_rounds, rounds, mix: Matrix::from_rows(mds) }
     }
 }
