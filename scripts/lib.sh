@@ -10,6 +10,19 @@ npm_bin=$repo/contracts/node_modules/.bin
 # Outside the clone, so that a fresh clone on the same machine starts warm.
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
 
+# Cargo tells what is stale by times, and knows a crate by its place within the workspace, not by the workspace's: in one target
+# folder, it takes another clone's crates for this one's if they were built after this one's sources were written. So the folder
+# says whose crates it holds, and a clone that comes to it makes its own sources the newest; dependencies stay as they are.
+# Clones that build at the same time want a CARGO_TARGET_DIR each.
+adopt_target() {
+    local owner=$CARGO_TARGET_DIR/.clone
+    [[ -r $owner && $(<"$owner") == "$repo" ]] && return
+    mkdir -p "$CARGO_TARGET_DIR"
+    find "$repo" \( -name .git -o -name node_modules -o -name target \) -prune -o -type f -exec touch -c -- {} +
+    printf '%s\n' "$repo" >"$owner"
+}
+adopt_target
+
 say() { printf '%s\n' "$*" >&2; }
 
 die() {
