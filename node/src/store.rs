@@ -25,6 +25,7 @@ mod conversations;
 mod durable;
 mod embedded;
 mod keys;
+mod values;
 
 pub use audit::{Audit, Fault};
 pub use embedded::{OpenError, Store};

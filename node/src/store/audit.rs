@@ -8,7 +8,7 @@ use xmtp_proto::postmark::Cursor;
 use xmtp_proto::submission::Submission;
 use xmtp_proto::wire;
 
-use super::embedded::postmark_of;
+use super::values::postmark_of;
 use super::{Store, StoreError};
 
 #[cfg(test)]
