@@ -24,6 +24,7 @@ use rand_chacha::{
 };
 
 use crate::{
+    batch::KeyLines,
     field::random,
     shape::{PUBLIC, SHAPE, blank_circuit},
 };
@@ -52,6 +53,8 @@ struct Prepared {
     key: PreparedVerifyingKey<Bn254>,
     /// Multiples of each public input's point, so that a statement costs additions only.
     inputs: Vec<BatchMulPreprocessing<G1Projective>>,
+    /// For batches.
+    lines: KeyLines,
 }
 
 /// What a client needs to prove: some 1.6 MB.
@@ -140,17 +143,30 @@ impl VerifyingKey {
         self.keccak == Self::dev().keccak
     }
 
+    /// Of β, γ and δ.
+    pub(crate) fn lines(&self) -> &KeyLines {
+        &self.prepared.lines
+    }
+
     /// For pairings.
     pub(crate) fn prepared(&self) -> &PreparedVerifyingKey<Bn254> {
         &self.prepared.key
     }
 
-    /// The sum of the public inputs' points, each times its input.
+    /// α.
+    pub(crate) fn alpha(&self) -> G1Affine {
+        self.prepared.key.vk.alpha_g1
+    }
+
+    /// The point of the input that is always one.
+    pub(crate) fn one(&self) -> G1Affine {
+        self.prepared.key.vk.gamma_abc_g1[0]
+    }
+
+    /// The sum of the other public inputs' points, each times its input.
     pub(crate) fn combine(&self, public: &[Fr; PUBLIC - 1]) -> G1Projective {
-        let Prepared { key, inputs } = &*self.prepared;
-        let one = key.vk.gamma_abc_g1.iter().take(1).copied();
-        let others = inputs.iter().zip(public).flat_map(|(table, input)| table.batch_mul(&[*input]));
-        one.chain(others).map(G1Projective::from).sum()
+        let tables = self.prepared.inputs.iter().zip(public);
+        tables.flat_map(|(table, input)| table.batch_mul(&[*input])).map(G1Projective::from).sum()
     }
 
     fn from_points(key: ark_groth16::VerifyingKey<Bn254>) -> Result<Self, MalformedKey> {
@@ -168,8 +184,9 @@ impl VerifyingKey {
         let keccak = keccak256(compressed(&key));
         let inputs = gamma_abc_g1.iter().skip(1);
         let inputs = inputs.map(|point| BatchMulPreprocessing::new((*point).into(), TABLE_USES)).collect();
+        let lines = KeyLines::new(&key).ok_or(MalformedKey::Points)?;
         let key = ark_groth16::prepare_verifying_key(&key);
-        Ok(Self { prepared: Arc::new(Prepared { key, inputs }), keccak })
+        Ok(Self { prepared: Arc::new(Prepared { key, inputs, lines }), keccak })
     }
 }
 

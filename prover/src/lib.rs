@@ -9,6 +9,7 @@
 //! | `poseidon` | the hash, natively and as rows |
 //! | `keys` | proving and verifying keys; development keys from a seed |
 //! | `proof`, `prove`, `verify` | a proof's bytes, how it is made, how it is checked |
+//! | [`batch`] | many of them checked at once, at a fraction of the cost |
 //!
 //! Everything here is a plain function of its arguments: no clock, no network, and no randomness but the caller's.
 //! Values that cross the crate's edge are the protocol's ([`xmtp_proto::field`]); arkworks stays inside.
@@ -40,6 +41,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod batch;
 mod circuit;
 mod field;
 mod keys;

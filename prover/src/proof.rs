@@ -5,9 +5,11 @@ use ark_bn254::Bn254;
 use ark_ec::AffineRepr;
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 
+type Points = ark_groth16::Proof<Bn254>;
+
 /// A Groth16 proof over BN254 whose points are on their curves, in the right subgroups, and not at infinity.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Proof(ark_groth16::Proof<Bn254>);
+pub struct Proof(Points);
 
 /// The bytes are not a proof in its one encoding. The fault of who sent them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,27 +27,41 @@ impl Proof {
     /// [`MalformedProof`] if a coordinate is not below the modulus, or a point is off its curve, outside its subgroup
     /// or at infinity.
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Result<Self, MalformedProof> {
-        let proof = ark_groth16::Proof::deserialize_compressed(bytes.as_slice()).map_err(|_| MalformedProof)?;
-        let proof = Self::from_points(proof)?;
-        // Flags that the decoder is lenient about would be a second encoding.
-        if proof.to_bytes() == *bytes { Ok(proof) } else { Err(MalformedProof) }
+        let points = points_on_curves(bytes)?;
+        // G1 is the whole of its curve.
+        if points.b.is_in_correct_subgroup_assuming_on_curve() { Ok(Self(points)) } else { Err(MalformedProof) }
     }
 
     /// 128 bytes, the only ones that [`Self::from_bytes`] reads as this proof.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; Self::LEN] {
-        let mut bytes = [0; Self::LEN];
-        self.0.serialize_compressed(bytes.as_mut_slice()).expect("three compressed points are 128 bytes");
-        bytes
+        encode(&self.0)
     }
 
     /// The points are on their curves and in their subgroups.
-    pub(crate) fn from_points(points: ark_groth16::Proof<Bn254>) -> Result<Self, MalformedProof> {
-        let ark_groth16::Proof { a, b, c } = &points;
-        if a.is_zero() || b.is_zero() || c.is_zero() { Err(MalformedProof) } else { Ok(Self(points)) }
+    pub(crate) fn from_points(points: Points) -> Result<Self, MalformedProof> {
+        if is_finite(&points) { Ok(Self(points)) } else { Err(MalformedProof) }
     }
 
-    pub(crate) fn points(&self) -> &ark_groth16::Proof<Bn254> {
+    pub(crate) fn points(&self) -> &Points {
         &self.0
     }
+}
+
+/// Reads a proof as strictly as [`Proof::from_bytes`], but for one thing: B may be outside its subgroup.
+pub(crate) fn points_on_curves(bytes: &[u8; Proof::LEN]) -> Result<Points, MalformedProof> {
+    // A compressed point says one coordinate, and the curve says the other.
+    let points = Points::deserialize_compressed_unchecked(bytes.as_slice()).map_err(|_| MalformedProof)?;
+    // Flags that the decoder is lenient about would be a second encoding.
+    if is_finite(&points) && encode(&points) == *bytes { Ok(points) } else { Err(MalformedProof) }
+}
+
+fn is_finite(Points { a, b, c }: &Points) -> bool {
+    !(a.is_zero() || b.is_zero() || c.is_zero())
+}
+
+fn encode(points: &Points) -> [u8; Proof::LEN] {
+    let mut bytes = [0; Proof::LEN];
+    points.serialize_compressed(bytes.as_mut_slice()).expect("three compressed points are 128 bytes");
+    bytes
 }

@@ -25,7 +25,7 @@ pub fn verify(key: &VerifyingKey, statement: &Statement, proof: &Proof) -> Resul
     if statement.signal.field().is_zero() {
         return Err(VerifyError::ZeroSignal);
     }
-    let public = key.combine(&statement.numbers());
+    let public = key.combine(&statement.numbers()) + key.one();
     match Groth16::<Bn254>::verify_proof_with_prepared_inputs(key.prepared(), proof.points(), &public) {
         Ok(true) => Ok(()),
         Ok(false) | Err(_) => Err(VerifyError::NotProved),
