@@ -39,7 +39,7 @@ const DEV_PROVING_KEY_KECCAK: B256 = B256::new(*include_bytes!("../keys/dev.pk.k
 /// What arkworks derives the windows of a verifying key's tables from: five bits, a hundred kilobytes per public input.
 const TABLE_USES: usize = 1 << 8;
 /// More than a proving key's file.
-const MAX_FILE_BYTES: u64 = 1 << 22;
+pub(crate) const MAX_FILE_BYTES: u64 = 1 << 22;
 
 /// What a node needs to verify proofs. Ready for pairings: it takes some milliseconds to make and not quite a megabyte
 /// to keep; clones share it.
@@ -225,7 +225,15 @@ impl ProvingKey {
     #[doc(hidden)]
     #[must_use]
     pub fn dev_unpinned() -> Self {
-        Self { key: generate(&mut ChaCha20Rng::from_seed(keccak256(DEV_SEED).0)) }
+        Self::from_seed(keccak256(DEV_SEED).0)
+    }
+
+    /// The key of a seed: whoever knows the seed can prove anything. For tests that want another key than the development
+    /// key.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        Self { key: generate(&mut ChaCha20Rng::from_seed(seed)) }
     }
 
     /// Reads a key as [`Self::to_bytes`] writes it and checks every point: a third of a second.

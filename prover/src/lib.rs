@@ -7,9 +7,10 @@
 //! | [`tree`] | groups as nodes keep them, the buckets they serve, the paths that clients prove with |
 //! | `statement`, `circuit` | what a proof states, and the rows that say so |
 //! | `poseidon` | the hash, natively and as rows |
-//! | `keys` | proving and verifying keys; development keys from a seed |
+//! | `keys`, `key_file` | proving and verifying keys; development keys from a seed, a ceremony's from files |
 //! | `proof`, `prove`, `verify` | a proof's bytes, how it is made, how it is checked |
 //! | [`batch`] | many of them checked at once, at a fraction of the cost |
+//! | `r1cs` | the circuit as a file, for the ceremony |
 //!
 //! Everything here is a plain function of its arguments: no clock, no network, and no randomness but the caller's.
 //! Values that cross the crate's edge are the protocol's ([`xmtp_proto::field`]); arkworks stays inside.
@@ -44,10 +45,12 @@
 pub mod batch;
 mod circuit;
 mod field;
+mod key_file;
 mod keys;
 mod poseidon;
 mod proof;
 mod prove;
+mod r1cs;
 mod secret;
 mod shape;
 mod statement;
@@ -58,9 +61,11 @@ mod verify;
 mod wire;
 
 pub use circuit::MAX_ROWS;
+pub use key_file::KeyFileError;
 pub use keys::{DevKeyError, MalformedKey, ProvingKey, VerifyingKey};
 pub use proof::{MalformedProof, Proof};
 pub use prove::{ProveError, Witness, prove};
+pub use r1cs::r1cs;
 pub use secret::{Index, Limit, LimitOutOfRange, NotEvidence, PassSecret, ZeroSecret, leaf, recover};
 pub use shape::{Size, size};
 pub use statement::Statement;
