@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 pub(crate) const POSEIDON: &str = include_str!("../artifacts/PoseidonT2.json");
 pub(crate) const POSTAGE: &str = include_str!("../artifacts/Postage.json");
+pub(crate) const STAKE: &str = include_str!("../artifacts/Stake.json");
 pub(crate) const TOKEN: &str = include_str!("../artifacts/XmtpToken.json");
 
 /// An artifact of this very build is not what `contracts/build` writes: a mistake in the tree, never the caller's.
@@ -65,15 +66,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn postage_links_one_library() {
+    fn what_slashes_links_one_library() {
         let library = Address::repeat_byte(0xab);
-        let code = creation_code(POSTAGE, Some(library), &[]).unwrap();
-        assert_eq!(code.windows(20).filter(|it| *it == library.as_slice()).count(), 1);
+        for artifact in [POSTAGE, STAKE] {
+            let code = creation_code(artifact, Some(library), &[]).unwrap();
+            assert_eq!(code.windows(20).filter(|it| *it == library.as_slice()).count(), 1);
+        }
     }
 
     #[test]
-    fn postage_without_its_library_is_refused() {
-        assert!(matches!(creation_code(POSTAGE, None, &[]), Err(ArtifactError::Bytecode(_))));
+    fn what_slashes_is_refused_without_its_library() {
+        for artifact in [POSTAGE, STAKE] {
+            assert!(matches!(creation_code(artifact, None, &[]), Err(ArtifactError::Bytecode(_))));
+        }
     }
 
     #[test]

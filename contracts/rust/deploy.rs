@@ -10,7 +10,10 @@ use alloy::{
     transports::{RpcError, TransportErrorKind},
 };
 
-use crate::{Deployment, IPostage, artifact};
+use crate::{Deployment, IPostage, Staking, Tier, artifact};
+
+/// One token, in wei.
+const TOKEN: u128 = 1_000_000_000_000_000_000;
 
 /// What a deployment fixes for ever. The defaults are the script's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct Parameters {
     pub burn_bps: u16,
     /// The bond as a share of face value, 1 to 10,000 basis points.
     pub bond_bps: u16,
+    /// What can be staked, from tier 1 on: 1 to 16 tiers.
+    pub tiers: Vec<Tier>,
 }
 
 impl Default for Parameters {
@@ -38,6 +43,7 @@ impl Default for Parameters {
             issue_seconds: 7_889_400,
             burn_bps: 3_000,
             bond_bps: 1_000,
+            tiers: vec![Tier { amount: 100 * TOKEN, limit: 100 }, Tier { amount: 1_000 * TOKEN, limit: 1_000 }],
         }
     }
 }
@@ -62,13 +68,13 @@ pub enum DeployError {
     Artifact(#[from] artifact::ArtifactError),
 }
 
-/// Deploys Poseidon, the token and `Postage` from `deployer`, for whom `provider` can sign.
+/// Deploys Poseidon, the token, `Postage` and `Stake` from `deployer`, for whom `provider` can sign.
 pub async fn deploy(
     provider: impl Provider,
     deployer: Address,
     parameters: &Parameters,
 ) -> Result<Deployment, DeployError> {
-    let Parameters { token_recipient, settlement, unit_price, issue_seconds, burn_bps, bond_bps } = parameters;
+    let Parameters { token_recipient, settlement, unit_price, issue_seconds, burn_bps, bond_bps, tiers } = parameters;
     let settlement = settlement.unwrap_or(deployer);
     let chain_id = provider.get_chain_id().await?;
     let block = provider.get_block_number().await?;
@@ -80,6 +86,10 @@ pub async fn deploy(
     let arguments = (token, settlement, *unit_price, *issue_seconds, *burn_bps, *bond_bps).abi_encode_params();
     let postage =
         create(&provider, deployer, artifact::creation_code(artifact::POSTAGE, Some(poseidon), &arguments)?).await?;
+    let offered: Vec<_> = tiers.iter().map(|Tier { amount, limit }| (*amount, *limit)).collect();
+    let arguments = (postage, offered).abi_encode_params();
+    let stake =
+        create(&provider, deployer, artifact::creation_code(artifact::STAKE, Some(poseidon), &arguments)?).await?;
 
     Ok(Deployment {
         chain_id,
@@ -93,6 +103,7 @@ pub async fn deploy(
         issue_seconds: *issue_seconds,
         burn_bps: *burn_bps,
         bond_bps: *bond_bps,
+        stake: Some(Staking { contract: stake, tiers: tiers.clone() }),
     })
 }
 

@@ -11,7 +11,7 @@ use alloy::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::IPostage;
+use crate::{IPostage, IStake, MAX_LIMIT};
 
 /// One deployment. Everything in it but `block` is part of the contracts and never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,38 @@ pub struct Deployment {
     pub burn_bps: u16,
     /// The bond as a share of face value, in basis points.
     pub bond_bps: u16,
+    /// Where tokens are staked, if the network has stakes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stake: Option<Staking>,
+}
+
+/// The `Stake` contract, and what it offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Staking {
+    /// `Stake`.
+    pub contract: Address,
+    /// The tiers from number 1 on: see [`Staking::tier`].
+    pub tiers: Vec<Tier>,
+}
+
+/// What is locked for which right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tier {
+    /// In wei of the token; decimal text in the file.
+    #[serde(with = "decimal")]
+    pub amount: u128,
+    /// Envelopes a day: 1 to 65,536.
+    pub limit: u32,
+}
+
+impl Staking {
+    /// The tier with this number, if there is one. Numbers begin at 1.
+    pub fn tier(&self, number: u32) -> Option<Tier> {
+        let index = usize::try_from(number.checked_sub(1)?).ok()?;
+        self.tiers.get(index).copied()
+    }
 }
 
 /// Why a deployment could not be loaded. The operator's to mend: another path, or a file from the script again.
@@ -93,6 +125,9 @@ pub enum VerifyError {
     /// The contract at the address is not a `Postage`.
     #[error("not the postage contract: {0}")]
     NotPostage(CallError),
+    /// The contract at the address is not a `Stake`.
+    #[error("not the stake contract: {0}")]
+    NotStake(CallError),
     /// The endpoint did not answer. Nobody's fault here; try again.
     #[error("the chain's RPC endpoint: {0}")]
     Rpc(#[from] RpcError<TransportErrorKind>),
@@ -122,15 +157,33 @@ impl Deployment {
                 return Err(VerifyError::NoCode(contract));
             }
         }
-        let postage = IPostage::new(self.postage, provider);
-        let same = |field, same: bool| if same { Ok(()) } else { Err(VerifyError::Differs(field)) };
-        same("networkId", postage.networkId().call().await.map_err(call_error)? == self.network_id)?;
-        same("token", postage.TOKEN().call().await.map_err(call_error)? == self.token)?;
-        same("settlement", postage.SETTLEMENT().call().await.map_err(call_error)? == self.settlement)?;
-        same("unitPrice", postage.UNIT_PRICE().call().await.map_err(call_error)?.to::<u128>() == self.unit_price)?;
-        same("issueSeconds", postage.ISSUE_SECONDS().call().await.map_err(call_error)? == self.issue_seconds)?;
-        same("burnBps", postage.BURN_BPS().call().await.map_err(call_error)? == self.burn_bps)?;
-        same("bondBps", postage.BOND_BPS().call().await.map_err(call_error)? == self.bond_bps)
+        let postage = IPostage::new(self.postage, &provider);
+        let error = |error| call_error(error, VerifyError::NotPostage);
+        same("networkId", postage.networkId().call().await.map_err(error)? == self.network_id)?;
+        same("token", postage.TOKEN().call().await.map_err(error)? == self.token)?;
+        same("settlement", postage.SETTLEMENT().call().await.map_err(error)? == self.settlement)?;
+        same("unitPrice", postage.UNIT_PRICE().call().await.map_err(error)?.to::<u128>() == self.unit_price)?;
+        same("issueSeconds", postage.ISSUE_SECONDS().call().await.map_err(error)? == self.issue_seconds)?;
+        same("burnBps", postage.BURN_BPS().call().await.map_err(error)? == self.burn_bps)?;
+        same("bondBps", postage.BOND_BPS().call().await.map_err(error)? == self.bond_bps)?;
+        match &self.stake {
+            Some(stake) => self.verify_stake(stake, &provider).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn verify_stake(&self, stake: &Staking, provider: impl Provider) -> Result<(), VerifyError> {
+        let Staking { contract, tiers } = stake;
+        if provider.get_code_at(*contract).await?.is_empty() {
+            return Err(VerifyError::NoCode(*contract));
+        }
+        let stake = IStake::new(*contract, provider);
+        let error = |error| call_error(error, VerifyError::NotStake);
+        // Its token and its network are that one's.
+        same("stake.postage", stake.POSTAGE().call().await.map_err(error)? == self.postage)?;
+        let offered = stake.tiers().call().await.map_err(error)?;
+        let alike = |(it, there): (&Tier, &IStake::Tier)| (it.amount, it.limit) == (there.amount, there.limit);
+        same("stake.tiers", offered.len() == tiers.len() && tiers.iter().zip(&offered).all(alike))
     }
 
     /// The first value that no deployment has.
@@ -147,7 +200,9 @@ impl Deployment {
             issue_seconds,
             burn_bps,
             bond_bps,
+            stake,
         } = self;
+        let tiers = stake.iter().flat_map(|it| &it.tiers);
         let zero = [
             ("chainId", *chain_id == 0),
             ("token", token.is_zero()),
@@ -159,19 +214,31 @@ impl Deployment {
             ("issueSeconds", *issue_seconds == 0),
             ("burnBps", *burn_bps == 0),
             ("bondBps", *bond_bps == 0),
+            ("stake.contract", stake.as_ref().is_some_and(|it| it.contract.is_zero())),
+            ("stake.tiers", stake.as_ref().is_some_and(|it| it.tiers.is_empty())),
+            ("stake.tiers.amount", tiers.clone().any(|it| it.amount == 0)),
+            ("stake.tiers.limit", tiers.clone().any(|it| it.limit == 0)),
         ];
-        let large =
-            [("unitPrice", *unit_price >> 96 != 0), ("burnBps", *burn_bps > 10_000), ("bondBps", *bond_bps > 10_000)];
+        let large = [
+            ("unitPrice", *unit_price >> 96 != 0),
+            ("burnBps", *burn_bps > 10_000),
+            ("bondBps", *bond_bps > 10_000),
+            ("stake.tiers.limit", tiers.clone().any(|it| it.limit > MAX_LIMIT)),
+        ];
         let first = |of: &[(&'static str, bool)], wrong| of.iter().find(|it| it.1).map(|it| (it.0, wrong));
         first(&zero, "zero").or_else(|| first(&large, "too large"))
     }
 }
 
-/// A contract that answers otherwise than `Postage` is the file's fault, silence is the endpoint's.
-fn call_error(error: CallError) -> VerifyError {
+const fn same(field: &'static str, same: bool) -> Result<(), VerifyError> {
+    if same { Ok(()) } else { Err(VerifyError::Differs(field)) }
+}
+
+/// A contract that answers otherwise than it should is the file's fault, silence is the endpoint's.
+fn call_error(error: CallError, other: fn(CallError) -> VerifyError) -> VerifyError {
     match error {
         CallError::TransportError(error) if error.as_error_resp().is_none() => VerifyError::Rpc(error),
-        error => VerifyError::NotPostage(error),
+        error => other(error),
     }
 }
 
@@ -199,12 +266,23 @@ mod tests {
         "networkId": "0x52258f1ff7861709f22b094b045544c68e588077951d0ccdeb6e67a9696609d9"
     }"#;
 
+    /// The file of a network that has stakes too.
+    fn with_stake() -> String {
+        let stake = r#""stake": {"contract": "0x1111111111111111111111111111111111111111",
+            "tiers": [{"amount": "100000000000000000000", "limit": 100}, {"amount": "7", "limit": 65536}]}, "#;
+        FILE.replacen(r#""block""#, &format!(r#"{stake}"block""#), 1)
+    }
+
     /// Loads `FILE` with the first `from` in it replaced by `to`.
     fn load(from: &str, to: &str) -> Result<Deployment, LoadError> {
+        load_from(FILE, from, to)
+    }
+
+    fn load_from(file: &str, from: &str, to: &str) -> Result<Deployment, LoadError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("31337.json");
-        assert!(FILE.contains(from));
-        fs::write(&path, FILE.replacen(from, to, 1)).unwrap();
+        assert!(file.contains(from));
+        fs::write(&path, file.replacen(from, to, 1)).unwrap();
         Deployment::load(&path)
     }
 
@@ -250,6 +328,43 @@ mod tests {
             (r#""bondBps": 1000"#, r#""bondBps": 0"#, "bondBps"),
         ] {
             assert!(matches!(load(from, to), Err(LoadError::Value { field, .. }) if field == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_network_may_have_stakes_and_need_not() {
+        assert_eq!(load("", "").unwrap().stake, None);
+        let deployment = load_from(&with_stake(), "", "").unwrap();
+        let stake = deployment.stake.clone().unwrap();
+        assert_eq!(stake.tier(1), Some(Tier { amount: 100_000_000_000_000_000_000, limit: 100 }));
+        assert_eq!(stake.tier(2), Some(Tier { amount: 7, limit: 65_536 }));
+        assert_eq!((stake.tier(0), stake.tier(3)), (None, None));
+        let written = serde_json::to_string(&deployment).unwrap();
+        assert_eq!(serde_json::from_str::<Deployment>(&written).unwrap(), deployment);
+    }
+
+    #[test]
+    fn stakes_that_no_deployment_has_are_refused() {
+        for (from, to, name) in [
+            (
+                "0x1111111111111111111111111111111111111111",
+                "0x0000000000000000000000000000000000000000",
+                "stake.contract",
+            ),
+            (
+                r#"{"amount": "100000000000000000000", "limit": 100}, {"amount": "7", "limit": 65536}"#,
+                "",
+                "stake.tiers",
+            ),
+            (r#""7""#, r#""0""#, "stake.tiers.amount"),
+            ("65536", "0", "stake.tiers.limit"),
+            ("65536", "65537", "stake.tiers.limit"),
+        ] {
+            let error = load_from(&with_stake(), from, to).unwrap_err();
+            assert!(matches!(error, LoadError::Value { field, .. } if field == name), "{name}: {error}");
+        }
+        for (from, to) in [(r#""7""#, "7"), (r#", "limit": 100"#, ""), (r#""limit": 100"#, r#""limit": 100, "x": 1"#)] {
+            assert!(matches!(load_from(&with_stake(), from, to), Err(LoadError::Parse { .. })), "{from} → {to}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The contracts as Rust sees them (docs/protocol.md, "Contracts").
 //!
-//! * [`IPostage`], [`IXmtpToken`]: bindings made from the text of `contracts/src/interfaces`, where everything is documented.
+//! * [`IPostage`], [`IStake`], [`IXmtpToken`]: bindings made from the text of `contracts/src/interfaces`, where everything is documented.
 //! * [`Deployment`]: where they live on a chain, as `deployments/<chainId>.json` says it.
 //! * [`deploy`]: puts them on a chain from checked-in bytecode, without a Solidity compiler.
 //! * [`leaf_log`]: what a follower checks a group's events against.
@@ -17,9 +17,9 @@ pub mod testing;
 
 use std::time::Duration;
 
-pub use bindings::{postage::IPostage, token::IXmtpToken};
+pub use bindings::{postage::IPostage, stake::IStake, token::IXmtpToken};
 pub use deploy::{DeployError, Parameters, deploy};
-pub use deployment::{Deployment, LoadError, VerifyError};
+pub use deployment::{Deployment, LoadError, Staking, Tier, VerifyError};
 
 /// What one stamp may be worth, in units of postage.
 pub const DENOMINATIONS: [u32; 9] = [1, 2, 5, 10, 20, 50, 100, 200, 500];
@@ -36,6 +36,12 @@ pub const BOND_COOLDOWN: Duration = Duration::from_secs(14 * 86_400);
 /// How long after the end of an issue's validity what it still holds may be burned by anybody.
 pub const EXPIRY: Duration = Duration::from_secs(180 * 86_400);
 
+/// The most envelopes a day that a tier of stakes may allow; the fewest is one.
+pub const MAX_LIMIT: u32 = 1 << 16;
+
+/// How long after its exit was requested a stake can be withdrawn, and still be slashed.
+pub const STAKE_COOLDOWN: Duration = Duration::from_secs(7 * 86_400);
+
 /// How long before a deposit is taken back its payer must give notice.
 pub const DEPOSIT_NOTICE: Duration = Duration::from_secs(7 * 86_400);
 
@@ -46,6 +52,12 @@ mod bindings {
         alloy::sol! {
             #![sol(rpc, all_derives)]
             "src/interfaces/IPostage.sol"
+        }
+    }
+    pub mod stake {
+        alloy::sol! {
+            #![sol(rpc, all_derives)]
+            "src/interfaces/IStake.sol"
         }
     }
     pub mod token {

@@ -10,6 +10,8 @@ import {PoseidonT2} from "poseidon-solidity/PoseidonT2.sol";
 
 import {IPostage} from "./interfaces/IPostage.sol";
 import {IXmtpToken} from "./interfaces/IXmtpToken.sol";
+import {LeafLog} from "./libraries/LeafLog.sol";
+import {Money} from "./libraries/Money.sol";
 
 /// @title Postage
 /// @dev Documented in `IPostage`. Every function reads: guard, compute, write, emit, call; the guard against re-entry is
@@ -20,17 +22,10 @@ contract Postage is IPostage, ReentrancyGuardTransient {
 
     /* CONSTANTS */
 
-    /// @dev The modulus r of BN254's scalar field.
-    uint256 private constant FIELD =
-        21_888_242_871_839_275_222_246_405_745_257_275_088_548_364_400_416_034_343_698_204_186_575_808_495_617;
-
-    uint256 private constant MAX_COUNT = 1 << 16;
-    uint32 private constant VOLUME_BITS = 21;
     uint256 private constant VALID_ISSUES_AFTER = 4;
     uint256 private constant BOND_COOLDOWN = 14 days;
     uint256 private constant EXPIRY = 180 days;
     uint256 private constant NOTICE = 7 days;
-    uint256 private constant REWARD_DIVISOR = 10;
 
     uint256 private constant BPS = 10_000;
     uint256 private constant MIN_BURN_BPS = 3000;
@@ -38,10 +33,6 @@ contract Postage is IPostage, ReentrancyGuardTransient {
 
     /// @dev Kind of group: stamps. Others live in other contracts.
     uint8 private constant STAMPS = 1;
-
-    /// @dev Operations on the leaf log.
-    uint8 private constant INSERT = 1;
-    uint8 private constant SLASH = 3;
 
     /* IMMUTABLES */
 
@@ -123,20 +114,21 @@ contract Postage is IPostage, ReentrancyGuardTransient {
 
     /// @inheritdoc IPostage
     function slash(uint256 secret, address reporter) external nonReentrant {
-        if (secret >= FIELD) revert InvalidSecret();
+        if (secret >= LeafLog.FIELD) revert InvalidSecret();
         uint256 commitment = PoseidonT2.hash([secret]);
         Book memory book = _bonded(commitment);
 
         uint32 count = _countOf(book);
         (, uint256 bond) = quote(book.denomination, count);
-        // Nobody could withdraw what is credited to zero.
-        uint256 reward = reporter == address(0) ? 0 : bond / REWARD_DIVISOR;
+        uint256 reward = Money.rewardOf(bond, reporter);
         bytes32 id = groupId(book.denomination, book.issue);
 
         _books[commitment].buyer = address(0);
-        _groups[id].chain = _link(_groups[id].chain, SLASH, commitment, count);
+        _groups[id].chain = LeafLog.link(_groups[id].chain, LeafLog.SLASH, commitment, count);
         credits[reporter] += reward;
-        emit Slashed(id, reporter, commitment, _volumeOf(book.leaf), _positionOf(book.leaf), count, secret);
+        emit Slashed(
+            id, reporter, commitment, LeafLog.volumeOf(book.leaf), LeafLog.positionOf(book.leaf), count, secret
+        );
         _burn(bond - reward);
     }
 
@@ -278,8 +270,7 @@ contract Postage is IPostage, ReentrancyGuardTransient {
 
     /// @inheritdoc IPostage
     function groupId(uint32 denomination, uint32 issue) public view returns (bytes32) {
-        bytes32 source = bytes32(uint256(uint160(address(this))));
-        return keccak256(abi.encodePacked("xmtp/group/1", NETWORK_ID, STAMPS, source, denomination, issue));
+        return LeafLog.groupId(NETWORK_ID, STAMPS, LeafLog.sourceOf(address(this)), denomination, issue);
     }
 
     /// @inheritdoc IPostage
@@ -291,7 +282,7 @@ contract Postage is IPostage, ReentrancyGuardTransient {
     function quote(uint32 denomination, uint32 count) public view returns (uint256 value, uint256 bond) {
         if (!_isDenomination(denomination)) revert InvalidDenomination();
         // slither-disable-next-line incorrect-equality
-        if (count == 0 || count > MAX_COUNT) revert InvalidCount();
+        if (count == 0 || count > LeafLog.MAX_LIMIT) revert InvalidCount();
         value = uint256(UNIT_PRICE) * denomination * count;
         bond = Math.ceilDiv(value * BOND_BPS, BPS);
     }
@@ -300,7 +291,7 @@ contract Postage is IPostage, ReentrancyGuardTransient {
 
     function _buy(uint32 denomination, uint32 count, uint256 commitment) private {
         (uint256 value, uint256 bond) = quote(denomination, count);
-        if (commitment == 0 || commitment >= FIELD) revert InvalidCommitment();
+        if (!LeafLog.isCommitment(commitment)) revert InvalidCommitment();
         if (_books[commitment].denomination != 0) revert CommitmentUsed();
 
         uint256 burned = _burnedUp(value);
@@ -323,19 +314,17 @@ contract Postage is IPostage, ReentrancyGuardTransient {
             issue: issue,
             leaf: leaf
         });
-        group.chain = _link(group.chain, INSERT, commitment, count);
+        group.chain = LeafLog.link(group.chain, LeafLog.INSERT, commitment, count);
         group.held += held.toUint160();
         group.stamps += count;
         group.leaves = leaf + 1;
-        emit Bought(id, msg.sender, commitment, _volumeOf(leaf), _positionOf(leaf), denomination, issue, count);
+        emit Bought(
+            id, msg.sender, commitment, LeafLog.volumeOf(leaf), LeafLog.positionOf(leaf), denomination, issue, count
+        );
     }
 
-    /// @dev Takes `amount` from the caller. A token that keeps a fee would leave less here than the books say, and
-    /// the last to leave unpaid; two readings of a warm balance are a cheap way never to find out.
     function _pull(uint256 amount) private {
-        uint256 expected = IERC20(TOKEN).balanceOf(address(this)) + amount;
-        IERC20(TOKEN).safeTransferFrom(msg.sender, address(this), amount);
-        if (IERC20(TOKEN).balanceOf(address(this)) != expected) revert TokenMovedOtherAmount();
+        if (!Money.pull(TOKEN, amount)) revert TokenMovedOtherAmount();
     }
 
     function _pay(address to, uint256 amount) private {
@@ -356,18 +345,6 @@ contract Postage is IPostage, ReentrancyGuardTransient {
 
     function _burnedUp(uint256 value) private view returns (uint256) {
         return Math.ceilDiv(value * BURN_BPS, BPS);
-    }
-
-    function _link(bytes32 chain, uint8 kind, uint256 commitment, uint32 limit) private pure returns (bytes32) {
-        return keccak256(abi.encodePacked(chain, kind, commitment, limit));
-    }
-
-    function _volumeOf(uint32 leaf) private pure returns (uint32) {
-        return leaf >> VOLUME_BITS;
-    }
-
-    function _positionOf(uint32 leaf) private pure returns (uint32) {
-        return leaf & ((uint32(1) << VOLUME_BITS) - 1);
     }
 
     function _countOf(Book memory book) private pure returns (uint32) {

@@ -5,6 +5,7 @@ import {stdJson} from "forge-std/StdJson.sol";
 import {PoseidonT2} from "poseidon-solidity/PoseidonT2.sol";
 
 import {Postage} from "../src/Postage.sol";
+import {Stake} from "../src/Stake.sol";
 import {XmtpToken} from "../src/XmtpToken.sol";
 import {Base} from "./Base.t.sol";
 
@@ -20,14 +21,21 @@ contract ArtifactsTest is Base {
         check(vm.parseBytes(bytecodeOf("XmtpToken")), type(XmtpToken).creationCode);
     }
 
-    /// @dev Solidity's mark for a library is the first 34 hex digits of the hash of its name.
     function test_thePostagesBytecodeIsForgesOnceLinked() public view {
+        check(vm.parseBytes(linked("Postage")), type(Postage).creationCode);
+    }
+
+    function test_theStakesBytecodeIsForgesOnceLinked() public view {
+        check(vm.parseBytes(linked("Stake")), type(Stake).creationCode);
+    }
+
+    /// @dev Solidity's mark for a library is the first 34 hex digits of the hash of its name.
+    function linked(string memory contract_) internal view returns (string memory) {
         bytes32 name = keccak256("node_modules/poseidon-solidity/PoseidonT2.sol:PoseidonT2");
         string memory digits = vm.replace(vm.toString(name), "0x", "");
         bytes memory mark = bytes.concat("__$", slice(bytes(digits), 34), "$__");
         string memory library_ = vm.replace(vm.toString(address(PoseidonT2)), "0x", "");
-        string memory linked = vm.replace(bytecodeOf("Postage"), string(mark), library_);
-        check(vm.parseBytes(linked), type(Postage).creationCode);
+        return vm.replace(bytecodeOf(contract_), string(mark), library_);
     }
 
     function check(bytes memory artifact, bytes memory compiled) internal pure {

@@ -5,11 +5,13 @@ import {Test} from "forge-std/Test.sol";
 import {PoseidonT2} from "poseidon-solidity/PoseidonT2.sol";
 
 import {Postage} from "../src/Postage.sol";
+import {Stake} from "../src/Stake.sol";
 import {XmtpToken} from "../src/XmtpToken.sol";
 import {IPostage} from "../src/interfaces/IPostage.sol";
+import {IStake} from "../src/interfaces/IStake.sol";
 import {IXmtpToken} from "../src/interfaces/IXmtpToken.sol";
 
-/// @dev A deployment with its default parameters and a buyer who can pay. Tests speak to it through the interfaces.
+/// @dev A deployment with its default parameters and a buyer who can pay, for stakes too. Tests speak to it through the interfaces.
 abstract contract Base is Test {
     uint256 internal constant FIELD = 0x30644e72e131a029b85045b68181585d2833e84879b9709143e1f593f0000001;
     uint256 internal constant SUPPLY = 10_000_000_000 ether;
@@ -21,6 +23,7 @@ abstract contract Base is Test {
 
     IXmtpToken internal token;
     IPostage internal postage;
+    IStake internal stakes;
 
     address internal buyer;
     uint256 internal buyerKey;
@@ -37,17 +40,30 @@ abstract contract Base is Test {
         (buyer, buyerKey) = makeAddrAndKey("buyer");
         token = IXmtpToken(address(new XmtpToken(treasury)));
         postage = deployPostage(address(token));
+        stakes = deployStake(address(postage));
         vm.prank(treasury);
         assertTrue(token.transfer(buyer, SUPPLY / 2), "the buyer is rich");
-        vm.prank(buyer);
+        vm.startPrank(buyer);
         token.approve(address(postage), type(uint256).max);
+        token.approve(address(stakes), type(uint256).max);
+        vm.stopPrank();
     }
 
     function deployPostage(address token_) internal returns (IPostage) {
         return IPostage(address(new Postage(token_, settlement, UNIT_PRICE, ISSUE_SECONDS, BURN_BPS, BOND_BPS)));
     }
 
+    function deployStake(address postage_) internal returns (IStake) {
+        return IStake(address(new Stake(postage_, defaultTiers())));
+    }
+
     /* VALUES */
+
+    function defaultTiers() internal pure returns (IStake.Tier[] memory tiers) {
+        tiers = new IStake.Tier[](2);
+        tiers[0] = IStake.Tier({amount: 100 ether, limit: 100});
+        tiers[1] = IStake.Tier({amount: 1000 ether, limit: 1000});
+    }
 
     function commitmentOf(uint256 secret) internal pure returns (uint256) {
         return PoseidonT2.hash([secret]);
@@ -94,11 +110,19 @@ abstract contract Base is Test {
 
     /// @dev The buyer's signature under a permit for the postage contract.
     function signPermit(uint256 value, uint256 deadline) internal view returns (uint8 v, bytes32 r, bytes32 s) {
+        return signPermit(address(postage), value, deadline);
+    }
+
+    function signPermit(address spender, uint256 value, uint256 deadline)
+        internal
+        view
+        returns (uint8 v, bytes32 r, bytes32 s)
+    {
         bytes32 message = keccak256(
             abi.encode(
                 keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"),
                 buyer,
-                address(postage),
+                spender,
                 value,
                 token.nonces(buyer),
                 deadline

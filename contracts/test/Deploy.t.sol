@@ -44,4 +44,13 @@ contract DeployTest is Base {
         parameters.token = address(0);
         script.check(parameters);
     }
+
+    function test_aDeploymentOnRecordIsNotWrittenOver() public {
+        string memory file = string.concat("cache/test-", vm.toString(vm.randomUint()), ".json");
+        script.checkFile(file);
+        vm.writeFile(file, "{}");
+        vm.expectRevert(abi.encodeWithSelector(Deploy.DeploymentExists.selector, file));
+        script.checkFile(file);
+        vm.removeFile(file);
+    }
 }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {IPostage} from "../src/interfaces/IPostage.sol";
 import {Base} from "./Base.t.sol";
 
-/// @dev What users pay, in snapshots/Postage.json. Every call is a transaction of its own (`isolate`): with its 21,000,
+/// @dev What users pay, in snapshots/. Every call is a transaction of its own (`isolate`): with its 21,000,
 /// its call data, storage cold, refunds made. Usual means: not the group's first book, nor the account's first permit
 /// or credit.
 /// forge-config: default.isolate = true
@@ -101,5 +100,72 @@ contract GasTest is Base {
         vm.prank(operator);
         postage.debit(buyer, wallet, 0.5 ether);
         snapshot("debit", 110_000);
+    }
+}
+
+/// @dev In snapshots/Stake.json. Usual means: not the tier's first stake, nor the reporter's first credit.
+/// forge-config: default.isolate = true
+contract StakeGasTest is Base {
+    function setUp() public override {
+        super.setUp();
+        stake(commitmentOf(1));
+        stake(commitmentOf(2));
+        stakes.slash(1, reporter);
+    }
+
+    function stake(uint256 commitment) internal {
+        vm.prank(buyer);
+        stakes.stake(1, commitment);
+    }
+
+    function snapshot(string memory name, uint256 most) internal {
+        assertLe(vm.snapshotGasLastCall("Stake", name), most, name);
+    }
+
+    function test_stake() public {
+        stake(commitmentOf(42));
+        snapshot("stake", 110_000);
+    }
+
+    function test_stakeFirstOfTheTier() public {
+        uint256 commitment = commitmentOf(42);
+        vm.prank(buyer);
+        stakes.stake(2, commitment);
+        snapshot("stake, first of the tier", 140_000);
+    }
+
+    function test_stakeWithPermit() public {
+        (uint8 v, bytes32 r, bytes32 s) = signPermit(address(stakes), stakes.tierOf(1).amount, block.timestamp);
+        uint256 commitment = commitmentOf(42);
+        vm.prank(buyer);
+        stakes.stakeWithPermit(1, commitment, block.timestamp, v, r, s);
+        snapshot("stakeWithPermit", 160_000);
+    }
+
+    function test_requestExit() public {
+        uint256 commitment = commitmentOf(2);
+        vm.prank(buyer);
+        stakes.requestExit(commitment);
+        snapshot("requestExit", 60_000);
+    }
+
+    function test_withdraw() public {
+        uint256 commitment = commitmentOf(2);
+        vm.prank(buyer);
+        stakes.requestExit(commitment);
+        vm.warp(block.timestamp + 7 days);
+        stakes.withdraw(commitment);
+        snapshot("withdraw", 80_000);
+    }
+
+    function test_slash() public {
+        stakes.slash(2, reporter);
+        snapshot("slash", 120_000);
+    }
+
+    function test_withdrawCredit() public {
+        vm.prank(reporter);
+        stakes.withdrawCredit();
+        snapshot("withdrawCredit", 80_000);
     }
 }

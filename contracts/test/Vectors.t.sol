@@ -4,7 +4,9 @@ pragma solidity 0.8.37;
 import {stdJson} from "forge-std/StdJson.sol";
 
 import {Postage} from "../src/Postage.sol";
+import {Stake} from "../src/Stake.sol";
 import {IPostage} from "../src/interfaces/IPostage.sol";
+import {IStake} from "../src/interfaces/IStake.sol";
 import {Base} from "./Base.t.sol";
 
 /// @dev The vectors that Rust meets too (testdata/vectors).
@@ -12,22 +14,28 @@ contract VectorsTest is Base {
     using stdJson for string;
 
     string internal constant FOLDER = "../testdata/vectors/";
-    /// @dev Kind of group: stamps.
+    /// @dev Kinds of groups.
     uint256 internal constant STAMPS = 1;
+    uint256 internal constant STAKES = 2;
+    /// @dev The `Postage` whose network the vectors of groups name, on the chain 31337.
+    address internal constant POSTAGE = 0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512;
 
     /// @dev The contract as if it had been deployed at `where` on the chain `chainId`.
     function deployAt(address where, uint64 chainId) internal returns (IPostage) {
         vm.chainId(chainId);
-        vm.etch(
+        construct(
             where,
-            bytes.concat(
-                type(Postage).creationCode, abi.encode(token, settlement, UNIT_PRICE, ISSUE_SECONDS, BURN_BPS, BOND_BPS)
-            )
+            type(Postage).creationCode,
+            abi.encode(token, settlement, UNIT_PRICE, ISSUE_SECONDS, BURN_BPS, BOND_BPS)
         );
+        return IPostage(where);
+    }
+
+    function construct(address where, bytes memory code, bytes memory arguments) internal {
+        vm.etch(where, bytes.concat(code, arguments));
         (bool success, bytes memory runtime) = where.call("");
         assertTrue(success, "constructed");
         vm.etch(where, runtime);
-        return IPostage(where);
     }
 
     function path(string memory list, uint256 index, string memory field) internal pure returns (string memory) {
@@ -73,15 +81,38 @@ contract VectorsTest is Base {
         assertGt(met, 1, "there are vectors");
     }
 
-    /// @dev The commitments of passes are made by another implementation; a book bought under one must be slashable.
+    function test_groupIdsOfStakes() public {
+        string memory json = vm.readFile(string.concat(FOLDER, "derived.json"));
+        uint256 met = 0;
+        deployAt(POSTAGE, 31_337);
+        for (uint256 index = 0; json.keyExists(path("group_id", index, "kind")); index++) {
+            if (json.readUint(path("group_id", index, "kind")) != STAKES) continue;
+            address source = address(uint160(uint256(json.readBytes32(path("group_id", index, "source")))));
+            construct(source, type(Stake).creationCode, abi.encode(POSTAGE, defaultTiers()));
+            IStake there = IStake(source);
+            assertEq(there.networkId(), json.readBytes32(path("group_id", index, "network_id")), "network id");
+            bytes32 id = there.groupId(uint32(json.readUint(path("group_id", index, "class"))));
+            assertEq(id, json.readBytes32(path("group_id", index, "group_id")), "group id");
+            met++;
+        }
+        assertGt(met, 0, "there are vectors");
+    }
+
+    /// @dev The commitments of passes are made by another implementation; what was bought or staked under one must be
+    /// slashable.
     function test_passesOfTheProverCanBeSlashed() public {
         string memory json = vm.readFile(string.concat(FOLDER, "pass.json"));
         uint256 index = 0;
         for (; json.keyExists(path("passes", index, "secret")); index++) {
             uint256 commitment = uint256(json.readBytes32(path("passes", index, "commitment")));
+            uint256 secret = uint256(json.readBytes32(path("passes", index, "secret")));
             buy(1, 1, commitment);
-            postage.slash(uint256(json.readBytes32(path("passes", index, "secret"))), reporter);
+            postage.slash(secret, reporter);
             assertEq(postage.bookOf(commitment).buyer, address(0), "slashed");
+            vm.prank(buyer);
+            stakes.stake(1, commitment);
+            stakes.slash(secret, reporter);
+            assertEq(stakes.lockOf(commitment).staker, address(0), "slashed");
         }
         assertGt(index, 0, "there are vectors");
     }

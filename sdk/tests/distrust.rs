@@ -445,6 +445,7 @@ async fn client(world: &World, person: u8, home: &Path) -> Client {
         issue_seconds: 100,
         burn_bps: 3000,
         bond_bps: 1000,
+        stake: None,
     };
     Client::builder(wallet(person), deployment, home.to_owned()).node(world.url.clone()).connect().await.unwrap()
 }

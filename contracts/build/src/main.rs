@@ -24,9 +24,10 @@ use foundry_compilers::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// What is deployed: the file below `contracts/`, and the contract in it. Poseidon is linked into `Postage`.
-const CONTRACTS: [(&str, &str); 3] = [
+/// What is deployed: the file below `contracts/`, and the contract in it. Poseidon is linked into what slashes.
+const CONTRACTS: [(&str, &str); 4] = [
     ("src/Postage.sol", "Postage"),
+    ("src/Stake.sol", "Stake"),
     ("src/XmtpToken.sol", "XmtpToken"),
     ("node_modules/poseidon-solidity/PoseidonT2.sol", "PoseidonT2"),
 ];

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::{path::Path, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use alloy::{
     network::Ethereum,
@@ -13,7 +16,8 @@ use alloy::{
     sol_types::SolEvent,
 };
 use xmtp_contracts::{
-    DENOMINATIONS, DeployError, Deployment, IPostage, IXmtpToken, MAX_COUNT, Parameters, VerifyError, deploy,
+    DENOMINATIONS, DeployError, Deployment, IPostage, IStake, IXmtpToken, MAX_COUNT, Parameters, STAKE_COOLDOWN,
+    Staking, Tier, VerifyError, deploy,
     leaf_log::{self, Operation},
     testing,
 };
@@ -67,6 +71,37 @@ async fn a_deployment_is_verified_and_any_other_is_not() {
 }
 
 #[tokio::test]
+async fn a_deployments_stake_is_verified_and_any_other_is_not() {
+    let (_anvil, provider, deployer) = chain();
+    let deployment = deploy(&provider, deployer, &Parameters::default()).await.unwrap();
+    let elsewhere = deploy(&provider, deployer, &Parameters::default()).await.unwrap();
+    let stake = deployment.stake.clone().unwrap();
+    let with = |stake: Option<Staking>| Deployment { stake, ..deployment.clone() };
+    with(None).verify(&provider).await.unwrap();
+
+    let at = |contract| Some(Staking { contract, tiers: stake.tiers.clone() });
+    let nobody = Address::repeat_byte(0x11);
+    let code = with(at(nobody)).verify(&provider).await.unwrap_err();
+    assert!(matches!(code, VerifyError::NoCode(it) if it == nobody));
+    let token_for_stake = with(at(deployment.token)).verify(&provider).await.unwrap_err();
+    assert!(matches!(token_for_stake, VerifyError::NotStake(_)), "{token_for_stake}");
+    let another_network = with(at(elsewhere.stake.unwrap().contract)).verify(&provider).await.unwrap_err();
+    assert!(matches!(another_network, VerifyError::Differs("stake.postage")), "{another_network}");
+
+    let (first, second) = (stake.tiers[0], stake.tiers[1]);
+    for tiers in [
+        vec![first],
+        vec![second, first],
+        vec![first, second, second],
+        vec![Tier { amount: 1, ..first }, second],
+        vec![first, Tier { limit: 1, ..second }],
+    ] {
+        let error = with(Some(Staking { tiers, ..stake.clone() })).verify(&provider).await.unwrap_err();
+        assert!(matches!(error, VerifyError::Differs("stake.tiers")), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn an_endpoint_that_does_not_answer_is_not_the_files_fault() {
     let (anvil, provider, deployer) = chain();
     let deployment = deploy(&provider, deployer, &Parameters::default()).await.unwrap();
@@ -83,6 +118,8 @@ async fn parameters_out_of_range_are_refused() {
         Parameters { issue_seconds: 0, ..Parameters::default() },
         Parameters { burn_bps: 2_999, ..Parameters::default() },
         Parameters { bond_bps: 0, ..Parameters::default() },
+        Parameters { tiers: vec![], ..Parameters::default() },
+        Parameters { tiers: vec![Tier { amount: 1 << 127, limit: 65_537 }], ..Parameters::default() },
     ] {
         let error = deploy(&provider, deployer, &parameters).await.unwrap_err();
         assert!(matches!(error, DeployError::Rpc(_) | DeployError::Reverted(_)), "{parameters:?}: {error}");
@@ -117,12 +154,93 @@ async fn a_book_is_bought_followed_and_slashed() {
     assert!(!postage.credits(reporter).call().await.unwrap().is_zero());
 }
 
+#[tokio::test]
+async fn a_stake_is_made_left_and_withdrawn() {
+    let (anvil, provider, deployer) = chain();
+    let deployment = deploy(&provider, deployer, &Parameters::default()).await.unwrap();
+    let (contract, tier) = staking(&deployment);
+    let stake = IStake::new(contract, &provider);
+    let token = IXmtpToken::new(deployment.token, &provider);
+
+    let commitment = U256::from(7);
+    let before = token.balanceOf(deployer).call().await.unwrap();
+    token.approve(contract, U256::MAX).from(deployer).send().await.unwrap().get_receipt().await.unwrap();
+    let staked = stake.stake(1, commitment).from(deployer).send().await.unwrap().get_receipt().await.unwrap();
+    let event = staked.logs().iter().find_map(|it| IStake::Staked::decode_log(&it.inner).ok()).unwrap();
+    assert_eq!((event.commitment, event.tier, event.limit), (commitment, 1, tier.limit));
+    assert_eq!((event.volume, event.position, event.staker), (0, 0, deployer));
+    assert_eq!(token.balanceOf(deployer).call().await.unwrap(), before - U256::from(tier.amount));
+    let chain = leaf_log::link(leaf_log::START, Operation::Insert, commitment, tier.limit);
+    check_stakes_chain(&provider, contract, event.group, chain).await;
+
+    let left = stake.requestExit(commitment).from(deployer).send().await.unwrap().get_receipt().await.unwrap();
+    let event = left.logs().iter().find_map(|it| IStake::ExitRequested::decode_log(&it.inner).ok()).unwrap();
+    let chain = leaf_log::link(chain, Operation::Exit, commitment, tier.limit);
+    check_stakes_chain(&provider, contract, event.group, chain).await;
+
+    assert!(stake.withdraw(commitment).from(deployer).call().await.is_err(), "not before the cool-down is over");
+    let wait = STAKE_COOLDOWN.as_secs();
+    let _: serde_json::Value = provider.raw_request("evm_increaseTime".into(), [wait]).await.unwrap();
+    let anybody = anvil.addresses()[1];
+    let returned = stake.withdraw(commitment).from(anybody).send().await.unwrap().get_receipt().await.unwrap();
+    let event = returned.logs().iter().find_map(|it| IStake::StakeReturned::decode_log(&it.inner).ok()).unwrap();
+    assert_eq!((event.commitment, event.staker, event.amount), (commitment, deployer, U256::from(tier.amount)));
+    assert_eq!(token.balanceOf(deployer).call().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_slashed_stake_pays_a_tenth_and_burns_the_rest() {
+    let (anvil, provider, deployer) = chain();
+    let deployment = deploy(&provider, deployer, &Parameters::default()).await.unwrap();
+    let (contract, tier) = staking(&deployment);
+    let stake = IStake::new(contract, &provider);
+    let token = IXmtpToken::new(deployment.token, &provider);
+    let amount = U256::from(tier.amount);
+
+    let secret = U256::from(0xa0);
+    let commitment = IPoseidon::new(deployment.poseidon, &provider).hash([secret]).call().await.unwrap();
+    token.approve(contract, U256::MAX).from(deployer).send().await.unwrap().get_receipt().await.unwrap();
+    stake.stake(1, commitment).from(deployer).send().await.unwrap().get_receipt().await.unwrap();
+    let supply = token.totalSupply().call().await.unwrap();
+
+    // Leaving is no way out of it.
+    stake.requestExit(commitment).from(deployer).send().await.unwrap().get_receipt().await.unwrap();
+    let reporter = anvil.addresses()[1];
+    let slashed = stake.slash(secret, reporter).from(reporter).send().await.unwrap().get_receipt().await.unwrap();
+    let event = slashed.logs().iter().find_map(|it| IStake::Slashed::decode_log(&it.inner).ok()).unwrap();
+    assert_eq!((event.commitment, event.secret, event.limit), (commitment, secret, tier.limit));
+    let operations = [Operation::Insert, Operation::Exit, Operation::Slash];
+    let chain = operations.into_iter().fold(leaf_log::START, |it, op| leaf_log::link(it, op, commitment, tier.limit));
+    check_stakes_chain(&provider, contract, event.group, chain).await;
+
+    stake.withdrawCredit().from(reporter).send().await.unwrap().get_receipt().await.unwrap();
+    assert_eq!(token.balanceOf(reporter).call().await.unwrap(), amount / U256::from(10));
+    assert_eq!(token.balanceOf(contract).call().await.unwrap(), U256::ZERO);
+    assert_eq!(supply - token.totalSupply().call().await.unwrap(), amount * U256::from(9) / U256::from(10));
+}
+
+/// The contract and its first tier.
+fn staking(deployment: &Deployment) -> (Address, Tier) {
+    let stake = deployment.stake.as_ref().unwrap();
+    (stake.contract, stake.tier(1).unwrap())
+}
+
+async fn check_stakes_chain(provider: &impl Provider, contract: Address, group: B256, expected: B256) {
+    assert_eq!(IStake::new(contract, provider).groupId(1).call().await.unwrap(), group);
+    assert_eq!(IStake::new(contract, provider).groupOf(group).call().await.unwrap().chain, expected);
+    check_stored_chain(provider, contract, group, expected).await;
+}
+
 /// The contract's word and its storage both say that `group`'s chain is `expected`.
 async fn check_chain(provider: &impl Provider, deployment: &Deployment, group: B256, expected: B256) {
     let said = IPostage::new(deployment.postage, provider).groupOf(group).call().await.unwrap();
     assert_eq!(said.chain, expected);
+    check_stored_chain(provider, deployment.postage, group, expected).await;
+}
+
+async fn check_stored_chain(provider: &impl Provider, contract: Address, group: B256, expected: B256) {
     let slot = U256::from_be_bytes(leaf_log::storage_slot(group).0);
-    let stored = provider.get_storage_at(deployment.postage, slot).await.unwrap();
+    let stored = provider.get_storage_at(contract, slot).await.unwrap();
     assert_eq!(B256::from(stored), expected);
 }
 
@@ -141,11 +259,32 @@ async fn the_constants_are_the_contracts() {
     assert_eq!(postage.validUntil(0).call().await.unwrap(), U256::from(end));
 }
 
-/// Runs `script/Deploy.s.sol` as a deployer would and returns where it wrote, and whether it succeeded.
+/// Runs both steps of `script/Deploy.s.sol` as a deployer would and returns what they wrote, and whether they succeeded.
 fn run_script(endpoint: &str, deployer: Address, name: &str, variables: &[(&str, &str)]) -> (Option<Deployment>, bool) {
+    let file = script_file(name);
+    let success = run_step(&file, &broadcast_as(deployer, endpoint), variables) && confirm(&file, endpoint);
+    let deployment = file.exists().then(|| Deployment::load(&file).unwrap());
+    let _ = std::fs::remove_file(&file);
+    (deployment, success)
+}
+
+/// Below the one folder besides `deployments` that forge may write to.
+fn script_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("cache/test-{}-{name}.json", std::process::id()))
+}
+
+fn broadcast_as(deployer: Address, endpoint: &str) -> Vec<String> {
+    let deployer = deployer.to_string();
+    // One transaction at a time: sent all at once, anvil may queue one behind a nonce that it has just mined, for ever.
+    ["--broadcast", "--slow", "--unlocked", "--rpc-url", endpoint, "--sender", &deployer].map(Into::into).to_vec()
+}
+
+fn confirm(file: &Path, endpoint: &str) -> bool {
+    run_step(file, &["--sig", "confirm()", "--rpc-url", endpoint].map(Into::into), &[])
+}
+
+fn run_step(file: &Path, arguments: &[String], variables: &[(&str, &str)]) -> bool {
     let contracts = Path::new(env!("CARGO_MANIFEST_DIR"));
-    // Below the one folder besides `deployments` that forge may write to.
-    let file = contracts.join(format!("cache/test-{}-{name}.json", std::process::id()));
     let broadcast = tempfile::tempdir().unwrap();
     let mut forge = Command::new(contracts.join("node_modules/.bin/forge"));
     // Whoever runs the tests may have a deployment of their own in mind.
@@ -153,21 +292,18 @@ fn run_script(endpoint: &str, deployer: Address, name: &str, variables: &[(&str,
         forge.env_remove(name);
     }
     let output = forge
-        // One transaction at a time: sent all at once, anvil may queue one behind a nonce that it has just mined, for ever.
-        .args(["script", "script/Deploy.s.sol", "--broadcast", "--slow", "--unlocked", "--rpc-url", endpoint])
-        .args(["--sender", &deployer.to_string()])
-        .env("XMTP_DEPLOYMENT", &file)
+        .args(["script", "script/Deploy.s.sol"])
+        .args(arguments)
+        .env("XMTP_DEPLOYMENT", file)
         .env("FOUNDRY_BROADCAST", broadcast.path())
         .envs(variables.iter().copied())
         .current_dir(contracts)
         .output()
         .expect("contracts/node_modules/.bin/forge runs: scripts/setup installs it");
-    let deployment = file.exists().then(|| Deployment::load(&file).unwrap());
-    let _ = std::fs::remove_file(&file);
-    if deployment.is_none() {
+    if !output.status.success() {
         eprintln!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     }
-    (deployment, output.status.success())
+    output.status.success()
 }
 
 #[tokio::test]
@@ -178,8 +314,40 @@ async fn the_script_deploys_the_same_with_the_same_defaults() {
     let scripted = scripted.unwrap();
     scripted.verify(&provider).await.unwrap();
     let deployed = deploy(&provider, deployer, &Parameters::default()).await.unwrap();
-    let alike = |it: &Deployment| (it.settlement, it.unit_price, it.issue_seconds, it.burn_bps, it.bond_bps);
+    let alike = |it: &Deployment| {
+        let tiers = it.stake.clone().unwrap().tiers;
+        (it.settlement, it.unit_price, it.issue_seconds, it.burn_bps, it.bond_bps, tiers)
+    };
     assert_eq!(alike(&scripted), alike(&deployed));
+}
+
+#[tokio::test]
+async fn a_deployment_is_on_record_once_the_chain_has_it_and_is_not_written_over() {
+    let (anvil, provider, deployer) = chain();
+    let (endpoint, broadcast) = (anvil.endpoint(), broadcast_as(deployer, &anvil.endpoint()));
+    let file = script_file("steps");
+    let pending = file.with_added_extension("pending");
+    assert!(!confirm(&file, &endpoint), "there is nothing to confirm");
+    assert!(run_step(&file, &broadcast, &[]));
+    assert!(pending.exists() && !file.exists());
+    let mined = provider.get_block_number().await.unwrap();
+    assert!(!run_step(&file, &broadcast, &[]), "what waits to be confirmed is not forgotten");
+
+    let elsewhere = testing::anvil();
+    assert!(!confirm(&file, &elsewhere.endpoint()) && !file.exists(), "nobody lives there on this chain");
+    assert!(confirm(&file, &endpoint));
+    assert!(file.exists() && !pending.exists());
+    let first = Deployment::load(&file).unwrap();
+    first.verify(&provider).await.unwrap();
+
+    assert!(!run_step(&file, &broadcast, &[]), "it may be in use");
+    assert_eq!(provider.get_block_number().await.unwrap(), mined, "nothing was deployed in vain");
+    assert!(run_step(&file, &broadcast, &[("XMTP_REPLACE", "true")]));
+    assert!(!confirm(&file, &endpoint), "asked for in both steps");
+    assert_eq!(Deployment::load(&file).unwrap(), first);
+    for path in [file, pending] {
+        std::fs::remove_file(path).unwrap();
+    }
 }
 
 #[tokio::test]
@@ -198,6 +366,8 @@ async fn the_script_takes_its_parameters_from_the_environment() {
             ("XMTP_ISSUE_SECONDS", "3600"),
             ("XMTP_BURN_BPS", "5000"),
             ("XMTP_BOND_BPS", "2000"),
+            ("XMTP_TIER_AMOUNTS", "7,340282366920938463463374607431768211455"),
+            ("XMTP_TIER_LIMITS", "1,65536"),
         ],
     );
     assert!(success);
@@ -206,6 +376,8 @@ async fn the_script_takes_its_parameters_from_the_environment() {
     assert_eq!((scripted.token, scripted.settlement), (first.token, settlement));
     assert_eq!((scripted.unit_price, scripted.issue_seconds), (123, 3_600));
     assert_eq!((scripted.burn_bps, scripted.bond_bps), (5_000, 2_000));
+    let tiers = [Tier { amount: 7, limit: 1 }, Tier { amount: u128::MAX, limit: 65_536 }];
+    assert_eq!(scripted.stake.unwrap().tiers, tiers);
     assert!(scripted.block > 0);
 }
 
