@@ -8,5 +8,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut ours, peer) = (Ours::new()?, Peer::new()?);
     let (statement, proof) = ours.prove()?;
     let (values, peers_proof) = peer.prove()?;
-    compare("verify", 21, 50, || Ours::verify(&statement, &proof), || peer.verify(&values, &peers_proof))
+    let mut ours = || Ours::verify(&statement, &proof);
+    let mut peer = || peer.verify(&values, &peers_proof);
+    compare("verify", 21, &mut [("ours", 50, &mut ours), ("peer", 50, &mut peer)])
 }
