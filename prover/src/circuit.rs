@@ -84,7 +84,8 @@ pub(crate) fn bits(number: u16) -> [Fr; INDEX_BITS] {
 
 impl Drop for PassCircuit {
     fn drop(&mut self) {
-        let Self { public: _, secret, index, slack, path } = self;
+        let Self { public, secret, index, slack, path } = self;
+        public.zeroize(); // without a signal, the share is the secret
         secret.zeroize();
         index.zeroize();
         slack.zeroize();
@@ -99,9 +100,8 @@ mod tests {
     use super::*;
     use crate::{
         field::random,
-        prove::assign,
         shape::{PUBLIC, SHAPE},
-        testing::{Sample, rng},
+        testing::{Sample, assign, rng},
     };
 
     /// The sides of a row, over these values.

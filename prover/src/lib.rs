@@ -10,6 +10,8 @@
 //! | `keys`, `key_file` | proving and verifying keys; development keys from a seed, a ceremony's from files |
 //! | `proof`, `prove`, `verify` | a proof's bytes, how it is made, how it is checked |
 //! | [`batch`] | many of them checked at once, at a fraction of the cost |
+//! | `values`, `quotient`, `msm`, `groth16` | the prover: what the variables are, what it divides, what it multiplies |
+//! | [`frank`] | proofs made ahead of time, but for the signal |
 //! | `r1cs` | the circuit as a file, for the ceremony |
 //!
 //! Everything here is a plain function of its arguments: no clock, no network, and no randomness but the caller's.
@@ -45,11 +47,15 @@
 pub mod batch;
 mod circuit;
 mod field;
+pub mod frank;
+mod groth16;
 mod key_file;
 mod keys;
+mod msm;
 mod poseidon;
 mod proof;
 mod prove;
+mod quotient;
 mod r1cs;
 mod secret;
 mod shape;
@@ -57,10 +63,12 @@ mod statement;
 #[cfg(test)]
 mod testing;
 pub mod tree;
+mod values;
 mod verify;
 mod wire;
 
 pub use circuit::MAX_ROWS;
+pub use frank::{Blank, FinishError, MalformedBlank, Plate};
 pub use key_file::KeyFileError;
 pub use keys::{DevKeyError, MalformedKey, ProvingKey, VerifyingKey};
 pub use proof::{MalformedProof, Proof};

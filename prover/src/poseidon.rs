@@ -11,7 +11,7 @@ mod native;
 use ark_bn254::Fr;
 use light_poseidon::{PoseidonParameters, parameters::bn254_x5::get_poseidon_parameters};
 
-pub(crate) use gadget::enforce_hash;
+pub(crate) use gadget::{enforce_hash, trace};
 pub(crate) use native::hash;
 
 use matrix::Matrix;

@@ -1,11 +1,9 @@
 //! Making a proof: the statement natively, the values of the circuit's variables, then Groth16.
 
-use ark_bn254::{Bn254, Fr};
-use ark_groth16::Groth16;
-use ark_relations::gr1cs::{ConstraintSynthesizer, ConstraintSystem, SynthesisError, SynthesisMode};
+use ark_bn254::Fr;
 use rand_chacha::rand_core::CryptoRng;
 use xmtp_proto::field::{ExternalNullifier, Scope, Signal};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::{
     circuit::{PassCircuit, bits},
@@ -13,9 +11,9 @@ use crate::{
     keys::ProvingKey,
     proof::Proof,
     secret::{Index, Limit, PassSecret, leaf},
-    shape::{PUBLIC, SHAPE},
     statement::Statement,
     tree::{BrokenPath, Path},
+    values::values,
 };
 
 /// What only the owner of a leaf knows, and where the leaf is.
@@ -58,30 +56,42 @@ impl Witness<'_> {
         signal: Signal,
         scope: Scope,
     ) -> Result<Statement, ProveError> {
-        let Self { secret, limit, index, path } = self;
         if signal.field().is_zero() {
-            return Err(ProveError::ZeroSignal);
+            Err(ProveError::ZeroSignal)
+        } else {
+            self.statement_at(external_nullifier, signal, scope)
         }
+    }
+
+    /// The same for any signal, zero among them.
+    pub(crate) fn statement_at(
+        &self,
+        external_nullifier: ExternalNullifier,
+        signal: Signal,
+        scope: Scope,
+    ) -> Result<Statement, ProveError> {
+        let Self { secret, limit, index, path } = self;
         if u32::from(index.get()) >= limit.get() {
             return Err(ProveError::IndexAboveLimit);
         }
+        let line = secret.line(external_nullifier, *index);
         Ok(Statement {
             root: path.root_of(leaf(secret.commitment(), *limit))?,
             external_nullifier,
             signal,
-            share: secret.share(external_nullifier, *index, signal),
-            nullifier: secret.nullifier(external_nullifier, *index),
+            share: line.share(signal),
+            nullifier: line.nullifier(),
             scope,
             tag: secret.tag(scope),
         })
     }
 
-    /// The circuit's values for a statement of this witness.
-    pub(crate) fn circuit(&self, statement: &Statement) -> Result<PassCircuit, ProveError> {
+    /// The circuit's values for public inputs that are true of this witness.
+    pub(crate) fn circuit(&self, public: [Fr; 7]) -> Result<PassCircuit, ProveError> {
         let Self { secret, limit, index, path } = self;
         let slack = (limit.get() - 1).checked_sub(index.get().into()).ok_or(ProveError::IndexAboveLimit)?;
         Ok(PassCircuit {
-            public: statement.numbers(),
+            public,
             secret: secret.number(),
             index: bits(index.get()),
             slack: bits(u16::try_from(slack).map_err(|_| ProveError::IndexAboveLimit)?),
@@ -92,8 +102,9 @@ impl Witness<'_> {
 
 /// Uses an index of a leaf for a signal, and proves it.
 ///
-/// The caller sees to it that no index is ever used for two signals: two shares reveal the secret. Wipes the secret
-/// from its own memory; arkworks leaves copies of products of it in freed memory.
+/// The caller sees to it that no index is ever used for two signals: two shares reveal the secret. Takes time that
+/// depends on the secret, so nobody else may measure it; wipes secrets, and numbers that follow from them, from its
+/// memory.
 ///
 /// # Errors
 /// [`ProveError`] if the statement would be false, or the key belongs to another circuit.
@@ -106,37 +117,39 @@ pub fn prove(
     rng: &mut impl CryptoRng,
 ) -> Result<(Statement, Proof), ProveError> {
     let statement = witness.statement(external_nullifier, signal, scope)?;
-    let proof = blind(key, witness, &statement, [random(rng), random(rng)])?;
+    let randomness = Zeroizing::new([random(rng), random(rng)]);
+    let proof = blind(key, witness, &statement, &randomness)?;
     Ok((statement, proof))
 }
 
 /// Makes the proof with the prover's randomness. Not generic, so that it is compiled here, optimised, and not in whatever
 /// crate calls with a generator of its own.
-fn blind(key: &ProvingKey, witness: &Witness<'_>, statement: &Statement, [r, s]: [Fr; 2]) -> Result<Proof, ProveError> {
-    let assignment = assign(&witness.circuit(statement)?).map_err(|_| ProveError::Key)?;
-    let points = Groth16::<Bn254>::create_proof_with_reduction_and_matrices(
-        key.points(),
-        r,
-        s,
-        &SHAPE.matrices,
-        PUBLIC,
-        SHAPE.constraints,
-        &assignment,
-    )
-    .map_err(|_| ProveError::Key)?;
+fn blind(
+    key: &ProvingKey,
+    witness: &Witness<'_>,
+    statement: &Statement,
+    randomness: &[Fr; 2],
+) -> Result<Proof, ProveError> {
+    let values = values(&witness.circuit(statement.numbers())?);
+    let points = key.queries().prove(&values, *randomness);
     Proof::from_points(points).map_err(|_| ProveError::Key)
 }
 
-/// The values of all variables, public ones first.
-pub(crate) fn assign(circuit: &PassCircuit) -> Result<Zeroizing<Vec<Fr>>, SynthesisError> {
-    let cs = ConstraintSystem::new_ref();
-    cs.set_mode(SynthesisMode::Prove { construct_matrices: false, generate_lc_assignments: false });
-    circuit.generate_constraints(cs.clone())?;
-    let mut assignments = cs.into_inner().ok_or(SynthesisError::MissingCS)?.assignments;
-    // Room for all of them at once, so that growing leaves no copy behind.
-    let mut all = Zeroizing::new(Vec::with_capacity(PUBLIC + assignments.witness_assignment.len()));
-    all.extend_from_slice(&assignments.instance_assignment);
-    all.extend_from_slice(&assignments.witness_assignment);
-    assignments.witness_assignment.zeroize();
-    Ok(all)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Sample, arkworks_proof, rng};
+
+    #[test]
+    fn proof_is_arkworks_for_the_same_randomness_with_tables_and_without() {
+        let key = ProvingKey::dev().unwrap();
+        let rng = &mut rng(60);
+        let circuit = Sample::honest(rng).circuit(rng);
+        let randomness = [random(rng), random(rng)];
+        let expected = arkworks_proof(&key, &circuit, randomness);
+        assert_eq!(key.queries().prove(&values(&circuit), randomness), expected);
+        key.precompute();
+        assert!(key.queries().tables.is_some());
+        assert_eq!(key.queries().prove(&values(&circuit), randomness), expected);
+    }
 }

@@ -60,13 +60,13 @@ impl PassSecret {
     /// The name of one index under one external nullifier, unknown to others until it is used.
     #[must_use]
     pub fn nullifier(&self, external_nullifier: ExternalNullifier, index: Index) -> Nullifier {
-        from_fr(hash(&[*self.slope(external_nullifier, index)])).into()
+        self.line(external_nullifier, index).nullifier()
     }
 
     /// The share *y* for a signal. A second signal under the same external nullifier and index gives the secret away.
     #[must_use]
     pub fn share(&self, external_nullifier: ExternalNullifier, index: Index, signal: Signal) -> Share {
-        from_fr(self.0 + *self.slope(external_nullifier, index) * to_fr(signal.field())).into()
+        self.line(external_nullifier, index).share(signal)
     }
 
     /// The pseudonym within a scope.
@@ -80,9 +80,34 @@ impl PassSecret {
         self.0
     }
 
+    /// For who keeps it as carefully.
+    pub(crate) fn copy(&self) -> Self {
+        Self(self.0)
+    }
+
+    /// The line on which the shares of an index lie.
+    pub(crate) fn line(&self, external_nullifier: ExternalNullifier, index: Index) -> Line {
+        let slope = hash(&[self.0, to_fr(external_nullifier.field()), Fr::from(index.get())]);
+        Line { secret: self.0, slope }
+    }
+}
+
+/// `y = a0 + a1·x`: the shares of one index under one external nullifier.
+#[derive(ZeroizeOnDrop)]
+pub(crate) struct Line {
+    /// *a0*.
+    secret: Fr,
     /// *a1*: as secret as *a0* once a share is known.
-    fn slope(&self, external_nullifier: ExternalNullifier, index: Index) -> Zeroizing<Fr> {
-        Zeroizing::new(hash(&[self.0, to_fr(external_nullifier.field()), Fr::from(index.get())]))
+    slope: Fr,
+}
+
+impl Line {
+    pub(crate) fn share(&self, signal: Signal) -> Share {
+        from_fr(self.secret + self.slope * to_fr(signal.field())).into()
+    }
+
+    pub(crate) fn nullifier(&self) -> Nullifier {
+        from_fr(hash(&[self.slope])).into()
     }
 }
 

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "functions beside the tests")]
 
-use std::{path::Path as FilePath, sync::LazyLock};
+mod support;
 
 use ark_bn254::{Bn254, Fq, Fq2, Fr, G1Affine, G2Affine, G2Projective};
 use ark_ec::{AffineRepr, CurveGroup};
@@ -13,36 +13,17 @@ use ark_std::rand::{SeedableRng as _, rngs::StdRng};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use xmtp_proto::field::{ExternalNullifier, FieldElement, Scope, Signal};
 use xmtp_prover::{
-    Bucket, Group, Index, Limit, MalformedProof, NotEvidence, PassSecret, Path, Proof, ProveError, ProvingKey,
-    Statement, VerifyError, VerifyingKey, Witness, leaf, prove, recover, verify,
+    Index, Limit, MalformedProof, NotEvidence, PassSecret, Proof, ProveError, Statement, VerifyError, VerifyingKey,
+    Witness, prove, recover, verify,
 };
 
-type Points = ark_groth16::Proof<Bn254>;
+use support::{KEY, limit, path, secret};
 
-/// The development key, kept between test processes.
-static KEY: LazyLock<ProvingKey> =
-    LazyLock::new(|| ProvingKey::dev_cached(FilePath::new(env!("CARGO_TARGET_TMPDIR"))).unwrap());
+type Points = ark_groth16::Proof<Bn254>;
 
 const EXTERNAL_NULLIFIER: u64 = 11;
 const SIGNAL: u64 = 12;
 const SCOPE: u64 = 13;
-
-fn secret() -> PassSecret {
-    PassSecret::from_wide_bytes(&[7; 64]).unwrap()
-}
-
-fn limit() -> Limit {
-    Limit::new(100).unwrap()
-}
-
-/// The path of [`secret`]'s leaf among others.
-fn path() -> Path {
-    let mut group = Group::new();
-    group.extend((1..=20).map(|other| FieldElement::from(other).into()));
-    let position = group.append(leaf(secret().commitment(), limit()));
-    let bucket = group.bucket(&group.checkpoint(), position.volume, Bucket::index_of(position.index)).unwrap();
-    bucket.path(position.index).unwrap()
-}
 
 fn prove_for(index: u16, signal: u64) -> (Statement, Proof) {
     let (secret, path) = (secret(), path());

@@ -5,8 +5,11 @@ use std::error::Error;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use xmtp_proto::field::{ExternalNullifier, FieldElement, Scope, Signal};
 use xmtp_prover::{
-    Group, Index, Limit, PassSecret, Path, Proof, ProvingKey, Statement, VerifyingKey, Witness, leaf, prove, verify,
+    Blank, Group, Index, Limit, PassSecret, Path, Plate, Proof, ProvingKey, Statement, VerifyingKey, Witness, leaf,
+    prove, verify,
 };
+
+const INDEX: Index = Index::new(1);
 
 /// A member that proves, and a node that verifies.
 pub struct Ours {
@@ -29,10 +32,33 @@ impl Ours {
         Ok(Self { key: ProvingKey::dev()?, secret, limit, path, rng: ChaCha20Rng::from_seed([1; 32]) })
     }
 
+    /// Has the key's tables made.
+    pub fn precompute(&self) {
+        self.key.precompute();
+    }
+
+    /// What this leaf's blanks have in common.
+    pub fn plate(&self) -> Result<Plate, Box<dyn Error>> {
+        Ok(Plate::new(&self.key, &self.secret, self.limit, &self.path)?)
+    }
+
+    /// From the plate to a blank.
+    pub fn blank(&mut self, plate: &Plate) -> Result<Blank, Box<dyn Error>> {
+        let [external_nullifier, scope] = [11, 13].map(FieldElement::from);
+        let (external_nullifier, scope) = (ExternalNullifier::from(external_nullifier), Scope::from(scope));
+        Ok(Blank::prepare(plate, external_nullifier, INDEX, scope, &mut self.rng)?)
+    }
+
+    /// From a blank to the bytes of a proof.
+    pub fn finish(&self, blank: Blank) -> Result<(Statement, [u8; Proof::LEN]), Box<dyn Error>> {
+        let (statement, proof) = blank.finish(&self.secret, Signal::from(FieldElement::from(12)))?;
+        Ok((statement, proof.to_bytes()))
+    }
+
     /// From the witness to the bytes of a proof.
     pub fn prove(&mut self) -> Result<(Statement, [u8; Proof::LEN]), Box<dyn Error>> {
         let Self { key, secret, limit, path, rng } = self;
-        let witness = Witness { secret, limit: *limit, index: Index::new(1), path };
+        let witness = Witness { secret, limit: *limit, index: INDEX, path };
         let [external_nullifier, signal, scope] = [11, 12, 13].map(FieldElement::from);
         let (external_nullifier, signal) = (ExternalNullifier::from(external_nullifier), Signal::from(signal));
         let (statement, proof) = prove(key, &witness, external_nullifier, signal, Scope::from(scope), rng)?;

@@ -3,8 +3,8 @@
 use std::error::Error;
 
 use rln::prelude::{
-    CanonicalDeserialize, CanonicalSerialize, DEFAULT_TREE_DEPTH, Fr, Hasher, IdentityKeys, PoseidonHash, Proof, RLN,
-    RLNBuilder, RLNProofValues, RLNWitnessInput, Stateful, hash_to_field_le,
+    CanonicalDeserialize, CanonicalSerialize, DEFAULT_TREE_DEPTH, Fr, Hasher, IdentityKeys, PartialProof, PoseidonHash,
+    Proof, RLN, RLNBuilder, RLNPartialWitnessInput, RLNProofValues, RLNWitnessInput, Stateful, hash_to_field_le,
 };
 use zerokit_utils::merkle_tree::{OptimalMerkleTree, ZerokitMerkleTree};
 
@@ -42,9 +42,18 @@ impl Peer {
     /// From the witness to the bytes of a proof.
     pub fn prove(&self) -> Result<(RLNProofValues, Vec<u8>), Box<dyn Error>> {
         let (proof, values) = self.rln.generate_proof(&self.witness)?;
-        let mut bytes = Vec::new();
-        proof.serialize_compressed(&mut bytes)?;
-        Ok((values, bytes))
+        encode(&proof, values)
+    }
+
+    /// The part of a proof that is the same for secret, limit and path: the best that the peer does ahead of time.
+    pub fn partial(&self) -> Result<PartialProof, Box<dyn Error>> {
+        Ok(self.rln.generate_partial_proof(&RLNPartialWitnessInput::from(&self.witness))?)
+    }
+
+    /// From such a part to the bytes of a proof.
+    pub fn finish(&self, partial: &PartialProof) -> Result<(RLNProofValues, Vec<u8>), Box<dyn Error>> {
+        let (proof, values) = self.rln.finish_proof(partial, &self.witness)?;
+        encode(&proof, values)
     }
 
     /// From the bytes of a proof to the verdict.
@@ -53,4 +62,10 @@ impl Peer {
         let verified = self.rln.verify_with_roots(&proof, values, &self.x, &[self.root])?;
         if verified { Ok(()) } else { Err("the peer refuses its own proof".into()) }
     }
+}
+
+fn encode(proof: &Proof, values: RLNProofValues) -> Result<(RLNProofValues, Vec<u8>), Box<dyn Error>> {
+    let mut bytes = Vec::new();
+    proof.serialize_compressed(&mut bytes)?;
+    Ok((values, bytes))
 }

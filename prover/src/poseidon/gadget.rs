@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use ark_bn254::Fr;
 use ark_ff::{Field, Zero};
 use ark_relations::gr1cs::{ConstraintSystemRef, SynthesisError};
+use zeroize::Zeroizing;
 
 use super::{Constants, MAX_INPUTS, matrix::Matrix};
 use crate::wire::{Wire, enforce};
@@ -23,6 +24,13 @@ pub(crate) fn enforce_hash<const N: usize>(
     let permutation = permutation::<N>();
     let sboxes = permutation.allocate_sboxes(cs, &inputs)?;
     permutation.enforce_linear_layers(cs, &sboxes, digest)
+}
+
+/// The digest of `inputs`, and the values of all variables that [`enforce_hash`] makes, in its order, behind those in
+/// `values`.
+pub(crate) fn trace<const N: usize>(inputs: &[Fr; N], values: &mut Vec<Fr>) -> Fr {
+    const { assert!(N >= 1 && N <= MAX_INPUTS) };
+    permutation::<N>().trace(inputs, values)
 }
 
 /// An S-box: its input and the fourth power of that. The fifth power is whatever the linear layers say.
@@ -114,6 +122,36 @@ impl Permutation {
             rounds.push(sboxes);
         }
         Ok(rounds)
+    }
+
+    /// What [`Self::allocate_sboxes`] and [`Self::enforce_digest`] make variables of.
+    fn trace(&self, inputs: &[Fr], values: &mut Vec<Fr>) -> Fr {
+        let mut sbox = |value: &mut Fr, input_is_variable: bool| {
+            let square = value.square();
+            let fourth = square.square();
+            values.extend(input_is_variable.then_some(*value).into_iter().chain([square, fourth]));
+            *value *= fourth;
+        };
+        // They may be secrets.
+        let [mut state, mut before] = [(); 2].map(|()| Zeroizing::new([Fr::zero(); MAX_INPUTS + 1]));
+        let state = &mut state[..self.width];
+        state[0] = self.constants[0][0].pow([5]);
+        for ((lane, input), constant) in state[1..].iter_mut().zip(inputs).zip(&self.constants[0][1..]) {
+            *lane = *input + constant;
+            sbox(lane, false);
+        }
+        for round in 1..self.rounds() {
+            before[..self.width].copy_from_slice(state);
+            for ((lane, weights), constant) in state.iter_mut().zip(self.mix.rows()).zip(&self.constants[round]) {
+                *lane = weights.iter().zip(&*before).map(|(weight, lane)| *weight * lane).sum::<Fr>() + constant;
+            }
+            let lanes = if self.is_full(round) { self.width } else { 1 };
+            for (lane, value) in state.iter_mut().enumerate().take(lanes) {
+                sbox(value, round != 1 || lane != self.width - 1);
+            }
+        }
+        values.extend(&state[1..]);
+        self.mix.rows()[0].iter().zip(&*state).map(|(weight, lane)| *weight * lane).sum()
     }
 
     /// The capacity lane of the first round is a constant, so the second round's inputs have one degree of freedom

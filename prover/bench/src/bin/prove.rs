@@ -5,8 +5,10 @@ use std::{error::Error, hint::black_box};
 use xmtp_prover_bench::{Ours, Peer, compare};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (mut ours, peer) = (Ours::new()?, Peer::new()?);
+    let (mut ours, mut plain, peer) = (Ours::new()?, Ours::new()?, Peer::new()?);
+    ours.precompute();
     let mut ours = || ours.prove().map(|proof| drop(black_box(proof)));
+    let mut plain = || plain.prove().map(|proof| drop(black_box(proof)));
     let mut peer = || peer.prove().map(|proof| drop(black_box(proof)));
-    compare("prove", 15, &mut [("ours", 1, &mut ours), ("peer", 1, &mut peer)])
+    compare("prove", 15, &mut [("ours", 1, &mut ours), ("no tables", 1, &mut plain), ("peer", 1, &mut peer)])
 }

@@ -1,0 +1,37 @@
+//! One blank from nothing beside one of zerokit's proofs, and what the second blank of a leaf costs: `cargo run --release
+//! --bin prepare`.
+
+use std::{cell::RefCell, error::Error, hint::black_box};
+
+use xmtp_prover_bench::{Ours, Peer, compare, time};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let (ours, plain, peer) = (RefCell::new(Ours::new()?), RefCell::new(Ours::new()?), Peer::new()?);
+    let tables = time(1, &mut || {
+        ours.borrow().precompute();
+        Ok(())
+    })?;
+    println!("tables, once per process and key: {tables:.0} ms cpu");
+    let plate = ours.borrow().plate()?;
+    let (statement, proof) = {
+        let blank = ours.borrow_mut().blank(&plate)?;
+        ours.borrow().finish(blank)?
+    };
+    Ours::verify(&statement, &proof)?;
+
+    let from_nothing = |ours: &RefCell<Ours>| {
+        let plate = ours.borrow().plate()?;
+        ours.borrow_mut().blank(&plate).map(|blank| drop(black_box(blank)))
+    };
+    let mut with_tables = || from_nothing(&ours);
+    let mut cached = || ours.borrow_mut().blank(&plate).map(|blank| drop(black_box(blank)));
+    let mut without_tables = || from_nothing(&plain);
+    let mut peer = || peer.prove().map(|proof| drop(black_box(proof)));
+    let actions = &mut [
+        ("from nothing", 1, &mut with_tables as _),
+        ("path cached", 1, &mut cached as _),
+        ("no tables", 1, &mut without_tables as _),
+        ("peer", 1, &mut peer as _),
+    ];
+    compare("prepare", 11, actions)
+}
