@@ -7,6 +7,7 @@
 //! | [`tree`] | groups as nodes keep them, the buckets they serve, the paths that clients prove with |
 //! | `statement`, `circuit` | what a proof states, and the rows that say so |
 //! | `poseidon` | the hash, natively and as rows |
+//! | `parallel` | hashes by the thousand |
 //! | `keys`, `key_file` | proving and verifying keys; development keys from a seed, a ceremony's from files |
 //! | `proof`, `prove`, `verify` | a proof's bytes, how it is made, how it is checked |
 //! | [`batch`] | many of them checked at once, at a fraction of the cost |
@@ -52,6 +53,7 @@ mod groth16;
 mod key_file;
 mod keys;
 mod msm;
+mod parallel;
 mod poseidon;
 mod proof;
 mod prove;
@@ -74,7 +76,7 @@ pub use keys::{DevKeyError, MalformedKey, ProvingKey, VerifyingKey};
 pub use proof::{MalformedProof, Proof};
 pub use prove::{ProveError, Witness, prove};
 pub use r1cs::r1cs;
-pub use secret::{Index, Limit, LimitOutOfRange, NotEvidence, PassSecret, ZeroSecret, leaf, recover};
+pub use secret::{Index, Limit, LimitOutOfRange, NotEvidence, PassSecret, ZeroSecret, leaf, leaves, recover};
 pub use shape::{Size, size};
 pub use statement::Statement;
 pub use tree::{Bucket, Checkpoint, Group, Path, Position, Version};

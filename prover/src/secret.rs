@@ -5,11 +5,12 @@
 
 use ark_bn254::Fr;
 use ark_ff::{Field, Zero};
-use xmtp_proto::field::{Commitment, ExternalNullifier, Leaf, Nullifier, Scope, Share, Signal, Tag};
+use xmtp_proto::field::{Commitment, ExternalNullifier, FieldElement, Leaf, Nullifier, Scope, Share, Signal, Tag};
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::{
     field::{from_fr, reduce_wide, to_be_bytes, to_fr},
+    parallel::fill,
     poseidon::hash,
 };
 
@@ -178,10 +179,19 @@ pub fn leaf(commitment: Commitment, limit: Limit) -> Leaf {
     from_fr(hash(&[to_fr(commitment.field()), Fr::from(limit.get())])).into()
 }
 
+/// The leaves of many members, on as many cores as the machine has, up to eight; zero where there is none.
+#[must_use]
+pub fn leaves(members: &[Option<(Commitment, Limit)>]) -> Vec<Leaf> {
+    let mut leaves = vec![FieldElement::ZERO.into(); members.len()];
+    fill(&mut leaves, |index| match members[index] {
+        Some((commitment, limit)) => leaf(commitment, limit),
+        None => FieldElement::ZERO.into(),
+    });
+    leaves
+}
+
 #[cfg(test)]
 mod tests {
-    use xmtp_proto::field::FieldElement;
-
     use super::*;
 
     fn secret() -> PassSecret {
@@ -238,6 +248,17 @@ mod tests {
             bytes[byte] ^= 1;
             let other = PassSecret::from_wide_bytes(&bytes).unwrap();
             assert_ne!(other.commitment(), secret().commitment(), "byte {byte}");
+        }
+    }
+
+    #[test]
+    fn leaves_by_the_thousand_are_those_of_one_at_a_time() {
+        let member = |number: u64| (FieldElement::from(number).into(), Limit::MAX);
+        let members: Vec<_> = (0..2_000).map(|number| (number % 7 != 0).then(|| member(number))).collect();
+        for (member, it) in members.iter().zip(leaves(&members)) {
+            let expected =
+                member.map_or_else(|| FieldElement::ZERO.into(), |(commitment, limit)| leaf(commitment, limit));
+            assert_eq!(it, expected);
         }
     }
 

@@ -18,6 +18,7 @@ pub use group::{BucketError, Checkpoint, Group, NoSuchLeaf, Position, RollbackEr
 
 use crate::{
     field::{from_fr, to_fr},
+    parallel::fill,
     poseidon::{enforce_hash, hash},
     wire::{Wire, enforce},
 };
@@ -147,5 +148,7 @@ fn children(nodes: &[Fr], level: usize, parent: usize) -> [Fr; ARITY] {
 
 /// The level above `nodes`, which are all that exist at `level`.
 fn level_above(nodes: &[Fr], level: usize) -> Vec<Fr> {
-    (0..nodes.len().div_ceil(ARITY)).map(|parent| hash(&children(nodes, level, parent))).collect()
+    let mut above = vec![Fr::zero(); nodes.len().div_ceil(ARITY)];
+    fill(&mut above, |parent| hash(&children(nodes, level, parent)));
+    above
 }
