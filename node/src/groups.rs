@@ -8,6 +8,7 @@
 //!
 //! [`Groups`] is what changes, [`GroupsView`] what validation reads.
 
+mod books;
 mod group;
 mod view;
 
@@ -228,6 +229,16 @@ impl Groups {
     /// # Errors
     /// [`Gap`] if something is missing before or between them.
     pub fn foresee(&self, blocks: &[Block]) -> Result<Vec<(GroupId, B256)>, Gap> {
+        let ahead = self.walk(blocks, Operation::link)?;
+        Ok(ahead.into_iter().map(|(id, (_, chain))| (id, chain)).collect())
+    }
+
+    /// The length and the chain of every group that these blocks touch, the latter as `link` has it.
+    fn walk(
+        &self,
+        blocks: &[Block],
+        link: impl Fn(&Operation, B256) -> B256,
+    ) -> Result<HashMap<GroupId, (u64, B256)>, Gap> {
         let mut last = self.last;
         let mut ahead: HashMap<GroupId, (u64, B256)> = HashMap::new();
         let mut left_out = HashSet::new();
@@ -246,10 +257,10 @@ impl Groups {
                     Operation::Remove { group, .. } if left_out.contains(group) || self.is_gone(group, block.time) => {
                         continue;
                     }
-                    Operation::Insert { group, .. } => {
-                        let known = self.groups.get(group).map(|state| (state.len(), state.chain));
-                        (self.id_of(group), known.unwrap_or_default())
-                    }
+                    Operation::Insert { group, .. } => match self.groups.get(group) {
+                        Some(state) => (state.id, (state.len(), state.chain)),
+                        None => (self.id_of(group), Default::default()),
+                    },
                     Operation::Remove { group, .. } => {
                         let known = self.names.get(group).and_then(|group| self.groups.get(group));
                         let known = known.map(|state| (state.len(), state.chain));
@@ -261,10 +272,10 @@ impl Groups {
                 let (next, chain) = ahead.entry(id).or_insert(known);
                 operation.check_position(id, *next)?;
                 *next += u64::from(operation.is_insert());
-                *chain = operation.link(*chain);
+                *chain = link(operation, *chain);
             }
         }
-        Ok(ahead.into_iter().map(|(id, (_, chain))| (id, chain)).collect())
+        Ok(ahead)
     }
 
     /// Takes the roots that the block's time makes due, then applies its operations. An event with a commitment that is
@@ -274,7 +285,8 @@ impl Groups {
     /// # Errors
     /// [`Gap`] if something is missing before the block; then nothing has changed.
     pub fn apply(&mut self, block: &Block) -> Result<(), Gap> {
-        self.foresee(std::slice::from_ref(block))?;
+        // The chain is linked below, once.
+        self.walk(std::slice::from_ref(block), |_, chain| chain)?;
         let lifetime = self.rules.fresh_lifetime.saturating_add(self.rules.fresh_interval);
         let fresh_from = self.replayed_to.saturating_sub(lifetime);
         for state in self.groups.values_mut() {
@@ -282,12 +294,16 @@ impl Groups {
         }
         let mut touched: Vec<Undo> = Vec::new();
         for operation in &block.operations {
+            let id = match operation {
+                Operation::Insert { group, .. } => self.groups.get(group).map_or_else(|| self.id_of(group), |it| it.id),
+                Operation::Remove { group, .. } => *group,
+            };
             if let Operation::Insert { group, .. } = operation {
-                self.names.insert(self.id_of(group), *group);
+                self.names.insert(id, *group);
             }
             let Some(group) = self.group_of(operation) else { continue };
             let created = !self.groups.contains_key(&group);
-            let state = self.groups.entry(group).or_default();
+            let state = self.groups.entry(group).or_insert_with(|| State::new(id));
             let undo = match touched.iter_mut().find(|undo| undo.group == group) {
                 Some(undo) => undo,
                 None => touched.push_mut(state.undo(group, created)),

@@ -1,15 +1,16 @@
 //! One group: its tree, its books, and the roots taken of it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use alloy::primitives::{B256, U256};
-use xmtp_proto::derive::Group;
-use xmtp_proto::field::{Commitment, FieldElement, Leaf, Root};
+use xmtp_proto::derive::{Group, GroupId};
+use xmtp_proto::field::{Commitment, FieldElement, Root};
 use xmtp_proto::time::Timestamp;
 use xmtp_prover::tree::RollbackError;
-use xmtp_prover::{Bucket, Checkpoint, Group as Tree, Limit, Position, Version, leaf};
+use xmtp_prover::{Bucket, Checkpoint, Group as Tree, Limit, Version, leaves};
 
+use super::books::Books;
 use super::view::{Standings, Until};
 use super::{Block, Book, Checkpoints, NoSuchBucket, Operation, RootKind, RootRules, VolumeRoot};
 
@@ -17,15 +18,18 @@ use super::{Block, Book, Checkpoints, NoSuchBucket, Operation, RootKind, RootRul
 const SERVED: usize = 128;
 /// Expired roots that are remembered as such, so that a late sender learns what happened.
 const EXPIRED_KEPT: usize = 4_096;
+/// Leaves that wait to be hashed at most: 8^5, so that a subtree is done with at one go.
+const UNHASHED_MAX: usize = 1 << 15;
 const SECONDS_PER_DAY: u64 = 86_400;
 
 /// One group.
-#[derive(Default)]
 pub(super) struct State {
+    pub(super) id: GroupId,
     tree: Tree,
-    /// Appended, but not in the tree yet: leaves are hashed when a root is due, which is cheaper by the dozen.
-    unhashed: Vec<Leaf>,
-    books: HashMap<Commitment, Book>,
+    /// Appended, but not in the tree yet, empty ones included: they are hashed when a root is due, which is cheaper by
+    /// the dozen, and cheaper still by the thousand.
+    unhashed: Vec<Option<(Commitment, Limit)>>,
+    books: Books,
     /// The keccak chain over all operations.
     pub(super) chain: B256,
     /// The latest operation.
@@ -65,15 +69,31 @@ pub(super) struct Undo {
     version: Version,
     chain: B256,
     changed: Option<Change>,
-    inserted: Vec<Commitment>,
-    /// Books that left.
-    left: Vec<(Commitment, Book)>,
+    /// Positions taken.
+    len: usize,
+    /// The numbers of books that left since.
+    left: Vec<usize>,
 }
 
 impl State {
+    pub(super) fn new(id: GroupId) -> Self {
+        Self {
+            id,
+            tree: Tree::new(),
+            unhashed: Vec::new(),
+            books: Books::default(),
+            chain: B256::ZERO,
+            changed: None,
+            checkpoints: VecDeque::new(),
+            fresh: VecDeque::new(),
+            expired: VecDeque::new(),
+            standings: Arc::default(),
+        }
+    }
+
     /// Leaves appended, empty ones included: the number of the next one.
-    pub(super) fn len(&self) -> u64 {
-        self.tree.len() + self.unhashed.len() as u64
+    pub(super) const fn len(&self) -> u64 {
+        self.books.len() as u64
     }
 
     pub(super) fn undo(&self, group: Group, created: bool) -> Undo {
@@ -83,7 +103,7 @@ impl State {
             version: self.version(),
             chain: self.chain,
             changed: self.changed,
-            inserted: Vec::new(),
+            len: self.books.len(),
             left: Vec::new(),
         }
     }
@@ -91,33 +111,27 @@ impl State {
     /// The operation's position was checked.
     pub(super) fn operate(&mut self, operation: &Operation, block: &Block, undo: &mut Undo) {
         match *operation {
-            Operation::Insert { commitment, limit, position, .. } => {
-                let leaf = match self.admit(commitment, limit, position) {
-                    Ok((commitment, leaf)) => {
-                        undo.inserted.push(commitment);
-                        leaf
-                    }
-                    Err(refused) => {
-                        tracing::warn!(block = block.number, %refused, "a purchase is no book; its position stays empty");
-                        FieldElement::ZERO.into()
-                    }
-                };
-                self.unhashed.push(leaf);
+            Operation::Insert { commitment, limit, .. } => {
+                let book = self.admit(commitment, limit).inspect_err(|refused| {
+                    tracing::warn!(block = block.number, %refused, "a purchase is no book; its position stays empty");
+                });
+                let book = book.ok();
+                self.books.push(book);
+                self.unhashed.push(book);
+                if self.unhashed.len() >= UNHASHED_MAX {
+                    self.hash();
+                }
             }
             Operation::Remove { commitment, position, secret, .. } => {
                 let commitment = Commitment::try_from_u256(commitment);
-                let book = commitment.and_then(|it| Some((it, *self.books.get(&it)?)));
-                if let Some((commitment, book)) = book.filter(|(_, book)| book.position == position) {
+                let book = commitment.and_then(|it| Some((it, self.books.get(&it)?)));
+                if let Some((commitment, _)) = book.filter(|(_, book)| book.position == position) {
                     self.hash();
                     // The position lies below the tree's length, so there is a leaf.
                     let _ = self.tree.remove(position);
                     // What a slash leaves behind is still asked for; who left may come back.
                     if secret.is_none() {
-                        self.books.remove(&commitment);
-                        match undo.inserted.iter().position(|it| *it == commitment) {
-                            Some(inserted) => drop(undo.inserted.swap_remove(inserted)),
-                            None => undo.left.push((commitment, book)),
-                        }
+                        undo.left.extend(self.books.lose(&commitment).filter(|number| *number < undo.len));
                     }
                 } else {
                     tracing::warn!(
@@ -132,14 +146,13 @@ impl State {
     }
 
     /// The rules for leaves that the circuit leaves to who admits them.
-    fn admit(&mut self, commitment: U256, limit: u32, position: Position) -> Result<(Commitment, Leaf), NotABook> {
+    fn admit(&self, commitment: U256, limit: u32) -> Result<(Commitment, Limit), NotABook> {
         let commitment = Commitment::try_from_u256(commitment).ok_or(NotABook::Commitment)?;
         let limit = Limit::new(limit).map_err(|_| NotABook::Limit)?;
-        if self.books.contains_key(&commitment) {
+        if self.books.get(&commitment).is_some() {
             return Err(NotABook::AlreadyThere);
         }
-        self.books.insert(commitment, Book { position, limit });
-        Ok((commitment, leaf(commitment, limit)))
+        Ok((commitment, limit))
     }
 
     /// Takes the roots whose boundary lies between the latest operation and this block.
@@ -193,10 +206,8 @@ impl State {
                 self.tree.rollback(undo.version)?;
             }
         }
-        for commitment in undo.inserted {
-            self.books.remove(&commitment);
-        }
-        self.books.extend(undo.left);
+        self.books.truncate(undo.len);
+        undo.left.into_iter().for_each(|number| self.books.find_again(number));
         self.chain = undo.chain;
         self.changed = undo.changed;
         Ok(())
@@ -258,7 +269,7 @@ impl State {
     }
 
     pub(super) fn book(&self, commitment: Commitment) -> Option<Book> {
-        self.books.get(&commitment).copied()
+        self.books.get(&commitment)
     }
 
     pub(super) fn standing(&self) -> Arc<Standings> {
@@ -270,7 +281,7 @@ impl State {
     }
 
     fn hash(&mut self) {
-        self.tree.extend(self.unhashed.drain(..));
+        self.tree.extend(leaves(&std::mem::take(&mut self.unhashed)));
     }
 
     const fn marks(&self, kind: RootKind) -> &VecDeque<Mark> {

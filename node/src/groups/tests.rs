@@ -361,6 +361,42 @@ fn group_that_is_over_at_the_head_is_left_out_of_a_replay() {
     assert_eq!(groups.view().lookup(&next, books(&[2]), after(end)), Ok(()));
 }
 
+/// Purchases one a minute, each in its own block.
+fn a_minute_apart(purchases: u32) -> Vec<Block> {
+    let purchase = |index: u32| block(index.into(), 60 * u64::from(index), [buy(u64::from(index) + 1, index)]);
+    (0..purchases).map(purchase).collect()
+}
+
+#[test]
+fn first_reading_of_twenty_thousand_purchases_takes_the_roots_of_the_last_day_only() {
+    let minutes = 20_000;
+    let mut groups = groups(DAILY);
+    groups.replay_towards(after(60 * u64::from(minutes)));
+    apply(&mut groups, &a_minute_apart(minutes));
+    let commitments: Vec<u64> = (1..=u64::from(minutes)).collect();
+    let after_so_many = |purchases: usize| lookup(&groups, books(&commitments[..purchases]), 60 * u64::from(minutes));
+    assert_eq!(after_so_many(100), Err(Refusal::RootUnknown));
+    assert_eq!(after_so_many(minutes as usize - 2_000), Err(Refusal::RootUnknown));
+    // Midnight, ten days after the first.
+    assert_eq!(after_so_many(14_400), Ok(()));
+    assert_eq!(after_so_many(minutes as usize - 100), Ok(()));
+    assert_eq!(after_so_many(minutes as usize - 1), Ok(()));
+}
+
+#[test]
+fn block_that_filled_what_waits_to_be_hashed_is_rolled_back() {
+    let purchases =
+        |range: std::ops::Range<u32>| range.map(|index| buy(u64::from(index) + 1, index)).collect::<Vec<_>>();
+    let mut groups = groups(DAILY);
+    apply(&mut groups, &[block(1, 10, purchases(0..30_000)), block(2, 20, purchases(30_000..40_000))]);
+    groups.rollback(1).unwrap();
+    assert_eq!(groups.next_position(&ones()), Some(at(30_000)));
+    assert_eq!(groups.book(&ones(), FieldElement::from(30_001).into()), None);
+    apply(&mut groups, &[block(2, 20, [buy(77_777, 30_000)]), block(3, 80, [])]);
+    let commitments: Vec<u64> = (1..=30_000).chain([77_777]).collect();
+    assert_eq!(newest(&groups, RootKind::Fresh), Some((books(&commitments), 30_001, 2)));
+}
+
 #[test]
 fn only_the_latest_roots_have_buckets() {
     let mut groups = groups(EVERY_BLOCK);
