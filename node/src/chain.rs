@@ -31,14 +31,16 @@ use xmtp_proto::field::{Commitment, Root};
 use xmtp_proto::time::Clock;
 use xmtp_prover::Bucket;
 
-use crate::groups::{Book, Groups, NoSuchBucket, RootRules, Slashed, VolumeRoot};
+use crate::groups::{Block, Book, Groups, NoSuchBucket, RootRules, Slashed, VolumeRoot};
 
 pub use rpc::RpcError;
 pub use store::{ChainStore, ChainStoreError, MemoryStore};
 pub use view::{ChainView, Head};
 
 use follower::Follower;
+use record::Progress;
 use rpc::Rpc;
+use window::Window;
 
 /// What to follow, and how.
 #[derive(Clone, Debug)]
@@ -164,6 +166,17 @@ impl Chain {
     pub async fn run(self, stop: CancellationToken) -> Result<(), ChainError> {
         Ok(self.follower.run(stop).await?)
     }
+}
+
+/// What a follower leaves in its store that came as far as the last of these blocks, to be put there from the first one's
+/// number on: for benchmarks, which cannot wait for a chain with a million purchases.
+#[must_use]
+pub fn stored(network: NetworkId, first_block: u64, blocks: &[Block]) -> Vec<(u64, Vec<u8>)> {
+    let mut window = Window::default();
+    for block in blocks {
+        window.push(Head { number: block.number, hash: block.hash, time: block.time });
+    }
+    Progress { network, first_block, window }.records(blocks)
 }
 
 /// What the rest of the node has of the chain. Its clones see the same.

@@ -24,6 +24,8 @@ const SUSPECT_ALL: u32 = 6;
 const KEEP_EVERY: Duration = Duration::from_secs(60);
 /// The groups on sale are compared with the contract this often.
 const AUDIT_EVERY: Duration = Duration::from_secs(60);
+/// Blocks that are taken from the store at once.
+const PAGE: usize = 1_000;
 /// The longest pause after a failure, in polls.
 const MAX_BACKOFF_POLLS: u32 = 8;
 
@@ -123,9 +125,9 @@ impl Follower {
     /// Takes up what the store has. What it cannot use it drops: the chain has it all.
     pub(super) async fn replay(&mut self) -> Result<(), ChainStoreError> {
         let store = Arc::clone(&self.store);
-        let records = blocking(move || store.load()).await?;
-        let Some((PROGRESS, progress)) = records.last() else {
-            return if records.is_empty() { Ok(()) } else { self.forget_all().await };
+        let (first, progress) = blocking(move || Ok((store.load(0, 1)?, store.load(PROGRESS, 1)?))).await?;
+        let Some((_, progress)) = progress.first() else {
+            return if first.is_empty() { Ok(()) } else { self.forget_all().await };
         };
         let progress = match Progress::from_bytes(progress) {
             Ok(it) if it.network == self.network && it.first_block == self.config.first_block => it,
@@ -138,22 +140,18 @@ impl Follower {
                 return self.forget_all().await;
             }
         };
-        let groups = Arc::clone(&self.groups);
+        let (store, groups) = (Arc::clone(&self.store), Arc::clone(&self.groups));
         let window = progress.window.clone();
         let replayed = blocking(move || {
-            let mut groups = groups.write().unwrap_or_else(PoisonError::into_inner);
-            let (blocks, last) = (&records[..records.len() - 1], window.last());
-            if let (Some(first), Some(last)) = (window.first(), last) {
+            let mut groups = write(&groups);
+            if let (Some(first), Some(last)) = (window.first(), window.last()) {
                 groups.replay_towards(last.time);
                 // Before the first operation: blocks below the window need no record of how to undo them.
                 groups.forget(first.number, Timestamp::default());
             }
-            for (number, bytes) in blocks {
-                let block = record::block_from_bytes(*number, bytes).map_err(|error| error.to_string())?;
-                groups.apply(&block).map_err(|error| error.to_string())?;
-            }
+            let blocks = apply_stored(&mut groups, store.as_ref())?;
             settle(&mut groups, &window)?;
-            Ok::<_, String>(blocks.len())
+            Ok::<_, ReplayError>(blocks)
         })
         .await;
         match replayed {
@@ -163,7 +161,8 @@ impl Follower {
                 self.publish(None, None);
                 Ok(())
             }
-            Err(error) => {
+            Err(ReplayError::Store(error)) => Err(error),
+            Err(ReplayError::Misfit(error)) => {
                 tracing::warn!(error, "the stored progress does not fit together; reading the chain anew");
                 self.forget_all().await
             }
@@ -217,9 +216,8 @@ impl Follower {
         }
         let latest = self.rpc.latest().await?;
         let target = latest.number.checked_sub(self.config.confirmations);
-        if self.window.last().is_none() {
-            write(&self.groups).replay_towards(latest.time.min(asked));
-        }
+        // For a first reading, also one that was cut short and goes on. Near the head it leaves out nothing.
+        write(&self.groups).replay_towards(latest.time.min(asked));
         loop {
             let next = self.window.last().map_or(self.config.first_block, |last| last.number.saturating_add(1));
             let Some(target) = target.filter(|target| *target >= next) else { break };
@@ -397,8 +395,7 @@ impl Follower {
         }
         let now = self.clock.now();
         if !blocks.is_empty() || self.kept.is_none_or(|kept| now.since(kept) >= KEEP_EVERY) {
-            let records = blocks.iter().map(|block| (block.number, record::block_to_bytes(block))).collect();
-            self.write(from, records).await?;
+            self.write(from, &blocks).await?;
             self.kept = Some(now);
         }
         let (groups, window) = (Arc::clone(&self.groups), self.window.clone());
@@ -421,7 +418,7 @@ impl Follower {
     async fn go_back(&mut self, number: u64) -> Result<(), ChainStoreError> {
         self.window.truncate(number);
         self.audited = None;
-        self.write(number.saturating_add(1), Vec::new()).await?;
+        self.write(number.saturating_add(1), &[]).await?;
         let groups = Arc::clone(&self.groups);
         if blocking(move || write(&groups).rollback(number)).await.is_err() {
             return self.forget_all().await;
@@ -442,11 +439,10 @@ impl Follower {
     }
 
     /// Replaces what is stored from a block on, and the progress with it.
-    async fn write(&self, from: u64, mut records: Vec<(u64, Vec<u8>)>) -> Result<(), ChainStoreError> {
+    async fn write(&self, from: u64, blocks: &[Block]) -> Result<(), ChainStoreError> {
         let progress =
             Progress { network: self.network, first_block: self.config.first_block, window: self.window.clone() };
-        records.push((PROGRESS, progress.to_bytes()));
-        let store = Arc::clone(&self.store);
+        let (records, store) = (progress.records(blocks), Arc::clone(&self.store));
         blocking(move || store.replace_from(from, records)).await
     }
 
@@ -468,6 +464,39 @@ impl Follower {
 
 fn write(groups: &RwLock<Groups>) -> std::sync::RwLockWriteGuard<'_, Groups> {
     groups.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why what the store has is not taken up.
+enum ReplayError {
+    Store(ChainStoreError),
+    /// It cannot be used; the chain has it all.
+    Misfit(String),
+}
+
+impl From<String> for ReplayError {
+    fn from(misfit: String) -> Self {
+        Self::Misfit(misfit)
+    }
+}
+
+/// Applies all blocks that are stored, page by page: there may be millions. Returns how many there were.
+fn apply_stored(groups: &mut Groups, store: &dyn ChainStore) -> Result<usize, ReplayError> {
+    let (mut from, mut blocks) = (0, 0);
+    loop {
+        let page = store.load(from, PAGE).map_err(ReplayError::Store)?;
+        for (number, bytes) in &page {
+            // Behind all blocks.
+            if *number == PROGRESS {
+                return Ok(blocks);
+            }
+            let block = record::block_from_bytes(*number, bytes).map_err(|error| error.to_string())?;
+            groups.apply(&block).map_err(|error| error.to_string())?;
+            (from, blocks) = (number + 1, blocks + 1);
+        }
+        if page.len() < PAGE {
+            return Ok(blocks);
+        }
+    }
 }
 
 /// Shows the groups how far block time has come, and what will not be rolled back any more.

@@ -30,6 +30,13 @@ pub(super) struct Progress {
 pub(super) const PROGRESS: u64 = u64::MAX;
 
 impl Progress {
+    /// What is stored of blocks, those without operations left out, and this behind them.
+    pub(super) fn records(&self, blocks: &[Block]) -> Vec<(u64, Vec<u8>)> {
+        let blocks = blocks.iter().filter(|block| !block.operations.is_empty());
+        let blocks = blocks.map(|block| (block.number, block_to_bytes(block)));
+        blocks.chain([(PROGRESS, self.to_bytes())]).collect()
+    }
+
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
         bytes.extend(self.network.as_bytes());

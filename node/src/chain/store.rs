@@ -18,11 +18,11 @@ impl ChainStoreError {
 /// Keeps bytes by number: what has been read of the chain, so that a start does not read it again. All of it can be had
 /// again from the chain; a store that lost it costs time, one that mixed it up is found out.
 pub trait ChainStore: Send + Sync + 'static {
-    /// All there is, in ascending order of numbers.
+    /// What there is from a number on, so many at most, in ascending order of numbers.
     ///
     /// # Errors
     /// [`ChainStoreError`].
-    fn load(&self) -> Result<Vec<(u64, Vec<u8>)>, ChainStoreError>;
+    fn load(&self, from: u64, at_most: usize) -> Result<Vec<(u64, Vec<u8>)>, ChainStoreError>;
 
     /// Removes everything from `number` on and puts `blocks` there, both or neither; durable when it returns. Numbers of
     /// `blocks` are ascending and not below `number`.
@@ -37,9 +37,9 @@ pub trait ChainStore: Send + Sync + 'static {
 pub struct MemoryStore(Mutex<BTreeMap<u64, Vec<u8>>>);
 
 impl ChainStore for MemoryStore {
-    fn load(&self) -> Result<Vec<(u64, Vec<u8>)>, ChainStoreError> {
+    fn load(&self, from: u64, at_most: usize) -> Result<Vec<(u64, Vec<u8>)>, ChainStoreError> {
         let blocks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(blocks.iter().map(|(number, bytes)| (*number, bytes.clone())).collect())
+        Ok(blocks.range(from..).take(at_most).map(|(number, bytes)| (*number, bytes.clone())).collect())
     }
 
     fn replace_from(&self, number: u64, blocks: Vec<(u64, Vec<u8>)>) -> Result<(), ChainStoreError> {

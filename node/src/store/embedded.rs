@@ -385,9 +385,10 @@ impl Store {
 }
 
 impl ChainStore for Store {
-    fn load(&self) -> Result<Vec<(u64, Vec<u8>)>, ChainStoreError> {
+    fn load(&self, from: u64, at_most: usize) -> Result<Vec<(u64, Vec<u8>)>, ChainStoreError> {
         self.chain
-            .iter()
+            .range(from.to_be_bytes()..)
+            .take(at_most)
             .map(|entry| {
                 let (key, value) = entry.map_err(ChainStoreError::new)?;
                 let number = key.as_ref().try_into().map(u64::from_be_bytes).map_err(ChainStoreError::new)?;
