@@ -18,6 +18,7 @@ use crate::chain::ChainHandle;
 use crate::ingest::Ingest;
 use crate::members::MembersHandle;
 use crate::metrics::Metrics;
+use crate::peer::Peer;
 use crate::store::Store;
 use crate::validate::Rules;
 use subscribe::Subscription;
@@ -87,7 +88,8 @@ impl node_server::Node for Api {
     }
 
     async fn publish(&self, request: Request<PublishRequest>) -> Result<Response<PublishResponse>, Status> {
-        self.publish_all(request.into_inner()).await.map(Response::new)
+        let peer = request.extensions().get().copied().unwrap_or(Peer::NOBODY);
+        self.publish_all(peer, request.into_inner()).await.map(Response::new)
     }
 
     async fn query(&self, request: Request<QueryRequest>) -> Result<Response<QueryResponse>, Status> {

@@ -189,6 +189,14 @@ impl Default for RulesConfig {
 pub struct Limits {
     /// Bytes of submissions in the node at once; more are told to come back.
     pub submission_bytes: usize,
+    /// Proofs that wait to be verified; more are told to come back.
+    pub proofs: usize,
+    /// How long a batch of proofs waits for more while another is verified.
+    #[serde(with = "humantime_serde")]
+    pub proof_linger: Duration,
+    /// Bad proofs from one address (in IPv6, one /64) after which no more of its proofs are looked at for a minute. They
+    /// fade: half of one is left after a minute.
+    pub bad_proofs_per_ip: u32,
     /// First key bundles per minute.
     pub new_accounts_per_minute: NonZeroU32,
     /// Publishes are refused while the disk has less room than this.
@@ -251,6 +259,9 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             submission_bytes: 64 << 20,
+            proofs: 4096,
+            proof_linger: Duration::from_millis(2),
+            bad_proofs_per_ip: 256,
             new_accounts_per_minute: NonZeroU32::MIN.saturating_add(599),
             min_free_bytes: 1 << 30,
             requests: 512,

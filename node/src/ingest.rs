@@ -1,7 +1,7 @@
 //! The one door: everything this node stores came through here. Read this first.
 //!
 //! ```text
-//! wire::Submission ──► parse ──► admit (validate, pure) ──► append (store, durable) ──► postmark
+//! wire::Submission ──► parse ──► admit (validate, pure) ──► prove (proving, in batches) ──► append (store, durable) ──► postmark
 //! ```
 
 use std::sync::Arc;
@@ -24,8 +24,10 @@ use crate::chain::ChainHandle;
 use crate::closing::Closing;
 use crate::disk::DiskSpace;
 use crate::members::MembersHandle;
+use crate::peer::Peer;
+use crate::proving::{NotAdmitted, Proving};
 use crate::store::{AppendError, Evidence, OwnTopic, Store, StoreError};
-use crate::validate::{self, AccountState, Admitted, Context, Rules};
+use crate::validate::{self, AccountState, Admitted, Context, Judged, Rules};
 
 /// When a client should try again after the node was too busy.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -51,8 +53,8 @@ pub enum Failure {
 enum Verdict {
     /// It is in the log already.
     Stored(Box<SignedPostmark>),
-    /// It may be appended.
-    Admitted(Box<Admitted>),
+    /// It broke no rule.
+    Judged(Box<Judged>),
 }
 
 /// The door and what stands behind it. Clones share it.
@@ -64,7 +66,8 @@ pub struct Ingest {
     store: Store,
     clock: Clock,
     view_age_max: Duration,
-    /// Proofs are checked on blocking threads; so many at once, and so many bytes more may wait.
+    proving: Proving,
+    /// Rules are checked on blocking threads; so many at once, and so many bytes more may wait.
     checking: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     closing: Closing,
@@ -80,16 +83,20 @@ pub(crate) struct Bounds {
     pub(crate) waiting_bytes: usize,
 }
 
+/// The rooms behind the door.
+pub(crate) struct Rooms {
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) chain: ChainHandle,
+    pub(crate) members: MembersHandle,
+    pub(crate) proving: Proving,
+    pub(crate) store: Store,
+    pub(crate) disk: DiskSpace,
+    pub(crate) clock: Clock,
+}
+
 impl Ingest {
-    pub(crate) fn new(
-        rules: Arc<Rules>,
-        chain: ChainHandle,
-        members: MembersHandle,
-        store: Store,
-        clock: Clock,
-        bounds: Bounds,
-        disk: DiskSpace,
-    ) -> Self {
+    pub(crate) fn new(rooms: Rooms, bounds: Bounds) -> Self {
+        let Rooms { rules, chain, members, proving, store, disk, clock } = rooms;
         let Bounds { view_age_max, waiting_bytes } = bounds;
         let closing = Closing::new(rules.clone(), chain.clone(), store.clone());
         Self {
@@ -98,6 +105,7 @@ impl Ingest {
             rules,
             chain,
             members,
+            proving,
             store,
             clock,
             view_age_max,
@@ -113,6 +121,7 @@ impl Ingest {
     /// [`Failure`]; nothing was cancelled or stored, but for evidence against who used one stamp twice.
     pub async fn ingest(
         &self,
+        peer: Peer,
         mut wire: wire::Submission,
         expected_head: Option<Cursor>,
     ) -> Result<SignedPostmark, Failure> {
@@ -122,7 +131,7 @@ impl Ingest {
         for _ in 0..JUDGED_AT_MOST {
             let admitted = match self.judge(wire).await? {
                 Verdict::Stored(postmark) => return Ok(*postmark),
-                Verdict::Admitted(admitted) => admitted,
+                Verdict::Judged(judged) => self.prove(peer, *judged).await?,
             };
             match self.store.append(admitted.into_entry(expected_head)).await {
                 Ok(postmark) => return Ok(postmark),
@@ -153,6 +162,16 @@ impl Ingest {
         .unwrap_or(Err(Failure::Bug))
     }
 
+    async fn prove(&self, peer: Peer, judged: Judged) -> Result<Admitted, Failure> {
+        match judged {
+            Judged::Admitted(admitted) => Ok(admitted),
+            Judged::Unproved(unproved) => self.proving.prove(peer, unproved).await.map_err(|error| match error {
+                NotAdmitted::Refused(refusal) => refusal.into(),
+                NotAdmitted::Bug => Failure::Bug,
+            }),
+        }
+    }
+
     fn judge_blocking(&self, wire: wire::Submission) -> Result<Verdict, Failure> {
         let submission = Submission::try_from(wire).map_err(Refusal::from)?;
         // Sent before: the same answer as then, whatever has changed since.
@@ -168,7 +187,7 @@ impl Ingest {
         let account = self.account(&topic)?;
         let members = self.members.view();
         let context = Context { rules: &self.rules, view: &view, members: &members, account: &account, now };
-        Ok(Verdict::Admitted(Box::new(validate::admit(&context, submission)?)))
+        Ok(Verdict::Judged(Box::new(validate::admit(&context, submission)?)))
     }
 
     /// Bytes of submissions that may still come in.

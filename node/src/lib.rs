@@ -2,13 +2,14 @@
 //! (docs/protocol.md, "How a message travels").
 //!
 //! ```text
-//! api ──► ingest ──► validate ──► store.append ──► postmark
-//!                      │              │
-//! chain ──► ChainView ─┘              ├──► readers
-//!   └─► groups ◄── members ◄──────────┘
+//! api ──► ingest ──► validate, proving ──► store.append ──► postmark
+//!                      │                       │
+//! chain ──► ChainView ─┘                       ├──► readers
+//!   └─► groups ◄── members ◄───────────────────┘
 //! ```
 //!
-//! In reading order: [`ingest`], the one door; [`validate`], the rules; [`store`], the log; [`chain`] and [`groups`], what is
+//! In reading order: [`ingest`], the one door; [`validate`], the rules; `proving`, where
+//! proofs are checked; [`store`], the log; [`chain`] and [`groups`], what is
 //! known of the settlement chain; `members`, the groups that the log itself makes; `api`, the gRPC service; [`node`], who owns the tasks; [`config`].
 
 mod admin;
@@ -25,6 +26,8 @@ mod members;
 mod metrics;
 pub mod node;
 pub mod operator;
+mod peer;
+mod proving;
 pub mod server;
 pub mod store;
 pub mod validate;

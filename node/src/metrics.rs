@@ -44,6 +44,29 @@ impl CommitMetrics {
     }
 }
 
+/// What the checks of proofs tell.
+struct ProvingMetrics {
+    batch: Histogram,
+    took: Histogram,
+    bad: Counter,
+    waiting: Gauge,
+    turned_away: Family<TurnedAway, Counter>,
+}
+
+impl Default for ProvingMetrics {
+    fn default() -> Self {
+        Self {
+            // 1 to 128: a batch is full with 64, and the last submission may add some.
+            batch: Histogram::new(exponential_buckets(1.0, 2.0, 8)),
+            // 0.5 ms to 1 s.
+            took: Histogram::new(exponential_buckets(0.000_5, 2.0, 12)),
+            bad: Counter::default(),
+            waiting: Gauge::default(),
+            turned_away: Family::default(),
+        }
+    }
+}
+
 /// Which call, of those that there are; all others are `unknown`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Method {
@@ -122,6 +145,15 @@ pub(crate) enum NotServed {
     Handshake,
 }
 
+/// Why the proofs of a submission were not looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NotProved {
+    /// Too many waited.
+    Full,
+    /// Too many of its peer's were bad.
+    CutOff,
+}
+
 /// Numbers that are read when somebody asks.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Snapshot {
@@ -147,6 +179,7 @@ struct Inner {
     accepted: Counter,
     refused: Family<Refused, Counter>,
     failed: Counter,
+    proving: ProvingMetrics,
     connections: Gauge,
     turned_away: Family<TurnedAway, Counter>,
     cut_off: Counter,
@@ -175,6 +208,7 @@ impl Metrics {
             accepted: Counter::default(),
             refused: Family::default(),
             failed: Counter::default(),
+            proving: ProvingMetrics::default(),
             connections: Gauge::default(),
             turned_away: Family::default(),
             cut_off: Counter::default(),
@@ -193,6 +227,9 @@ impl Metrics {
         }
         for reason in [NotServed::Full, NotServed::AddressFull, NotServed::Handshake] {
             let _ = inner.turned_away.get_or_create(&reason.label());
+        }
+        for reason in [NotProved::Full, NotProved::CutOff] {
+            let _ = inner.proving.turned_away.get_or_create(&reason.label());
         }
         inner.register(commits);
         Self(Arc::new(inner))
@@ -224,6 +261,28 @@ impl Metrics {
     /// A submission failed because of the store.
     pub(crate) fn failed(&self) {
         self.0.failed.inc();
+    }
+
+    /// A batch of so many proofs has its verdicts.
+    pub(crate) fn proved(&self, proofs: usize, took: Duration) {
+        // At most some hundreds.
+        self.0.proving.batch.observe(u32::try_from(proofs).unwrap_or(u32::MAX).into());
+        self.0.proving.took.observe(took.as_secs_f64());
+    }
+
+    /// A submission's proofs do not hold.
+    pub(crate) fn bad_proof(&self) {
+        self.0.proving.bad.inc();
+    }
+
+    /// So many proofs wait for a batch.
+    pub(crate) fn proofs_waiting(&self, waiting: usize) {
+        self.0.proving.waiting.set(gauge(waiting));
+    }
+
+    /// A submission's proofs were not looked at.
+    pub(crate) fn not_proved(&self, reason: NotProved) {
+        self.0.proving.turned_away.get_or_create(&reason.label()).inc();
     }
 
     /// So many connections are open.
@@ -289,6 +348,20 @@ impl Inner {
             Unit::Bytes,
             self.submission_bytes.clone(),
         );
+        it.register("xmtpn_proofs_batch_proofs", "Proofs verified together", self.proving.batch.clone());
+        it.register_with_unit(
+            "xmtpn_proofs_batch",
+            "From a batch's first proof to its verdicts",
+            Unit::Seconds,
+            self.proving.took.clone(),
+        );
+        it.register("xmtpn_proofs_bad", "Submissions whose proofs did not hold", self.proving.bad.clone());
+        it.register("xmtpn_proofs_waiting", "Proofs that wait for a batch", self.proving.waiting.clone());
+        it.register(
+            "xmtpn_proofs_turned_away",
+            "Submissions whose proofs were not looked at, by reason",
+            self.proving.turned_away.clone(),
+        );
         it.register("xmtpn_store_commit_appends", "Appends committed together", commits.group.clone());
         it.register_with_unit(
             "xmtpn_store_commit",
@@ -330,6 +403,16 @@ impl NotServed {
             Self::Full => "full",
             Self::AddressFull => "address_full",
             Self::Handshake => "handshake",
+        };
+        TurnedAway { reason }
+    }
+}
+
+impl NotProved {
+    const fn label(self) -> TurnedAway {
+        let reason = match self {
+            Self::Full => "full",
+            Self::CutOff => "cut_off",
         };
         TurnedAway { reason }
     }

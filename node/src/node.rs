@@ -27,10 +27,11 @@ use crate::chain::{Chain, ChainError, ChainHandle};
 use crate::closing::Closing;
 use crate::config::Config;
 use crate::disk;
-use crate::ingest::{Bounds, Ingest};
+use crate::ingest::{Bounds, Ingest, Rooms};
 use crate::members::{Members, MembersConfig};
 use crate::metrics::Metrics;
 use crate::operator::Operator;
+use crate::proving::{Gathering, Proving};
 use crate::server::{self, BadOrigin, Server, TlsError};
 use crate::store::{OpenError, Store, StoreError};
 use crate::validate::Rules;
@@ -179,14 +180,20 @@ impl Node {
         };
         let reflection = reflection.then(reflect).transpose()?;
 
+        let gathering =
+            Gathering { linger: limits.proof_linger, waiting_max: limits.proofs, bad_max: limits.bad_proofs_per_ip };
+        let proving = Proving::new(rules.clone(), metrics.clone(), gathering);
         let ingest = Ingest::new(
-            rules.clone(),
-            chain_handle.clone(),
-            members_handle.clone(),
-            store.clone(),
-            clock.clone(),
+            Rooms {
+                rules: rules.clone(),
+                chain: chain_handle.clone(),
+                members: members_handle.clone(),
+                proving: proving.clone(),
+                store: store.clone(),
+                disk: disk.clone(),
+                clock: clock.clone(),
+            },
             Bounds { view_age_max: chain.max_age, waiting_bytes: limits.submission_bytes },
-            disk.clone(),
         );
         let stop = CancellationToken::new();
         let streams = Arc::new(Semaphore::new(limits.streams));
@@ -241,6 +248,14 @@ impl Node {
             let drained = drained.clone();
             rooms.spawn(async move { admin::serve(listener, admin, drained).await.map_err(RunError::Admin) });
             address
+        });
+        rooms.spawn({
+            // Requests in flight when the node stops have proofs, too.
+            let drained = drained.clone();
+            async move {
+                proving.run(drained).await;
+                Ok(())
+            }
         });
         rooms.spawn(serve(server, health, stop.clone(), drained));
         rooms.spawn({

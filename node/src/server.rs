@@ -30,6 +30,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::config::{Limits, WebConfig};
 use crate::metrics::{Metrics, NotServed};
+use crate::peer::Peer;
 use calls::{Calls, Counted};
 use places::Places;
 
@@ -98,11 +99,11 @@ impl Server {
                 () = stop.cancelled() => break,
             };
             match accepted {
-                Ok((socket, peer)) => match places.take(peer.ip()) {
+                Ok((socket, address)) => match places.take(address.ip().into()) {
                     Ok(place) => {
                         let (shared, stop) = (shared.clone(), stop.clone());
                         connections.spawn(async move {
-                            shared.serve(socket, stop).await;
+                            shared.serve(socket, address.ip().into(), stop).await;
                             drop(place);
                         });
                         metrics.connections(places.taken());
@@ -126,28 +127,33 @@ impl Server {
 }
 
 impl Shared {
-    async fn serve(&self, socket: TcpStream, stop: CancellationToken) {
+    async fn serve(&self, socket: TcpStream, peer: Peer, stop: CancellationToken) {
         // Without it, small answers wait for the client's acknowledgement of the last.
         let _ = socket.set_nodelay(true);
         match &self.tls {
-            None => self.serve_http(socket, stop).await,
+            None => self.serve_http(socket, peer, stop).await,
             Some(tls) => {
                 let handshake = tokio::select! {
                     handshake = tokio::time::timeout(self.limits.handshake_timeout, tls.accept(socket)) => handshake,
                     () = stop.cancelled() => return,
                 };
                 match handshake {
-                    Ok(Ok(socket)) => self.serve_http(socket, stop).await,
+                    Ok(Ok(socket)) => self.serve_http(socket, peer, stop).await,
                     Ok(Err(_)) | Err(_) => self.metrics.turned_away(NotServed::Handshake),
                 }
             }
         }
     }
 
-    async fn serve_http(&self, socket: impl AsyncRead + AsyncWrite + Unpin + 'static, stop: CancellationToken) {
+    async fn serve_http(
+        &self,
+        socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
+        peer: Peer,
+        stop: CancellationToken,
+    ) {
         let limits = &self.limits;
         let calls = Calls::new(self.metrics.clone(), self.requests.clone(), limits);
-        let counted = Counted { routes: self.routes.clone(), calls: calls.clone() };
+        let counted = Counted { routes: self.routes.clone(), calls: calls.clone(), peer };
         let service = ServiceBuilder::new().layer(self.cors.clone()).layer(GrpcWebLayer::new()).service(counted);
         let socket = Prompt::new(socket, limits.handshake_timeout, self.metrics.clone());
         let connection = self.http.serve_connection(TokioIo::new(socket), TowerToHyperService::new(service));

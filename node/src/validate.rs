@@ -2,14 +2,16 @@
 //! (docs/protocol.md, "How a message travels", "Requirements and policies").
 //!
 //! ```text
-//! Submission ──► admit ──► Admitted ──► store.append
-//!                  │
-//!                  └─► Refusal
+//! Submission ──► admit ──┬──────────────────────────► Admitted ──► store.append
+//!                  │     └──► Unproved ──► prove ──►     ▲
+//!                  ▼                         │  └────────┘
+//!               Refusal ◄────────────────────┘
 //! ```
 //!
-//! Cheap before dear: topic and time, then price, then roots, and pairings last. Whether a stamp was used before is not asked
-//! here: only the log can know, inside the append.
+//! Cheap before dear: topic and time, then price, then roots, and pairings last, of many submissions in one batch. Whether a
+//! stamp was used before is not asked here: only the log can know, inside the append.
 
+use rand::CryptoRng;
 use xmtp_proto::derive::{EnvelopeId, Group, NetworkId};
 use xmtp_proto::field::Root;
 use xmtp_proto::key_bundle::KeyBundle;
@@ -21,7 +23,7 @@ use xmtp_proto::requirement::Requirement;
 use xmtp_proto::submission::Submission;
 use xmtp_proto::time::{MAX_AGE, MAX_AGE_FRANKED, MAX_AHEAD, Timestamp};
 use xmtp_proto::topic::Topic;
-use xmtp_prover::{Limit, VerifyingKey};
+use xmtp_prover::{Limit, VerifyingKey, batch};
 
 use crate::chain::ChainView;
 use crate::groups::GroupsView;
@@ -35,6 +37,8 @@ mod posting;
 mod price;
 mod proofs;
 mod stamp;
+
+use proofs::Claim;
 
 /// What this network asks, and by which constants it judges.
 #[derive(Clone, Debug)]
@@ -95,12 +99,28 @@ impl Context<'_> {
     }
 }
 
-/// A submission that may be stored, unless the log knows better. Only [`admit`] makes one.
+/// A submission that may be stored, unless the log knows better. Only [`admit`] and [`prove`] make one.
 #[derive(Debug)]
 pub struct Admitted {
     submission: Submission,
     id: EnvelopeId,
     effects: Effects,
+}
+
+/// A submission that may be stored if its proofs hold.
+#[derive(Debug)]
+pub struct Unproved {
+    admitted: Admitted,
+    claims: Vec<Claim>,
+}
+
+/// A submission that broke no rule.
+#[derive(Debug)]
+pub enum Judged {
+    /// Nothing in it has to be proved.
+    Admitted(Admitted),
+    /// Its proofs were not looked at yet.
+    Unproved(Unproved),
 }
 
 /// What a submission does to the log beside being in it.
@@ -120,25 +140,49 @@ impl Admitted {
     }
 }
 
-/// Judges a submission.
+impl Unproved {
+    /// How many proofs that is: at least one.
+    #[must_use]
+    pub fn proofs(&self) -> usize {
+        self.claims.len()
+    }
+}
+
+/// Judges a submission by all rules but one: whether proofs hold is for [`prove`] to say.
 ///
 /// # Errors
 /// The [`Refusal`] of the first rule that it breaks.
-pub fn admit(context: &Context<'_>, submission: Submission) -> Result<Admitted, Refusal> {
+pub fn admit(context: &Context<'_>, submission: Submission) -> Result<Judged, Refusal> {
     let id = submission.envelope().id(context.rules.network);
     require_time(context.now, &submission)?;
-    let effects = match submission.envelope().topic {
-        Topic::Invite(_) => Effects { cancels: invite::check(context, &submission, &id)?, ..Effects::default() },
+    let (claims, effects) = match submission.envelope().topic {
+        Topic::Invite(_) => invite::check(context, &submission, &id)?,
         Topic::Contact(account) => owner::check_contact(context, &submission, &id, account)?,
-        Topic::Policy(account) => owner::check_policy(context, &submission, &id, account)?,
-        Topic::Vault(account) => owner::check_vault(context, &submission, &id, account)?,
+        Topic::Policy(account) => (Vec::new(), owner::check_policy(context, &submission, &id, account)?),
+        Topic::Vault(account) => (Vec::new(), owner::check_vault(context, &submission, &id, account)?),
         Topic::Conversation(_) if submission.envelope().ciphertext.len() == OPENING_BYTES => {
             opening::check(context, &submission, &id)?
         }
-        Topic::Conversation(_) => posting::check(context, &submission, &id)?,
+        Topic::Conversation(_) => (Vec::new(), posting::check(context, &submission, &id)?),
         Topic::Claim(_) => return Err(Refusal::NotOffered { what: "a claim topic".to_owned() }),
     };
-    Ok(Admitted { submission, id, effects })
+    let admitted = Admitted { submission, id, effects };
+    Ok(if claims.is_empty() { Judged::Admitted(admitted) } else { Judged::Unproved(Unproved { admitted, claims }) })
+}
+
+/// Checks the proofs of several submissions together; each is admitted or refused as if it were alone. `rng` must be one that
+/// who made the proofs cannot foresee.
+pub fn prove(rules: &Rules, unproved: Vec<Unproved>, rng: &mut impl CryptoRng) -> Vec<Result<Admitted, Refusal>> {
+    let claims = unproved.iter().flat_map(|it| &it.claims);
+    let proofs: Vec<_> = claims.map(|claim| (claim.statement, claim.points)).collect();
+    let mut verdicts = batch::verify(rules.verifying_key, &proofs, rng).into_iter();
+    let judged = unproved.into_iter().map(|Unproved { admitted, claims }| {
+        let own = verdicts.by_ref().take(claims.len());
+        // All verdicts are taken, whichever is the first that says no: the next ones are the next submission's.
+        let refusals = claims.iter().zip(own).filter_map(|(claim, verdict)| Some(claim.refusal(verdict.err()?)));
+        refusals.reduce(|first, _| first).map_or(Ok(admitted), Err)
+    });
+    judged.collect()
 }
 
 /// Franked envelopes may have waited for days, as letters do; what a client writes for itself has not.

@@ -13,6 +13,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("store", &["tonic", "crate::api", "crate::ingest", "crate::validate", "crate::groups"]),
     ("members", &["tonic", "crate::api", "crate::ingest", "crate::validate", "crate::chain", "crate::config"]),
     ("ingest", &["tonic", "crate::api"]),
+    ("proving", &["tonic", "crate::api", "crate::ingest", "crate::chain", "crate::store", "crate::config"]),
     ("api", &["crate::config", "crate::node"]),
 ];
 

@@ -9,48 +9,14 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use support::{World, until};
+use support::{ADMIN, World, get, metric, restart_with, until};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
-use xmtp_node::config::{Config, Overrides};
-use xmtp_node::node::Node;
 use xmtp_proto::refusal::Code;
 use xmtp_proto::time::Clock;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 use xmtp_proto::wire::node_client::NodeClient;
 use xmtp_proto::wire::subscribe_response::Event;
-
-const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
-
-/// Ends the world's node, adds to its configuration, and starts it again.
-async fn restart_with(world: &mut World, sections: &str) {
-    world.node.take().unwrap().shutdown().await.unwrap();
-    let file = world.folder.path().join("node.toml");
-    let text = std::fs::read_to_string(&file).unwrap() + sections;
-    std::fs::write(&file, text).unwrap();
-    let config = Config::load(&file, &Overrides::default()).unwrap();
-    let node = Node::bind(config, world.clock.clone()).await.unwrap();
-    node.chain().wait_for(|view| view.as_of().is_some()).await.unwrap();
-    world.client = match sections.contains("[tls]") {
-        true => world.client.clone(),
-        false => NodeClient::connect(format!("http://{}", node.address())).await.unwrap(),
-    };
-    world.node = Some(node);
-}
-
-async fn get(world: &World, path: &str) -> (StatusCode, String) {
-    let address = world.node.as_ref().unwrap().admin_address().unwrap();
-    let response = reqwest::get(format!("http://{address}{path}")).await.unwrap();
-    (response.status(), response.text().await.unwrap())
-}
-
-/// The value of a line of the metrics.
-async fn metric(world: &World, line: &str) -> f64 {
-    let (status, text) = get(world, "/metrics").await;
-    assert_eq!(status, StatusCode::OK);
-    let found = text.lines().find_map(|it| it.strip_prefix(line)?.strip_prefix(' '));
-    found.unwrap_or_else(|| panic!("no {line} in\n{text}")).parse().unwrap()
-}
 
 #[tokio::test]
 async fn operator_sees_that_the_node_lives_is_ready_and_what_it_does() {

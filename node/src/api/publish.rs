@@ -10,23 +10,24 @@ use xmtp_proto::wire::{Publication, PublishRequest, PublishResponse, PublishResu
 
 use super::{Api, status};
 use crate::ingest::Failure;
+use crate::peer::Peer;
 
 impl Api {
-    pub(super) async fn publish_all(&self, request: PublishRequest) -> Result<PublishResponse, Status> {
+    pub(super) async fn publish_all(&self, peer: Peer, request: PublishRequest) -> Result<PublishResponse, Status> {
         let PublishRequest { publications } = request;
         if publications.len() > MAX_PER_CALL {
             let got = publications.len();
             return Err(status::malformed(Malformed::TooLarge { field: "publications", max: MAX_PER_CALL, got }));
         }
-        let results = join_all(publications.into_iter().map(|it| self.publish_one(it))).await;
+        let results = join_all(publications.into_iter().map(|it| self.publish_one(peer, it))).await;
         Ok(PublishResponse { results: results.into_iter().collect::<Result<_, _>>()? })
     }
 
-    async fn publish_one(&self, publication: Publication) -> Result<PublishResult, Status> {
+    async fn publish_one(&self, peer: Peer, publication: Publication) -> Result<PublishResult, Status> {
         let Publication { submission, expected_head } = publication;
         let outcome = match submission {
             None => Err(Refusal::from(Malformed::Missing { field: "submission" }).into()),
-            Some(submission) => self.ingest.ingest(submission, expected_head.map(Cursor)).await,
+            Some(submission) => self.ingest.ingest(peer, submission, expected_head.map(Cursor)).await,
         };
         let result = match outcome {
             Ok(postmark) => {

@@ -25,6 +25,7 @@ use xmtp_proto::refusal;
 
 use crate::config::Limits;
 use crate::metrics::{Method, Metrics};
+use crate::peer::Peer;
 
 /// When to come back if there are too many requests.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -92,6 +93,8 @@ impl Calls {
 pub(super) struct Counted {
     pub(super) routes: Routes,
     pub(super) calls: Arc<Calls>,
+    /// Whose connection it is; every request is told.
+    pub(super) peer: Peer,
 }
 
 impl Service<Request<Body>> for Counted {
@@ -104,7 +107,8 @@ impl Service<Request<Body>> for Counted {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
         let call = Call::start(&self.calls, request.uri().path());
         let (calls, mut routes) = (self.calls.clone(), self.routes.clone());
         Box::pin(async move {

@@ -1,15 +1,15 @@
 //! How many connections there may be, in all and from one address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::metrics::NotServed;
+use crate::peer::Peer;
 
 /// The places of a server. Clones share them.
 #[derive(Clone)]
 pub(super) struct Places {
-    taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    taken: Arc<Mutex<HashMap<Peer, usize>>>,
     total_max: usize,
     per_address_max: usize,
 }
@@ -17,7 +17,7 @@ pub(super) struct Places {
 /// A place for a connection; given back when it is dropped.
 pub(super) struct Place {
     places: Places,
-    address: IpAddr,
+    peer: Peer,
 }
 
 impl Places {
@@ -25,18 +25,17 @@ impl Places {
         Self { taken: Arc::default(), total_max, per_address_max }
     }
 
-    pub(super) fn take(&self, address: IpAddr) -> Result<Place, NotServed> {
-        let address = network_of(address);
+    pub(super) fn take(&self, peer: Peer) -> Result<Place, NotServed> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.values().sum::<usize>() >= self.total_max {
             return Err(NotServed::Full);
         }
-        let here = taken.entry(address).or_default();
+        let here = taken.entry(peer).or_default();
         if *here >= self.per_address_max {
             return Err(NotServed::AddressFull);
         }
         *here += 1;
-        Ok(Place { places: self.clone(), address })
+        Ok(Place { places: self.clone(), peer })
     }
 
     pub(super) fn taken(&self) -> usize {
@@ -47,30 +46,24 @@ impl Places {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut taken = self.places.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(here) = taken.get_mut(&self.address) {
+        if let Some(here) = taken.get_mut(&self.peer) {
             *here -= 1;
             if *here == 0 {
-                taken.remove(&self.address);
+                taken.remove(&self.peer);
             }
         }
     }
 }
 
-/// What one subscriber has: an IPv4 address, or the /64 of an IPv6 one.
-fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        address => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     #[test]
     fn places_are_bounded_in_all_and_per_address_and_come_back() {
-        let at = |text: &str| text.parse::<IpAddr>().unwrap();
+        let at = |text: &str| Peer::from(text.parse::<IpAddr>().unwrap());
         let places = Places::new(3, 2);
         let first = places.take(at("192.0.2.1")).unwrap();
         // The same address, as a socket for both families writes it.

@@ -6,14 +6,13 @@ use xmtp_proto::refusal::{AskedBy, Refusal};
 use xmtp_proto::requirement::Requirement;
 use xmtp_proto::submission::Submission;
 
-use super::{Context, price, proofs};
-use crate::store::Cancellation;
+use super::{Claim, Context, Effects, price, proofs};
 
 pub(super) fn check(
     context: &Context<'_>,
     submission: &Submission,
     id: &EnvelopeId,
-) -> Result<Vec<Cancellation>, Refusal> {
+) -> Result<(Vec<Claim>, Effects), Refusal> {
     if context.account.bundle.is_none() {
         return Err(Refusal::NoSuchInbox);
     }
@@ -26,5 +25,6 @@ pub(super) fn check(
     ];
     let blocked = policy.map_or(&[][..], |policy| &policy.blocked_tags);
     price::require(&asked, blocked, submission.passes(), None)?;
-    proofs::check_all(context, submission, id, Purpose::Envelope)
+    let (claims, cancels) = proofs::claim_all(context, submission, id, Purpose::Envelope)?;
+    Ok((claims, Effects { cancels, ..Effects::default() }))
 }

@@ -7,10 +7,14 @@ use xmtp_proto::opening::{MAX_LIFE, Opening};
 use xmtp_proto::refusal::{AskedBy, Refusal};
 use xmtp_proto::submission::Submission;
 
-use super::{Context, Effects, price, proofs};
+use super::{Claim, Context, Effects, price, proofs};
 use crate::store::{ConversationWrite, Opened};
 
-pub(super) fn check(context: &Context<'_>, submission: &Submission, id: &EnvelopeId) -> Result<Effects, Refusal> {
+pub(super) fn check(
+    context: &Context<'_>,
+    submission: &Submission,
+    id: &EnvelopeId,
+) -> Result<(Vec<Claim>, Effects), Refusal> {
     let envelope = submission.envelope();
     let opening = Opening::from_bytes(&envelope.ciphertext)?;
     if opening.topic() != envelope.topic {
@@ -26,7 +30,8 @@ pub(super) fn check(context: &Context<'_>, submission: &Submission, id: &Envelop
     let asked = [(context.rules.opening.for_units(envelope.units()), AskedBy::Network)];
     price::require(&asked, &[], submission.passes(), None)?;
     opening.verify(context.rules.network).map_err(|_| Refusal::NotOwner)?;
-    let cancels = proofs::check_all(context, submission, id, Purpose::Opening)?;
+    let (claims, cancels) = proofs::claim_all(context, submission, id, Purpose::Opening)?;
     let opened = Opened { opened_at: envelope.sent_at, expires_at, quota: opening.quota() };
-    Ok(Effects { cancels, conversation: Some(ConversationWrite::Open(opened)), ..Effects::default() })
+    let conversation = Some(ConversationWrite::Open(opened));
+    Ok((claims, Effects { cancels, conversation, ..Effects::default() }))
 }

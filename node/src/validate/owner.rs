@@ -16,8 +16,8 @@ use xmtp_proto::signature::{self, Label};
 use xmtp_proto::submission::Submission;
 use xmtp_proto::vault::VaultRecord;
 
-use super::{Context, Effects, price, proofs};
-use crate::store::{Cancellation, OwnTopic, OwnerWrite};
+use super::{Claim, Context, Effects, price, proofs};
+use crate::store::{OwnTopic, OwnerWrite};
 
 /// A first bundle must meet the joining requirement; a later one must be the successor of the one before.
 pub(super) fn check_contact(
@@ -25,17 +25,17 @@ pub(super) fn check_contact(
     submission: &Submission,
     id: &EnvelopeId,
     account: Account,
-) -> Result<Effects, Refusal> {
+) -> Result<(Vec<Claim>, Effects), Refusal> {
     let bundle = KeyBundle::from_bytes(&submission.envelope().ciphertext)?;
     require_account(bundle.keys.account, account)?;
     let (revision, version) = bundle.order();
-    let cancels = match &context.account.bundle {
+    let (claims, cancels) = match &context.account.bundle {
         None => {
             let (position, owner) = one_owner(submission.passes())?;
             let asked = [(context.rules.joining.clone(), AskedBy::Network)];
             price::require(&asked, &[], submission.passes(), Some(position))?;
             verify_bundle(context, &bundle, id, owner)?;
-            proofs::check_all(context, submission, id, Purpose::Envelope)?
+            proofs::claim_all(context, submission, id, Purpose::Envelope)?
         }
         Some(current) => {
             let owner = only_owner(submission.passes())?;
@@ -45,11 +45,12 @@ pub(super) fn check_contact(
                 return Err(Refusal::VersionStale);
             }
             verify_bundle(context, &bundle, id, owner)?;
-            Vec::new()
+            Default::default()
         }
     };
     let order = order(revision, version.into());
-    Ok(owner_write(context, submission, account, OwnTopic::Contact, order, cancels))
+    let owner = owner_write(context, submission, account, OwnTopic::Contact, order);
+    Ok((claims, Effects { cancels, owner: Some(owner), ..Effects::default() }))
 }
 
 pub(super) fn check_policy(
@@ -65,7 +66,8 @@ pub(super) fn check_policy(
     require_owner(context, &current.keys.identity_key, id, owner)?;
     signed.verify(context.rules.network, &current.keys.identity_key).map_err(|_| Refusal::NotOwner)?;
     let order = order(current.keys.revision, signed.policy().version);
-    Ok(owner_write(context, submission, account, OwnTopic::Policy, order, Vec::new()))
+    let owner = owner_write(context, submission, account, OwnTopic::Policy, order);
+    Ok(Effects { owner: Some(owner), ..Effects::default() })
 }
 
 pub(super) fn check_vault(
@@ -79,7 +81,8 @@ pub(super) fn check_vault(
     let vault = VaultRecord::from_bytes(&submission.envelope().ciphertext)?;
     require_owner(context, &current.keys.identity_key, id, owner)?;
     let order = order(current.keys.revision, vault.version);
-    Ok(owner_write(context, submission, account, OwnTopic::Vault, order, Vec::new()))
+    let owner = owner_write(context, submission, account, OwnTopic::Vault, order);
+    Ok(Effects { owner: Some(owner), ..Effects::default() })
 }
 
 fn verify_bundle(context: &Context<'_>, bundle: &KeyBundle, id: &EnvelopeId, owner: &Owner) -> Result<(), Refusal> {
@@ -132,10 +135,8 @@ fn owner_write(
     account: Account,
     topic: OwnTopic,
     order: u128,
-    cancels: Vec<Cancellation>,
-) -> Effects {
+) -> OwnerWrite {
     let content = keccak256(&submission.envelope().ciphertext);
     let bundle = context.account.bundle_cursor;
-    let owner = OwnerWrite { account, topic, order, content, epoch: context.now.epoch(), bundle };
-    Effects { cancels, owner: Some(owner), ..Effects::default() }
+    OwnerWrite { account, topic, order, content, epoch: context.now.epoch(), bundle }
 }

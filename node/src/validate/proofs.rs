@@ -1,5 +1,5 @@
 //! Passes of the one circuit, of whichever group: everything in the statement that the node can compute it computes
-//! (docs/protocol.md, "The pass circuit").
+//! (docs/protocol.md, "The pass circuit"). Whether they hold is asked of many submissions at once.
 
 use xmtp_proto::derive::{EnvelopeId, Group, Purpose};
 use xmtp_proto::field::{ExternalNullifier, Scope};
@@ -7,7 +7,8 @@ use xmtp_proto::malformed::Malformed;
 use xmtp_proto::pass::{self, Pass};
 use xmtp_proto::refusal::Refusal;
 use xmtp_proto::submission::Submission;
-use xmtp_prover::{Proof, Statement, verify};
+use xmtp_prover::batch::Unproved;
+use xmtp_prover::{Proof, Statement};
 
 use super::{Context, member, stamp};
 use crate::store::{Cancellation, Shard};
@@ -21,15 +22,23 @@ pub(super) struct Claimed<'a> {
     pub(super) scope: Scope,
 }
 
-/// Checks all proofs of a submission and says what they cancel, in the order of the passes.
-pub(super) fn check_all(
+/// What has to be proved before a submission is admitted.
+#[derive(Debug)]
+pub(super) struct Claim {
+    /// Of the pass.
+    pub(super) position: usize,
+    pub(super) statement: Statement,
+    pub(super) points: [u8; Proof::LEN],
+}
+
+/// What the proofs of a submission are held against, and what they cancel if they hold, in the order of the passes.
+pub(super) fn claim_all(
     context: &Context<'_>,
     submission: &Submission,
     id: &EnvelopeId,
     purpose: Purpose,
-) -> Result<Vec<Cancellation>, Refusal> {
-    let mut all = Vec::new();
-    // All roots before any proof: unknown ones are the common spam, and pairings are not free.
+) -> Result<(Vec<Claim>, Vec<Cancellation>), Refusal> {
+    let mut all = (Vec::new(), Vec::new());
     for (position, pass) in submission.passes().iter().enumerate() {
         let topic = &submission.envelope().topic;
         let claimed = match pass {
@@ -37,29 +46,30 @@ pub(super) fn check_all(
             Pass::Member(member) => member::claimed(context, member, topic, purpose)?,
             _ => continue,
         };
+        // Unknown roots are the common spam, and pairings are not free.
         context.require_root(&claimed.group, claimed.proof.root)?;
-        all.push((position, claimed));
+        let Claimed { proof, group, shard, external_nullifier, scope } = claimed;
+        let statement = Statement {
+            root: proof.root,
+            external_nullifier,
+            signal: id.signal(),
+            share: proof.share,
+            nullifier: proof.nullifier,
+            scope,
+            tag: proof.tag,
+        };
+        all.0.push(Claim { position, statement, points: proof.points });
+        all.1.push(Cancellation { group, shard, nullifier: proof.nullifier, share: proof.share });
     }
-    all.into_iter().map(|(position, claimed)| check(context, id, position, &claimed)).collect()
+    Ok(all)
 }
 
-fn check(
-    context: &Context<'_>,
-    id: &EnvelopeId,
-    position: usize,
-    claimed: &Claimed<'_>,
-) -> Result<Cancellation, Refusal> {
-    let Claimed { proof, group, shard, external_nullifier, scope } = *claimed;
-    let points = Proof::from_bytes(&proof.points).map_err(|_| Malformed::Points { position })?;
-    let statement = Statement {
-        root: proof.root,
-        external_nullifier,
-        signal: id.signal(),
-        share: proof.share,
-        nullifier: proof.nullifier,
-        scope,
-        tag: proof.tag,
-    };
-    verify(context.rules.verifying_key, &statement, &points).map_err(|_| Refusal::ProofInvalid)?;
-    Ok(Cancellation { group, shard, nullifier: proof.nullifier, share: proof.share })
+impl Claim {
+    /// What to say of it if it does not hold.
+    pub(super) fn refusal(&self, unproved: Unproved) -> Refusal {
+        match unproved {
+            Unproved::Malformed(_) => Malformed::Points { position: self.position }.into(),
+            Unproved::Refused(_) => Refusal::ProofInvalid,
+        }
+    }
 }

@@ -16,6 +16,7 @@ use alloy::signers::local::PrivateKeySigner;
 use ed25519_dalek::SigningKey;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng as _;
+use reqwest::StatusCode;
 use tempfile::TempDir;
 use tonic::transport::Channel;
 use xmtp_contracts::{Deployment, IPostage, IXmtpToken, Parameters, deploy};
@@ -509,3 +510,35 @@ pub(crate) const MEMBER_LIMIT: Limit = match Limit::new(256) {
 
 /// A time outside every window.
 pub(crate) const LONG_AGO: Timestamp = Timestamp::from_secs(1_000_000_000);
+
+pub(crate) const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
+
+/// Ends the world's node, adds to its configuration, and starts it again.
+pub(crate) async fn restart_with(world: &mut World, sections: &str) {
+    world.node.take().unwrap().shutdown().await.unwrap();
+    let file = world.folder.path().join("node.toml");
+    let text = fs::read_to_string(&file).unwrap() + sections;
+    fs::write(&file, text).unwrap();
+    let config = Config::load(&file, &Overrides::default()).unwrap();
+    let node = Node::bind(config, world.clock.clone()).await.unwrap();
+    node.chain().wait_for(|view| view.as_of().is_some()).await.unwrap();
+    world.client = match sections.contains("[tls]") {
+        true => world.client.clone(),
+        false => NodeClient::connect(format!("http://{}", node.address())).await.unwrap(),
+    };
+    world.node = Some(node);
+}
+
+pub(crate) async fn get(world: &World, path: &str) -> (StatusCode, String) {
+    let address = world.node.as_ref().unwrap().admin_address().unwrap();
+    let response = reqwest::get(format!("http://{address}{path}")).await.unwrap();
+    (response.status(), response.text().await.unwrap())
+}
+
+/// The value of a line of the metrics.
+pub(crate) async fn metric(world: &World, line: &str) -> f64 {
+    let (status, text) = get(world, "/metrics").await;
+    assert_eq!(status, StatusCode::OK);
+    let found = text.lines().find_map(|it| it.strip_prefix(line)?.strip_prefix(' '));
+    found.unwrap_or_else(|| panic!("no {line} in\n{text}")).parse().unwrap()
+}
