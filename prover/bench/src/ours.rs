@@ -5,8 +5,8 @@ use std::error::Error;
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 use xmtp_proto::field::{ExternalNullifier, FieldElement, Scope, Signal};
 use xmtp_prover::{
-    Blank, Group, Index, Limit, PassSecret, Path, Plate, Proof, ProvingKey, Statement, VerifyingKey, Witness, leaf,
-    prove, verify,
+    Blank, Group, Index, Limit, PassSecret, Path, Plate, Proof, ProvingKey, Statement, VerifyingKey, Witness, batch,
+    leaf, prove, verify,
 };
 
 const INDEX: Index = Index::new(1);
@@ -57,12 +57,27 @@ impl Ours {
 
     /// From the witness to the bytes of a proof.
     pub fn prove(&mut self) -> Result<(Statement, [u8; Proof::LEN]), Box<dyn Error>> {
+        self.prove_for(12)
+    }
+
+    /// Proofs for as many signals. Together they reveal the secret, and a verifier does not mind.
+    pub fn prove_all(&mut self, proofs: usize) -> Result<Vec<(Statement, [u8; Proof::LEN])>, Box<dyn Error>> {
+        (1..).take(proofs).map(|signal| self.prove_for(signal)).collect()
+    }
+
+    fn prove_for(&mut self, signal: u64) -> Result<(Statement, [u8; Proof::LEN]), Box<dyn Error>> {
         let Self { key, secret, limit, path, rng } = self;
         let witness = Witness { secret, limit: *limit, index: INDEX, path };
-        let [external_nullifier, signal, scope] = [11, 12, 13].map(FieldElement::from);
+        let [external_nullifier, signal, scope] = [11, signal, 13].map(FieldElement::from);
         let (external_nullifier, signal) = (ExternalNullifier::from(external_nullifier), Signal::from(signal));
         let (statement, proof) = prove(key, &witness, external_nullifier, signal, Scope::from(scope), rng)?;
         Ok((statement, proof.to_bytes()))
+    }
+
+    /// From the bytes of proofs, in batches of a size, to the number of those that are refused.
+    pub fn verify_all(&mut self, proofs: &[(Statement, [u8; Proof::LEN])], size: usize) -> usize {
+        let verdicts = proofs.chunks(size).flat_map(|batch| batch::verify(VerifyingKey::dev(), batch, &mut self.rng));
+        verdicts.filter(Result::is_err).count()
     }
 
     /// From the bytes of a proof to the verdict.
