@@ -20,7 +20,7 @@
 //! # let mut rng = ChaCha20Rng::from_seed([1; 32]);
 //! // While idle: a plate per book and checkpoint, a blank per stamp, sealed in the client's state.
 //! let plate = Plate::new(&ProvingKey::dev()?, &secret, limit, &path)?;
-//! let blank = Blank::prepare(&plate, external_nullifier, Index::new(3), nonce, &mut rng)?;
+//! let blank = plate.blank(external_nullifier, Index::new(3), nonce, &mut rng)?;
 //! let sealed = blank.to_secret_bytes();
 //!
 //! // When there is a letter, and what its index goes with is on disk.
@@ -51,6 +51,7 @@ mod plate;
 
 use ark_bn254::{Fr, G1Affine, G2Affine};
 use ark_ec::{AffineRepr, CurveGroup};
+use ark_ff::Zero;
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 use rand_chacha::rand_core::CryptoRng;
 use xmtp_proto::field::{ExternalNullifier, FieldElement, Nullifier, Root, Scope, Signal, Tag};
@@ -59,13 +60,14 @@ use zeroize::{Zeroize, Zeroizing};
 pub use plate::Plate;
 
 use crate::{
+    circuit::PassCircuit,
     field::{random, to_fr},
+    keys::ProvingKey,
     proof::Proof,
-    prove::ProveError,
+    prove::{ProveError, Witness},
     secret::{Index, PassSecret},
     statement::Statement,
 };
-use plate::Use;
 
 /// The first byte of an encoded blank.
 const FORMAT: u8 = 1;
@@ -75,13 +77,33 @@ const FORMAT: u8 = 1;
 /// It can be used once ([`Self::finish`] takes it), and neither copied nor printed. Its points are wiped when it is
 /// dropped: who has them and sees the finished proof knows whose it is.
 pub struct Blank {
+    facts: Facts,
+    points: Coefficients,
+}
+
+/// What the proof will state, but for signal and share.
+struct Facts {
     root: Root,
     external_nullifier: ExternalNullifier,
     index: Index,
     scope: Scope,
     nullifier: Nullifier,
     tag: Tag,
-    points: Coefficients,
+}
+
+impl Facts {
+    fn new(root: Root, secret: &PassSecret, external_nullifier: ExternalNullifier, index: Index, scope: Scope) -> Self {
+        let nullifier = secret.nullifier(external_nullifier, index);
+        Self { root, external_nullifier, index, scope, nullifier, tag: secret.tag(scope) }
+    }
+
+    /// The circuit at signal zero, whose share is *a0*: never shown.
+    fn unsigned(&self, witness: &Witness<'_>) -> Result<PassCircuit, ProveError> {
+        let Self { root, external_nullifier, index: _, scope, nullifier, tag } = self;
+        let [root, external_nullifier, nullifier, scope, tag] =
+            [root.field(), external_nullifier.field(), nullifier.field(), scope.field(), tag.field()].map(to_fr);
+        witness.circuit([root, external_nullifier, Fr::zero(), witness.secret.number(), nullifier, scope, tag])
+    }
 }
 
 /// A proof as a polynomial in *x*, lowest power first.
@@ -124,26 +146,33 @@ impl Blank {
     /// The length of an encoded blank.
     pub const LEN: usize = 451;
 
-    /// Makes a blank with fresh randomness. The caller sees to it that the index has no other.
+    /// Makes a blank with fresh randomness. The caller sees to it that the index has no other. [`Plate::blank`] does the
+    /// same for a third of the price, to who makes several of one leaf.
     ///
     /// # Errors
     /// [`ProveError`] if there can be no such proof.
     pub fn prepare(
-        plate: &Plate,
+        key: &ProvingKey,
+        witness: &Witness<'_>,
         external_nullifier: ExternalNullifier,
-        index: Index,
         scope: Scope,
         rng: &mut impl CryptoRng,
     ) -> Result<Self, ProveError> {
         let randomness = Zeroizing::new([random(rng), random(rng)]);
-        Self::blind(plate, plate.look_up(external_nullifier, index, scope), &randomness)
+        Self::blind(key, witness, external_nullifier, scope, &randomness)
     }
 
     /// Makes the blank with the prover's randomness. Not generic, so that it is compiled here.
-    fn blind(plate: &Plate, of: Use, randomness: &[Fr; 2]) -> Result<Self, ProveError> {
-        let points = plate.coefficients(&of, *randomness)?;
-        let Use { external_nullifier, index, scope, nullifier, tag } = of;
-        Ok(Self { root: plate.root(), external_nullifier, index, scope, nullifier, tag, points })
+    fn blind(
+        key: &ProvingKey,
+        witness: &Witness<'_>,
+        external_nullifier: ExternalNullifier,
+        scope: Scope,
+        randomness: &[Fr; 2],
+    ) -> Result<Self, ProveError> {
+        let facts = Facts::new(witness.root()?, witness.secret, external_nullifier, witness.index, scope);
+        let points = plate::at_once(key, witness, &facts, randomness)?;
+        Ok(Self { facts, points })
     }
 
     /// The proof for a signal, with the secret that the blank was prepared with.
@@ -153,7 +182,8 @@ impl Blank {
     /// # Errors
     /// [`FinishError`].
     pub fn finish(self, secret: &PassSecret, signal: Signal) -> Result<(Statement, Proof), FinishError> {
-        let Self { root, external_nullifier, index, scope, nullifier, tag, points } = self;
+        let Self { facts, points } = self;
+        let Facts { root, external_nullifier, index, scope, nullifier, tag } = facts;
         if signal.field().is_zero() {
             return Err(FinishError::ZeroSignal);
         }
@@ -169,37 +199,37 @@ impl Blank {
     /// Under which it states its membership.
     #[must_use]
     pub const fn root(&self) -> Root {
-        self.root
+        self.facts.root
     }
 
     /// What the proof will be for.
     #[must_use]
     pub const fn external_nullifier(&self) -> ExternalNullifier {
-        self.external_nullifier
+        self.facts.external_nullifier
     }
 
     /// Which use of the leaf this is.
     #[must_use]
     pub const fn index(&self) -> Index {
-        self.index
+        self.facts.index
     }
 
     /// Towards whom the tag is made: a nonce, if the recipient is not known yet.
     #[must_use]
     pub const fn scope(&self) -> Scope {
-        self.scope
+        self.facts.scope
     }
 
     /// The index by the name that the proof will show.
     #[must_use]
     pub const fn nullifier(&self) -> Nullifier {
-        self.nullifier
+        self.facts.nullifier
     }
 
     /// The pseudonym within the scope.
     #[must_use]
     pub const fn tag(&self) -> Tag {
-        self.tag
+        self.facts.tag
     }
 
     /// For a store that encrypts them: one byte 1; root and external nullifier, 32 bytes each, big-endian; the index,
@@ -207,7 +237,7 @@ impl Blank {
     /// (32), compressed as in [`Proof`]. Neither *a0* nor *a1* is among them.
     #[must_use]
     pub fn to_secret_bytes(&self) -> Zeroizing<[u8; Self::LEN]> {
-        let Self { root, external_nullifier, index, scope, nullifier, tag, points } = self;
+        let Facts { root, external_nullifier, index, scope, nullifier, tag } = &self.facts;
         let mut bytes = Zeroizing::new([0; Self::LEN]);
         let mut rest = bytes.as_mut_slice();
         let numbers = [scope.as_bytes(), nullifier.as_bytes(), tag.as_bytes()].into_iter().map(|it| it.as_slice());
@@ -217,7 +247,7 @@ impl Blank {
             field.copy_from_slice(part);
             rest = after;
         }
-        let Coefficients { a, b, c } = points;
+        let Coefficients { a, b, c } = &self.points;
         let written = (a, b, c).serialize_compressed(&mut rest);
         written.expect("seven compressed points take what is left");
         debug_assert!(rest.is_empty());
@@ -245,7 +275,7 @@ impl Blank {
         let points = Coefficients { a, b, c };
         let infinite =
             points.b.iter().any(G2Affine::is_zero) || points.a.iter().chain(&points.c).any(G1Affine::is_zero);
-        let blank = Self { root, external_nullifier, index, scope, nullifier, tag, points };
+        let blank = Self { facts: Facts { root, external_nullifier, index, scope, nullifier, tag }, points };
         // Flags that the decoder is lenient about would be a second encoding.
         if infinite || *blank.to_secret_bytes() != *bytes { Err(MalformedBlank) } else { Ok(blank) }
     }
@@ -277,21 +307,20 @@ mod tests {
 
     use super::*;
     use crate::{
-        Group, Limit, ProvingKey, leaf,
-        prove::Witness,
+        Group, Limit,
+        field::from_fr,
+        leaf,
         testing::{arkworks_proof, rng},
         tree::Path,
     };
 
-    /// A leaf among others, an index of it, and its coefficients for some randomness.
-    struct Prepared {
+    /// A leaf among others.
+    struct Member {
         key: ProvingKey,
         secret: PassSecret,
         path: Path,
-        points: Coefficients,
     }
 
-    const LIMIT: u32 = 1 << 16;
     const INDEX: Index = Index::new(0xa5c3);
 
     fn numbers() -> (ExternalNullifier, Scope, [Fr; 2]) {
@@ -299,42 +328,55 @@ mod tests {
         (FieldElement::from(11).into(), FieldElement::from(13).into(), [random(rng), random(rng)])
     }
 
-    fn prepare(key: ProvingKey) -> Prepared {
-        let secret = PassSecret::from_wide_bytes(&[7; 64]).unwrap();
-        let limit = Limit::new(LIMIT).unwrap();
-        let mut group = Group::new();
-        group.extend((1..=20).map(|other| FieldElement::from(other).into()));
-        let position = group.append(leaf(secret.commitment(), limit));
-        let path = group.bucket(&group.checkpoint(), position.volume, 0).unwrap().path(position.index).unwrap();
-        let plate = Plate::new(&key, &secret, limit, &path).unwrap();
-        let (external_nullifier, scope, randomness) = numbers();
-        let points = plate.coefficients(&plate.look_up(external_nullifier, INDEX, scope), randomness).unwrap();
-        Prepared { key, secret, path, points }
-    }
+    impl Member {
+        fn new(key: ProvingKey) -> Self {
+            let secret = PassSecret::from_wide_bytes(&[7; 64]).unwrap();
+            let mut group = Group::new();
+            group.extend((1..=20).map(|other| FieldElement::from(other).into()));
+            let position = group.append(leaf(secret.commitment(), Limit::MAX));
+            let path = group.bucket(&group.checkpoint(), position.volume, 0).unwrap().path(position.index).unwrap();
+            Self { key, secret, path }
+        }
 
-    /// arkworks' proof for a signal with the same randomness.
-    fn reference(prepared: &Prepared, x: Fr) -> ark_groth16::Proof<ark_bn254::Bn254> {
-        let Prepared { key, secret, path, .. } = prepared;
-        let witness = Witness { secret, limit: Limit::new(LIMIT).unwrap(), index: INDEX, path };
-        let (external_nullifier, scope, randomness) = numbers();
-        let statement = witness.statement_at(external_nullifier, crate::field::from_fr(x).into(), scope).unwrap();
-        arkworks_proof(key, &witness.circuit(statement.numbers()).unwrap(), randomness)
+        fn witness(&self) -> Witness<'_> {
+            Witness { secret: &self.secret, limit: Limit::MAX, index: INDEX, path: &self.path }
+        }
+
+        /// With a plate and without.
+        fn blanks(&self) -> [Blank; 2] {
+            let (external_nullifier, scope, randomness) = numbers();
+            let plate = Plate::new(&self.key, &self.secret, Limit::MAX, &self.path).unwrap();
+            let with = plate.blind(external_nullifier, INDEX, scope, &randomness);
+            let without = Blank::blind(&self.key, &self.witness(), external_nullifier, scope, &randomness);
+            [with.unwrap(), without.unwrap()]
+        }
+
+        /// arkworks' proof for a signal with the same randomness.
+        fn reference(&self, x: Fr) -> ark_groth16::Proof<ark_bn254::Bn254> {
+            let (external_nullifier, scope, randomness) = numbers();
+            let witness = self.witness();
+            let statement = witness.statement_at(external_nullifier, from_fr(x).into(), scope).unwrap();
+            arkworks_proof(&self.key, &witness.circuit(statement.numbers()).unwrap(), randomness)
+        }
     }
 
     fn check_against_references(key: ProvingKey) {
-        let prepared = prepare(key);
-        let points = &prepared.points;
+        let member = Member::new(key);
         // The simple way: three proofs, interpolated.
-        let [p0, p1, p2] = [0, 1, 2].map(|x| reference(&prepared, Fr::from(x)));
+        let [p0, p1, p2] = [0, 1, 2].map(|x| member.reference(Fr::from(x)));
         let c2 = (p2.c - p1.c - p1.c + p0.c) * Fr::from(2).inverse().unwrap();
         let interpolated = Coefficients {
             a: [p0.a, (p1.a - p0.a).into_affine()],
             b: [p0.b, (p1.b - p0.b).into_affine()],
             c: [p0.c, (p1.c - p0.c - c2).into_affine(), c2.into_affine()],
         };
-        assert!(*points == interpolated);
-        for x in [Fr::from(1), Fr::from(2), -Fr::from(1), random(&mut rng(51))] {
-            assert_eq!(*points.at(x).unwrap().points(), reference(&prepared, x), "{x}");
+        let xs = [Fr::from(1), Fr::from(2), -Fr::from(1), random(&mut rng(51))];
+        let references = xs.map(|x| member.reference(x));
+        for blank in member.blanks() {
+            assert!(blank.points == interpolated);
+            for (x, reference) in xs.iter().zip(&references) {
+                assert_eq!(blank.points.at(*x).unwrap().points(), reference, "{x}");
+            }
         }
     }
 

@@ -2,12 +2,13 @@
 
 use ark_bn254::{Bn254, Fr, G1Affine, G1Projective, g1, g2};
 use ark_ec::CurveGroup;
+use ark_ff::One;
 use ark_poly::EvaluationDomain;
 
 use crate::{
     msm::{Bases, Table, Terms, sum},
-    quotient::{Column, DOMAIN, quotient, sides},
-    shape::PUBLIC,
+    quotient::{Column, DOMAIN, OPENINGS, empty, quotient, sides},
+    shape::{PUBLIC, SHAPE, SHARE, SIGNAL},
 };
 
 type Key = ark_groth16::ProvingKey<Bn254>;
@@ -88,6 +89,15 @@ impl<'k> Queries<'k> {
         }
         let bases = self.bases(&self.key.h_query, |tables| &tables.h);
         Terms::new(bases, values.iter().copied().enumerate())
+    }
+
+    /// What *h2* consists of, before *1* and before the slope ([`crate::quotient`]): the same for every blank.
+    pub(crate) fn products(self) -> [G1Affine; 2] {
+        [SIGNAL, SHARE].map(|input| {
+            let mut values = empty();
+            OPENINGS.share_row.add(Fr::one(), SHAPE.input_row(input), Fr::one(), &mut values);
+            sum(&[self.h(values)]).into_affine()
+        })
     }
 
     fn bases(

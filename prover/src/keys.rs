@@ -63,6 +63,8 @@ struct Prepared {
 pub struct ProvingKey {
     key: Arc<ark_groth16::ProvingKey<Bn254>>,
     tables: Arc<OnceLock<Tables>>,
+    /// Of the rows of signal and share: [`Queries::products`].
+    products: Arc<OnceLock<[G1Affine; 2]>>,
 }
 
 /// The bytes are not a key of the pass circuit. The fault of where they came from.
@@ -280,12 +282,17 @@ impl ProvingKey {
         self.tables.get_or_init(|| Tables::new(&self.key));
     }
 
+    /// [`Queries::products`], computed once.
+    pub(crate) fn products(&self) -> &[G1Affine; 2] {
+        self.products.get_or_init(|| self.queries().products())
+    }
+
     pub(crate) fn queries(&self) -> Queries<'_> {
         Queries { key: &self.key, tables: self.tables.get() }
     }
 
     fn new(key: ark_groth16::ProvingKey<Bn254>) -> Self {
-        Self { key: Arc::new(key), tables: Arc::default() }
+        Self { key: Arc::new(key), tables: Arc::default(), products: Arc::default() }
     }
 
     fn from_points(key: ark_groth16::ProvingKey<Bn254>) -> Result<Self, MalformedKey> {

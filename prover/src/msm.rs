@@ -15,6 +15,10 @@ use ark_ec::{
 use ark_ff::{AdditiveGroup, Field, PrimeField, Zero, batch_inversion};
 use zeroize::{Zeroize, Zeroizing};
 
+/// Fewer terms are dearer together than each alone.
+const FEW: usize = 8;
+/// So many points and what belongs to them fit a core's cache. An inversion costs no more than some twenty additions.
+const GROUP: usize = 1 << 12;
 /// Bits of a number.
 const NUMBER_BITS: usize = Fr::MODULUS_BIT_SIZE as usize;
 
@@ -87,11 +91,24 @@ impl<'k, P: SWCurveConfig<ScalarField = Fr>> Terms<'k, P> {
         kept.extend(numbers.filter(|(_, number)| !number.is_zero()));
         Self { bases, numbers: kept }
     }
+
+    fn one_by_one(&self) -> Projective<P> {
+        let point = |index: usize| match self.bases {
+            Bases::Points(points) => points[index],
+            Bases::Table(table) => {
+                table.starts[index].map_or(Affine::identity(), |start| table.multiples[start as usize])
+            }
+        };
+        self.numbers.iter().map(|(index, number)| point(*index) * number).sum()
+    }
 }
 
 /// The sum over all terms. All of them have tables, or none has.
 pub(crate) fn sum<P: SWCurveConfig<ScalarField = Fr>>(terms: &[Terms<'_, P>]) -> Projective<P> {
     let count: usize = terms.iter().map(|terms| terms.numbers.len()).sum();
+    if count <= FEW {
+        return terms.iter().map(Terms::one_by_one).sum();
+    }
     let tables = terms.iter().map(|terms| match terms.bases {
         Bases::Points(_) => None,
         Bases::Table(table) => Some(table.window),
@@ -206,31 +223,17 @@ impl<P: SWCurveConfig> Buckets<P> {
         self.count()
     }
 
-    /// Adds neighbours in every bucket until one point is left in each.
+    /// Adds neighbours in every bucket until one point is left in each: bucket after bucket, as many at a time as fit
+    /// the cache.
     fn add_up(&mut self) {
         let Self { runs, points, inverses } = self;
-        loop {
-            inverses.clear();
-            for (start, length) in &*runs {
-                let pairs = points[*start..*start + *length].chunks_exact(2);
-                inverses.extend(pairs.map(|pair| run(&pair[0], &pair[1])));
-            }
-            if inverses.is_empty() {
-                return;
-            }
-            batch_inversion(inverses);
-            let mut inverses = inverses.iter();
-            for (start, length) in &mut *runs {
-                let points = &mut points[*start..*start + *length];
-                let pairs = *length / 2;
-                for (pair, inverse) in (0..pairs).zip(&mut inverses) {
-                    points[pair] = add(&points[2 * pair], &points[2 * pair + 1], inverse);
-                }
-                if *length % 2 == 1 {
-                    points[pairs] = points[*length - 1];
-                }
-                *length -= pairs;
-            }
+        let mut rest = runs.as_mut_slice();
+        while let Some((start, _)) = rest.first() {
+            let end = start + GROUP;
+            let some = rest.partition_point(|(start, _)| *start < end);
+            let (group, others) = rest.split_at_mut(some);
+            add_up(group, points, inverses);
+            rest = others;
         }
     }
 
@@ -253,6 +256,33 @@ impl<P: SWCurveConfig> Drop for Buckets<P> {
         self.points.zeroize();
         self.inverses.zeroize();
         self.runs.zeroize();
+    }
+}
+
+/// Adds neighbours in these buckets until one point is left in each.
+fn add_up<P: SWCurveConfig>(runs: &mut [(usize, usize)], points: &mut [Affine<P>], inverses: &mut Vec<P::BaseField>) {
+    loop {
+        inverses.clear();
+        for (start, length) in &*runs {
+            let pairs = points[*start..*start + *length].chunks_exact(2);
+            inverses.extend(pairs.map(|pair| run(&pair[0], &pair[1])));
+        }
+        if inverses.is_empty() {
+            return;
+        }
+        batch_inversion(inverses);
+        let mut inverses = inverses.iter();
+        for (start, length) in &mut *runs {
+            let points = &mut points[*start..*start + *length];
+            let pairs = *length / 2;
+            for (pair, inverse) in (0..pairs).zip(&mut inverses) {
+                points[pair] = add(&points[2 * pair], &points[2 * pair + 1], inverse);
+            }
+            if *length % 2 == 1 {
+                points[pairs] = points[*length - 1];
+            }
+            *length -= pairs;
+        }
     }
 }
 
@@ -347,6 +377,9 @@ mod tests {
             assert_eq!(sum(&halves), expected, "window {window}, in halves");
         }
         assert_eq!(sum::<P>(&[]), Projective::zero());
+        let (few, table) = (naive(&points[..5], &numbers[..5]), Table::new(&points, 7));
+        assert_eq!(sum(&[terms(Bases::Points(&points), &numbers, 0..5)]), few);
+        assert_eq!(sum(&[terms(Bases::Table(&table), &numbers, 0..5)]), few);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use ark_bn254::Fr;
 use rand_chacha::rand_core::CryptoRng;
-use xmtp_proto::field::{ExternalNullifier, Scope, Signal};
+use xmtp_proto::field::{ExternalNullifier, Root, Scope, Signal};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -63,6 +63,11 @@ impl Witness<'_> {
         }
     }
 
+    /// The root to which the path leads from the leaf of secret and limit.
+    pub(crate) fn root(&self) -> Result<Root, BrokenPath> {
+        self.path.root_of(leaf(self.secret.commitment(), self.limit))
+    }
+
     /// The same for any signal, zero among them.
     pub(crate) fn statement_at(
         &self,
@@ -70,13 +75,13 @@ impl Witness<'_> {
         signal: Signal,
         scope: Scope,
     ) -> Result<Statement, ProveError> {
-        let Self { secret, limit, index, path } = self;
+        let Self { secret, limit, index, path: _ } = self;
         if u32::from(index.get()) >= limit.get() {
             return Err(ProveError::IndexAboveLimit);
         }
         let line = secret.line(external_nullifier, *index);
         Ok(Statement {
-            root: path.root_of(leaf(secret.commitment(), *limit))?,
+            root: self.root()?,
             external_nullifier,
             signal,
             share: line.share(signal),

@@ -26,10 +26,11 @@ pub(crate) fn moves(variable: usize) -> bool {
         || variable >= SHAPE.slope
 }
 
-/// The rows with a variable that moves on side A or B, ascending. Those of public inputs come last.
+/// The rows with a variable that moves on side A or B, ascending; those of public inputs come last. The share's own row,
+/// which has nothing but the slope there, is not among them.
 pub(crate) static MOVING_ROWS: LazyLock<Vec<usize>> = LazyLock::new(|| {
     let has = |side: usize, row: usize| SHAPE.matrices[side][row].iter().any(|(_, variable)| moves(*variable));
-    let rows = (0..SHAPE.constraints).filter(|row| has(0, *row) || has(1, *row));
+    let rows = (0..SHAPE.constraints).filter(|row| *row != SHAPE.share_row && (has(0, *row) || has(1, *row)));
     rows.chain((0..PUBLIC).filter(|input| moves(*input)).map(|input| SHAPE.input_row(input))).collect()
 });
 

@@ -36,7 +36,7 @@ fn plate() -> Plate {
 }
 
 fn blank() -> Blank {
-    Blank::prepare(&plate(), external_nullifier(), INDEX, scope(), &mut rng(3)).unwrap()
+    plate().blank(external_nullifier(), INDEX, scope(), &mut rng(3)).unwrap()
 }
 
 /// The same use of the leaf with the same randomness, proved at once.
@@ -92,7 +92,7 @@ fn blank_names_what_the_proof_will_state() {
 #[test]
 fn every_blank_has_randomness_of_its_own() {
     let (plate, rng) = (plate(), &mut rng(4));
-    let mut prepare = || Blank::prepare(&plate, external_nullifier(), INDEX, scope(), rng).unwrap();
+    let mut prepare = || plate.blank(external_nullifier(), INDEX, scope(), rng).unwrap();
     let [(_, first), (_, second)] = [prepare(), prepare()].map(|it| it.finish(&secret(), signals()[0]).unwrap());
     assert_ne!(first, second);
 }
@@ -154,9 +154,29 @@ fn secret_of_another_book_is_refused() {
 #[test]
 fn index_above_the_limit_is_refused() {
     for index in [100, u16::MAX].map(Index::new) {
-        let refused = Blank::prepare(&plate(), external_nullifier(), index, scope(), &mut rng(3));
+        let refused = plate().blank(external_nullifier(), index, scope(), &mut rng(3));
         assert_eq!(refused.err(), Some(ProveError::IndexAboveLimit));
     }
+}
+
+#[test]
+fn blank_is_the_same_with_a_plate_and_without() {
+    let (secret, path) = (secret(), path());
+    let witness = Witness { secret: &secret, limit: limit(), index: INDEX, path: &path };
+    let without = Blank::prepare(&KEY, &witness, external_nullifier(), scope(), &mut rng(3)).unwrap();
+    assert_eq!(*without.to_secret_bytes(), *blank().to_secret_bytes());
+}
+
+#[test]
+fn witness_that_is_not_true_is_refused_without_a_plate_too() {
+    let (secret, path) = (secret(), path());
+    let refused = |limit, index| {
+        let witness = Witness { secret: &secret, limit, index, path: &path };
+        Blank::prepare(&KEY, &witness, external_nullifier(), scope(), &mut rng(3)).err()
+    };
+    assert_eq!(refused(limit(), Index::new(100)), Some(ProveError::IndexAboveLimit));
+    let broken = ProveError::Path(path.root_of(FieldElement::from(99).into()).unwrap_err());
+    assert_eq!(refused(Limit::new(101).unwrap(), INDEX), Some(broken));
 }
 
 #[test]

@@ -11,6 +11,22 @@ use xmtp_prover::{
 
 const INDEX: Index = Index::new(1);
 
+/// The three are hashes: none has fewer bits than in earnest.
+fn external_nullifier() -> ExternalNullifier {
+    FieldElement::from_hash([0x5a; 32].into()).into()
+}
+
+/// Another one for every number.
+fn signal(number: u64) -> Signal {
+    let mut hash = [0xa5; 32];
+    hash[..8].copy_from_slice(&number.to_be_bytes());
+    FieldElement::from_hash(hash.into()).into()
+}
+
+fn scope() -> Scope {
+    FieldElement::from_hash([0xc3; 32].into()).into()
+}
+
 /// A member that proves, and a node that verifies.
 pub struct Ours {
     key: ProvingKey,
@@ -42,35 +58,38 @@ impl Ours {
         Ok(Plate::new(&self.key, &self.secret, self.limit, &self.path)?)
     }
 
+    /// From the witness without a signal to a blank.
+    pub fn prepare(&mut self) -> Result<Blank, Box<dyn Error>> {
+        let Self { key, secret, limit, path, rng } = self;
+        let witness = Witness { secret, limit: *limit, index: INDEX, path };
+        Ok(Blank::prepare(key, &witness, external_nullifier(), scope(), rng)?)
+    }
+
     /// From the plate to a blank.
     pub fn blank(&mut self, plate: &Plate) -> Result<Blank, Box<dyn Error>> {
-        let [external_nullifier, scope] = [11, 13].map(FieldElement::from);
-        let (external_nullifier, scope) = (ExternalNullifier::from(external_nullifier), Scope::from(scope));
-        Ok(Blank::prepare(plate, external_nullifier, INDEX, scope, &mut self.rng)?)
+        Ok(plate.blank(external_nullifier(), INDEX, scope(), &mut self.rng)?)
     }
 
     /// From a blank to the bytes of a proof.
     pub fn finish(&self, blank: Blank) -> Result<(Statement, [u8; Proof::LEN]), Box<dyn Error>> {
-        let (statement, proof) = blank.finish(&self.secret, Signal::from(FieldElement::from(12)))?;
+        let (statement, proof) = blank.finish(&self.secret, signal(1))?;
         Ok((statement, proof.to_bytes()))
     }
 
     /// From the witness to the bytes of a proof.
     pub fn prove(&mut self) -> Result<(Statement, [u8; Proof::LEN]), Box<dyn Error>> {
-        self.prove_for(12)
+        self.prove_for(1)
     }
 
     /// Proofs for as many signals. Together they reveal the secret, and a verifier does not mind.
     pub fn prove_all(&mut self, proofs: usize) -> Result<Vec<(Statement, [u8; Proof::LEN])>, Box<dyn Error>> {
-        (1..).take(proofs).map(|signal| self.prove_for(signal)).collect()
+        (1..).take(proofs).map(|number| self.prove_for(number)).collect()
     }
 
-    fn prove_for(&mut self, signal: u64) -> Result<(Statement, [u8; Proof::LEN]), Box<dyn Error>> {
+    fn prove_for(&mut self, number: u64) -> Result<(Statement, [u8; Proof::LEN]), Box<dyn Error>> {
         let Self { key, secret, limit, path, rng } = self;
         let witness = Witness { secret, limit: *limit, index: INDEX, path };
-        let [external_nullifier, signal, scope] = [11, signal, 13].map(FieldElement::from);
-        let (external_nullifier, signal) = (ExternalNullifier::from(external_nullifier), Signal::from(signal));
-        let (statement, proof) = prove(key, &witness, external_nullifier, signal, Scope::from(scope), rng)?;
+        let (statement, proof) = prove(key, &witness, external_nullifier(), signal(number), scope(), rng)?;
         Ok((statement, proof.to_bytes()))
     }
 

@@ -1,20 +1,20 @@
 //! What the blanks of one leaf have in common, and how a blank's points follow from it.
 //!
-//! Variables and rows that stay the same for the leaf ([`crate::values`]) are added up once. In a blank's *h1* the part
-//! of the input row of the share, and the value of the share's own row, are multiplied by the slope *a1*, which every
-//! index has anew; so there are two points for *h1* and two for *h2*, one before *1* and one before *a1*.
+//! Variables and rows that stay the same for the leaf ([`crate::values`]) are added up once, in a plate; a blank adds the
+//! others. In *h1* the part of the input row of the share, and the value of the share's own row, are multiplied by the
+//! slope *a1*, which every index has anew; so a plate has two points for it, one before *1* and one before *a1*. A blank
+//! without a plate knows its slope from the start, and adds up everything at once.
 
 use ark_bn254::{Fr, G1Affine, G1Projective, G2Projective};
 use ark_ec::CurveGroup;
 use ark_ff::{One, Zero};
-use xmtp_proto::field::{ExternalNullifier, FieldElement, Nullifier, Root, Scope, Tag};
-use zeroize::Zeroize;
+use rand_chacha::rand_core::CryptoRng;
+use xmtp_proto::field::{ExternalNullifier, FieldElement, Root, Scope};
+use zeroize::{Zeroize, Zeroizing};
 
-use super::Coefficients;
+use super::{Blank, Coefficients, Facts};
 use crate::{
-    circuit::PassCircuit,
-    field::to_fr,
-    groth16::Queries,
+    field::random,
     keys::ProvingKey,
     msm::sum,
     prove::{ProveError, Witness},
@@ -27,7 +27,8 @@ use crate::{
 
 /// What every blank of one leaf under one root starts from. As secret as the book: it holds a copy of *a0*.
 ///
-/// Making one costs more than a blank does, so who makes several keeps it.
+/// Making it and a first blank costs about a third more than [`Blank::prepare`]; every further blank costs a third of
+/// that.
 pub struct Plate {
     key: ProvingKey,
     secret: PassSecret,
@@ -46,24 +47,14 @@ struct Fixed {
     b_g2: G2Projective,
     l: G1Projective,
     h1: [G1Projective; 2],
-    h2: [G1Projective; 2],
 }
 
 impl Drop for Fixed {
     fn drop(&mut self) {
-        let Self { a, b_g1, b_g2, l, h1, h2 } = self;
-        [a, b_g1, l].into_iter().chain(h1).chain(h2).for_each(Zeroize::zeroize);
+        let Self { a, b_g1, b_g2, l, h1 } = self;
+        [a, b_g1, l].into_iter().chain(h1).for_each(Zeroize::zeroize);
         b_g2.zeroize();
     }
-}
-
-/// What a statement says of one use, whatever the signal.
-pub(super) struct Use {
-    pub(super) external_nullifier: ExternalNullifier,
-    pub(super) index: Index,
-    pub(super) scope: Scope,
-    pub(super) nullifier: Nullifier,
-    pub(super) tag: Tag,
 }
 
 impl Plate {
@@ -74,18 +65,11 @@ impl Plate {
     pub fn new(key: &ProvingKey, secret: &PassSecret, limit: Limit, path: &Path) -> Result<Self, ProveError> {
         let root = path.root_of(leaf(secret.commitment(), limit))?;
         let (secret, path) = (secret.copy(), path.clone());
-        let zero = FieldElement::ZERO;
-        let index = Index::new(0);
+        let (index, zero) = (Index::new(0), FieldElement::ZERO);
         let witness = Witness { secret: &secret, limit, index, path: &path };
-        let any_use = Use {
-            external_nullifier: zero.into(),
-            index,
-            scope: zero.into(),
-            nullifier: zero.into(),
-            tag: zero.into(),
-        };
-        let values = values(&unsigned(&witness, root, &any_use)?);
-        let fixed = Fixed::new(key.queries(), &values);
+        let any = Facts::new(root, &secret, zero.into(), index, zero.into());
+        let values = values(&any.unsigned(&witness)?);
+        let fixed = Fixed::new(key, &values);
         Ok(Self { key: key.clone(), secret, limit, path, root, values, fixed })
     }
 
@@ -95,60 +79,103 @@ impl Plate {
         self.root
     }
 
-    pub(super) fn look_up(&self, external_nullifier: ExternalNullifier, index: Index, scope: Scope) -> Use {
-        let nullifier = self.secret.nullifier(external_nullifier, index);
-        Use { external_nullifier, index, scope, nullifier, tag: self.secret.tag(scope) }
+    /// Makes a blank with fresh randomness. The caller sees to it that the index has no other.
+    ///
+    /// # Errors
+    /// [`ProveError::IndexAboveLimit`].
+    pub fn blank(
+        &self,
+        external_nullifier: ExternalNullifier,
+        index: Index,
+        scope: Scope,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Blank, ProveError> {
+        self.blind(external_nullifier, index, scope, &Zeroizing::new([random(rng), random(rng)]))
     }
 
-    /// The blank's points, with the prover's randomness.
-    pub(super) fn coefficients(&self, of: &Use, [r, s]: [Fr; 2]) -> Result<Coefficients, ProveError> {
+    /// Makes the blank with the prover's randomness. Not generic, so that it is compiled here.
+    pub(super) fn blind(
+        &self,
+        external_nullifier: ExternalNullifier,
+        index: Index,
+        scope: Scope,
+        randomness: &[Fr; 2],
+    ) -> Result<Blank, ProveError> {
         let Self { key, secret, limit, path, root, values, fixed } = self;
-        let witness = Witness { secret, limit: *limit, index: of.index, path };
-        let values = moved(values, &unsigned(&witness, *root, of)?);
-        let queries = key.queries();
-        let points = queries.key;
-        let moving = || values.iter().copied().enumerate().filter(|(variable, _)| moves(*variable));
+        let blank = Facts::new(*root, secret, external_nullifier, index, scope);
+        let witness = Witness { secret, limit: *limit, index, path };
+        let values = moved(values, &blank.unsigned(&witness)?);
+        let rest = Rest { fixed, has_variable: moves, rows: &MOVING_ROWS };
+        Ok(Blank { points: rest.coefficients(key, &values, *randomness), facts: blank })
+    }
+}
 
-        let a0 = sum(&[queries.a(moving())]) + fixed.a + points.delta_g1 * r;
-        let b0 = sum(&[queries.b_g2(moving())]) + fixed.b_g2 + points.vk.delta_g2 * s;
-        let sides = sides(&values);
-        let scaled = moving().map(|(variable, value)| (variable, value * r));
-        let terms = [queries.l(moving()), queries.b_g1(scaled), queries.h(quotient(&sides))];
+/// All of a blank's points without a plate, with the prover's randomness.
+pub(super) fn at_once(
+    key: &ProvingKey,
+    witness: &Witness<'_>,
+    facts: &Facts,
+    randomness: &[Fr; 2],
+) -> Result<Coefficients, ProveError> {
+    let values = values(&facts.unsigned(witness)?);
+    let rows: Vec<usize> = (0..SHAPE.domain()).collect();
+    let rest = Rest { fixed: &Fixed::nothing(key), has_variable: |_| true, rows: &rows };
+    Ok(rest.coefficients(key, &values, *randomness))
+}
+
+/// What is left to add up for a blank.
+struct Rest<'p> {
+    fixed: &'p Fixed,
+    has_variable: fn(usize) -> bool,
+    rows: &'p [usize],
+}
+
+impl Rest<'_> {
+    fn coefficients(&self, key: &ProvingKey, values: &[Fr], [r, s]: [Fr; 2]) -> Coefficients {
+        let (fixed, queries) = (self.fixed, key.queries());
+        let points = queries.key;
+        let numbers = || values.iter().copied().enumerate().filter(|(variable, _)| (self.has_variable)(*variable));
+
+        let a0 = sum(&[queries.a(numbers())]) + fixed.a + points.delta_g1 * r;
+        let b0 = sum(&[queries.b_g2(numbers())]) + fixed.b_g2 + points.vk.delta_g2 * s;
+        let sides = sides(values);
+        let scaled = numbers().map(|(variable, value)| (variable, value * r));
+        let terms = [queries.l(numbers()), queries.b_g1(scaled), queries.h(quotient(&sides))];
         // The term r·s·δ is in r·B as often as it is taken away.
         let c0 = sum(&terms) + fixed.l + a0 * s + fixed.b_g1 * r;
 
         let slope = values[SHAPE.slope];
-        let with_slope = |[one, other]: [G1Projective; 2]| one + other * slope;
-        let of_signal = |query: &[G1Affine]| with_slope([query[SIGNAL], query[SHARE]].map(Into::into));
+        let of_signal = |points: &[G1Affine]| points[SHARE] * slope + points[SIGNAL];
         let a1 = of_signal(&points.a_query);
         let b1 = points.b_g2_query[SHARE] * slope + points.b_g2_query[SIGNAL];
-        let h1 = sum(&[queries.h(moving_openings(&sides, slope))]) + with_slope(fixed.h1);
+        let h1 = sum(&[queries.h(openings(&sides, slope, self.rows))]) + fixed.h1[0] + fixed.h1[1] * slope;
         let c1 = h1 + a1 * s + of_signal(&points.b_g1_query) * r;
-        let c2 = with_slope(fixed.h2);
+        let [product_of_signal, product_of_share] = *key.products();
+        let c2 = product_of_share * slope + product_of_signal;
 
         let [b0, b1] = [b0, b1].map(CurveGroup::into_affine);
         let [a0, a1, c0, c1, c2] = [a0, a1, c0, c1, c2].map(CurveGroup::into_affine);
-        Ok(Coefficients { a: [a0, a1], b: [b0, b1], c: [c0, c1, c2] })
+        Coefficients { a: [a0, a1], b: [b0, b1], c: [c0, c1, c2] }
     }
 }
 
 impl Fixed {
-    fn new(queries: Queries<'_>, values: &[Fr]) -> Self {
-        let points = queries.key;
+    fn nothing(key: &ProvingKey) -> Self {
+        let points = key.queries().key;
+        let zero = G1Projective::zero();
+        let [a, b_g1] = [points.vk.alpha_g1, points.beta_g1].map(Into::into);
+        Self { a, b_g1, b_g2: points.vk.beta_g2.into(), l: zero, h1: [zero; 2] }
+    }
+
+    fn new(key: &ProvingKey, values: &[Fr]) -> Self {
+        let (queries, nothing) = (key.queries(), Self::nothing(key));
         let staying = || values.iter().copied().enumerate().filter(|(variable, _)| !moves(*variable));
-        let a = sum(&[queries.a(staying())]) + points.vk.alpha_g1;
-        let b_g1 = sum(&[queries.b_g1(staying())]) + points.beta_g1;
-        let b_g2 = sum(&[queries.b_g2(staying())]) + points.vk.beta_g2;
+        let a = sum(&[queries.a(staying())]) + nothing.a;
+        let b_g1 = sum(&[queries.b_g1(staying())]) + nothing.b_g1;
+        let b_g2 = sum(&[queries.b_g2(staying())]) + nothing.b_g2;
         let l = sum(&[queries.l(staying())]);
-        let h = |values: Column| sum(&[queries.h(values)]);
-        let [once, by_slope] = staying_openings(&sides(values));
-        let product = |input| {
-            let mut values = empty();
-            OPENINGS.share_row.add(Fr::one(), SHAPE.input_row(input), Fr::one(), &mut values);
-            values
-        };
-        let (h1, h2) = ([h(once), h(by_slope)], [h(product(SIGNAL)), h(product(SHARE))]);
-        Self { a, b_g1, b_g2, l, h1, h2 }
+        let h1 = staying_openings(&sides(values)).map(|values| sum(&[queries.h(values)]));
+        Self { a, b_g1, b_g2, l, h1 }
     }
 }
 
@@ -157,7 +184,7 @@ fn staying_openings([a, b]: &[Column; 2]) -> [Column; 2] {
     let [mut once, mut by_slope] = [empty(), empty()];
     let mut moving = MOVING_ROWS.iter().peekable();
     for row in 0..a.len() {
-        if moving.next_if(|next| **next == row).is_some() {
+        if row == SHAPE.share_row || moving.next_if(|next| **next == row).is_some() {
             continue;
         }
         OPENINGS.share_row.add(Fr::one(), row, a[row], &mut once);
@@ -168,21 +195,13 @@ fn staying_openings([a, b]: &[Column; 2]) -> [Column; 2] {
     [once, by_slope]
 }
 
-/// The part of *h1* that moves, but for the share's own row, whose value on side A is the slope.
-fn moving_openings([a, b]: &[Column; 2], slope: Fr) -> Column {
+/// The part of *h1* that these rows have.
+fn openings([a, b]: &[Column; 2], slope: Fr, rows: &[usize]) -> Column {
     let mut values = empty();
-    for row in MOVING_ROWS.iter().copied().filter(|row| *row != SHAPE.share_row) {
+    for row in rows.iter().copied() {
         OPENINGS.share_row.add(Fr::one(), row, a[row], &mut values);
         OPENINGS.signal.add(Fr::one(), row, b[row], &mut values);
         OPENINGS.share.add(slope, row, b[row], &mut values);
     }
     values
-}
-
-/// The circuit at signal zero, whose share is *a0*: never shown.
-fn unsigned(witness: &Witness<'_>, root: Root, of: &Use) -> Result<PassCircuit, ProveError> {
-    let Use { external_nullifier, index: _, scope, nullifier, tag } = *of;
-    let [root, external_nullifier, nullifier, scope, tag] =
-        [root.field(), external_nullifier.field(), nullifier.field(), scope.field(), tag.field()].map(to_fr);
-    witness.circuit([root, external_nullifier, Fr::zero(), witness.secret.number(), nullifier, scope, tag])
 }

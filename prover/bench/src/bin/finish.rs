@@ -25,8 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut blanks = blanks.collect::<Result<Vec<Blank>, _>>()?;
     let mut ours = || {
         let blank = blanks.pop().ok_or("there are as many blanks as runs")?;
-        ours.finish(blank).map(|proof| drop(black_box(proof)))
+        ours.finish(blank).map(|proof| _ = black_box(proof))
     };
-    let mut peer = || peer.finish(&partial).map(|proof| drop(black_box(proof)));
+    let mut peer = || peer.finish(&partial).map(|proof| _ = black_box(proof));
     compare("finish", SAMPLES, &mut [("ours", REPEATS, &mut ours), ("peer", 1, &mut peer)])
 }

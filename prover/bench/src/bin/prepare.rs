@@ -19,13 +19,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     Ours::verify(&statement, &proof)?;
 
-    let from_nothing = |ours: &RefCell<Ours>| {
-        let plate = ours.borrow().plate()?;
-        ours.borrow_mut().blank(&plate).map(|blank| drop(black_box(blank)))
-    };
-    let mut with_tables = || from_nothing(&ours);
+    let mut with_tables = || ours.borrow_mut().prepare().map(|blank| drop(black_box(blank)));
     let mut cached = || ours.borrow_mut().blank(&plate).map(|blank| drop(black_box(blank)));
-    let mut without_tables = || from_nothing(&plain);
+    let mut without_tables = || plain.borrow_mut().prepare().map(|blank| drop(black_box(blank)));
     let mut peer = || peer.prove().map(|proof| drop(black_box(proof)));
     let actions = &mut [
         ("from nothing", 1, &mut with_tables as _),
