@@ -69,7 +69,7 @@ async fn texts(conversation: &Conversation<'_>, me: &Client) -> Vec<String> {
 }
 
 async fn stamps_left(client: &Client) -> u32 {
-    client.books().await.unwrap().iter().map(|it| it.book.left()).sum()
+    client.books().await.unwrap().iter().map(|it| it.left).sum()
 }
 
 #[tokio::test]

@@ -143,7 +143,7 @@ impl fmt::Display for Denomination {
 }
 
 /// An issue of stamps: `floor(block.timestamp / ISSUE_SECONDS)` of the purchase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Issue(pub u32);
 
 impl Issue {

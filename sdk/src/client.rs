@@ -7,6 +7,7 @@
 //! | `ask` | asks what writing to somebody takes, and believes nothing unverified |
 //! | `journal` | shares with the account's other installations, and opens conversations |
 //! | `stamps` | buys books, and finds those again whose purchase was cut short |
+//! | `reserve` | has the journal grant stamps to this client before they are used |
 //! | `send` | seals, franks and publishes a letter, and sends again what did not get through |
 //! | [`inbox`](crate::inbox), [`stream`](crate::stream) | reads what came, and what comes |
 //! | [`conversation`](crate::conversation) | what follows a letter |
@@ -15,11 +16,12 @@ mod account;
 mod ask;
 mod journal;
 mod prekey;
+mod reserve;
 mod send;
 mod stamps;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use alloy::primitives::{Address, B256};
 use tokio::sync::OnceCell;
@@ -32,13 +34,14 @@ use xmtp_prover::{DevKeyError, ProvingKey, VerifyingKey};
 
 use crate::chain::{Chain, Wallet};
 use crate::identity::Identity;
+use crate::journal::{RUN_LENGTH, Session};
 use crate::state::{State, StateError};
 use crate::transport::{Connection, Node, Role, TransportError};
 
 pub use account::{IdentityStatus, PublishError, Published, PublishedPolicy, RestoreError};
 pub use ask::{AskError, Recipient, WhatItTakes};
 pub use send::{Draft, SendError, Sent};
-pub use stamps::{BookStatus, BoughtBook, BuyStampsError};
+pub use stamps::{BookStatus, BoughtBook, BuyStampsError, Keeper, TakeOverError};
 
 /// The chain of development networks, whose proofs anybody can forge.
 pub const DEV_CHAIN: u64 = 31_337;
@@ -59,11 +62,20 @@ pub struct Client {
     chain: Option<Chain>,
     cache: PathBuf,
     proving_key: OnceCell<Arc<ProvingKey>>,
+    run_length: u16,
+    session: Mutex<Session>,
+    /// Held by whoever reserves stamps.
+    reserving: tokio::sync::Mutex<()>,
+    /// Held by whoever reads the journal.
+    reading: tokio::sync::Mutex<()>,
     on_step: OnStep,
 }
 
 /// What a client is doing, for whoever waits for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// Everything that sending leaves on disk or with a node has a step before it and one after it, so that whoever is told can see
+/// to it that it is cut short anywhere: see [`Step::OF_SENDING`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Another process has the state.
     WaitingForState,
@@ -77,10 +89,49 @@ pub enum Step {
     WaitingForRoot,
     /// The proving key is read, or made if this is the first time.
     LoadingProvingKey,
-    /// Stamps are proved.
+    /// The journal is asked for stamps, or for the index of a membership.
+    Reserving,
+    /// The journal was read since. What it granted is known to this process alone.
+    Reserved,
+    /// What is to be sent is written down, or which index goes with it.
+    WritingDown,
+    /// It is on disk.
+    WrittenDown,
+    /// A pass is proved.
     Proving,
-    /// A letter or a record is published.
+    /// The proof is made, and nobody has seen it.
+    Proved,
+    /// A letter, a message, an opening or a record is published.
     Publishing,
+    /// The node has answered, and that is not on disk yet.
+    Published,
+    /// What became of it is on disk.
+    Recorded,
+    /// The journal gets a copy, for the account's other installations.
+    Journaling,
+    /// It has it.
+    Journaled,
+    /// What was reserved and not used is handed back.
+    HandingOver,
+    /// The journal has it back.
+    HandedOver,
+}
+
+impl Step {
+    /// The steps around what sending leaves on disk or with a node.
+    pub const OF_SENDING: [Self; 11] = [
+        Self::Reserving,
+        Self::Reserved,
+        Self::WritingDown,
+        Self::WrittenDown,
+        Self::Proving,
+        Self::Proved,
+        Self::Publishing,
+        Self::Published,
+        Self::Recorded,
+        Self::Journaling,
+        Self::Journaled,
+    ];
 }
 
 type OnStep = Arc<dyn Fn(Step) + Send + Sync>;
@@ -95,6 +146,7 @@ pub struct Builder {
     node: Url,
     rpc: Option<Url>,
     clock: Clock,
+    run_length: u16,
     on_step: OnStep,
 }
 
@@ -173,6 +225,15 @@ impl Builder {
         self
     }
 
+    /// How many stamps of a book are reserved in the journal at once, if the letter does not take more; by default
+    /// [`RUN_LENGTH`]. What is reserved and not used goes back with [`Client::close`]. With 1, as befits a program that sends
+    /// one letter and ends, nothing is ever lost, and every letter is preceded by an entry in the journal.
+    #[must_use]
+    pub fn run_length(mut self, stamps: u16) -> Self {
+        self.run_length = stamps;
+        self
+    }
+
     /// Is told what the client is doing, as it begins to.
     #[must_use]
     pub fn on_step(mut self, on_step: impl Fn(Step) + Send + Sync + 'static) -> Self {
@@ -186,7 +247,7 @@ impl Builder {
     /// # Errors
     /// [`ConnectError`].
     pub async fn connect(self) -> Result<Client, ConnectError> {
-        let Self { wallet, deployment, home, cache, node, rpc, clock, on_step } = self;
+        let Self { wallet, deployment, home, cache, node, rpc, clock, run_length, on_step } = self;
         let named = NetworkId(deployment.network_id);
         let network = NetworkId::new(deployment.chain_id, deployment.postage);
         if named != network {
@@ -203,6 +264,10 @@ impl Builder {
             chain: rpc.map(|rpc| Chain::new(rpc, deployment.clone(), Arc::clone(&wallet))),
             cache: cache.unwrap_or_else(|| home.join("cache")),
             proving_key: OnceCell::new(),
+            run_length,
+            session: Mutex::new(Session::new().map_err(StateError::from)?),
+            reserving: tokio::sync::Mutex::default(),
+            reading: tokio::sync::Mutex::default(),
             on_step,
             deployment,
             wallet,
@@ -222,6 +287,7 @@ impl Client {
             node: default_node(),
             rpc: None,
             clock: Clock::system(),
+            run_length: RUN_LENGTH,
             on_step: Arc::new(|_| ()),
         }
     }

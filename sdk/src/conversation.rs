@@ -89,6 +89,12 @@ pub enum ConversationError {
     /// So many conversations can be opened in a day. Wait for midnight UTC.
     #[error("this installation can open no more conversations today: the count starts anew at midnight UTC")]
     UsedUp,
+    /// Other sessions of the account were faster many times over, or the node does not show what it accepted. Try again, or
+    /// use another node.
+    #[error(
+        "the journal granted nothing: other clients of the account were faster each time, or the node hides what it took"
+    )]
+    NotGranted,
     /// See there.
     #[error(transparent)]
     Memberships(#[from] MembershipsError),
@@ -158,13 +164,15 @@ impl Client {
         Ok(self.conversations().await?.into_iter().rfind(|conversation| conversation.peer() == peer))
     }
 
-    /// Sees to it that the account's other installations find its conversations. For whoever wants something else: it is
+    /// Sees to it that the account's other installations find its books and its conversations. For whoever wants something else: it is
     /// tried again with the next message.
     pub(crate) async fn care_for_journal(&self, identity: &Identity) -> Result<(), StateError> {
-        match self.journal_conversations(identity).await {
-            Err(ConversationError::State(error)) => Err(error),
-            Err(_) | Ok(()) => Ok(()),
+        for result in [self.journal_books(identity).await, self.journal_conversations(identity).await] {
+            if let Err(ConversationError::State(error)) = result {
+                return Err(error);
+            }
         }
+        Ok(())
     }
 
     /// Keeps the letters that came since, and leaves them unread.
@@ -234,7 +242,9 @@ impl Conversation<'_> {
     pub async fn send_content(&self, content: &Content) -> Result<SentMessage, ConversationError> {
         let identity = self.client.identity()??;
         let state = self.client.state();
+        self.client.step(Step::WritingDown);
         state.keep_conversation(&self.letter)?;
+        self.client.step(Step::WrittenDown);
         let (bytes, now) = (content.to_bytes(), self.client.now());
         let mut same = None;
         for envelope in state.posts(&self.topic())? {
@@ -250,7 +260,9 @@ impl Conversation<'_> {
             Some(envelope) => envelope,
             None => {
                 let envelope = self.channel.seal(&identity, now, &bytes)?;
+                self.client.step(Step::WritingDown);
                 state.begin_post(&envelope)?;
+                self.client.step(Step::WrittenDown);
                 envelope
             }
         };
@@ -327,14 +339,18 @@ impl Conversation<'_> {
         self.client.step(Step::Publishing);
         let mut opened = false;
         let mut result = self.client.post(&connection, &self.channel, envelope.clone()).await?;
+        self.client.step(Step::Published);
         if let Err(Refusal::RequirementUnmet { .. }) = result {
             self.client.open_conversation(identity, &self.channel).await?;
             opened = true;
+            self.client.step(Step::Publishing);
             result = self.client.post(&connection, &self.channel, envelope).await?;
+            self.client.step(Step::Published);
         }
         match result {
             Ok(postmark) => {
                 self.client.state().end_post(id)?;
+                self.client.step(Step::Recorded);
                 Ok(SentMessage { to: self.peer(), envelope: id, postmark, opened })
             }
             Err(refusal) => {

@@ -8,8 +8,12 @@
 //! very epoch and granted; and a reservation of an index of that slot for the envelope that it is going to be shown with.
 //! Who was first in the log has it. So neither two installations, nor two copies of one, ever use one index twice.
 //!
+//! Stamps of books are reserved in runs: see `runs`.
+//!
 //! To write, the journal must be open, and to open it takes an index: the one with number 0, which belongs to the journal.
 //! On any day there is one opening that every installation makes to the bit, so it does not matter which of them comes first.
+
+mod runs;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +28,13 @@ use crate::keys::InstallationId;
 use crate::layout::{Reader, Unreadable, join};
 use crate::message::{Channel, Party};
 use crate::state::Letter;
+
+#[cfg(test)]
+pub(crate) use runs::SessionId;
+pub(crate) use runs::{Grant, KnownBook, Run, Session, free};
+pub use runs::{GrantedStamp, RUN_LENGTH};
+
+use runs::Books;
 
 /// How many installations of an account can use its memberships in one epoch.
 pub const SLOTS: u16 = 16;
@@ -56,6 +67,12 @@ pub(crate) enum Entry {
     },
     /// A conversation that the account began or accepted, with its first letter.
     Conversation(Box<Letter>),
+    /// A book that was bought, or moved on the chain.
+    Book(KnownBook),
+    /// That a session wants to use a run of a book's stamps.
+    Run(Run),
+    /// That a session has not used the rest of its last run, and never will.
+    HandOver(Run),
 }
 
 /// An index of a membership, among those of its day.
@@ -82,6 +99,7 @@ struct Holder {
 pub(crate) struct View {
     slots: [Option<Holder>; SLOTS as usize],
     reserved: BTreeMap<IndexName, EnvelopeId>,
+    books: Books,
 }
 
 /// The journal of an account: label `xmtp/key/journal/1`, and the digest of the attested keys for both bundles, as bundles
@@ -139,7 +157,8 @@ impl IndexName {
 
 impl Entry {
     /// Version u8, kind u8; then for 1, a claim: installation 16, slot u16, epoch u64; for 2, a reservation: installation 16,
-    /// epoch u64, purpose u8, index u16, envelope 32; for 3, a conversation: the letter.
+    /// epoch u64, purpose u8, index u16, envelope 32; for 3, a conversation: the letter; for 4, a book: see there; for 5, a run,
+    /// and for 6, one that is handed over: see there.
     pub(crate) fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
         match self {
             Self::Claim { installation, slot, epoch } => {
@@ -149,6 +168,9 @@ impl Entry {
                 join(&[&[VERSION, 2], installation.as_bytes(), &index.to_bytes(), envelope.as_bytes()])
             }
             Self::Conversation(letter) => join(&[&[VERSION, 3], &letter.to_secret_bytes()]),
+            Self::Book(book) => join(&[&[VERSION, 4], &book.to_bytes()]),
+            Self::Run(run) => join(&[&[VERSION, 5], &run.to_bytes()]),
+            Self::HandOver(run) => join(&[&[VERSION, 6], &run.to_bytes()]),
         }
     }
 
@@ -170,6 +192,9 @@ impl Entry {
                 envelope: EnvelopeId::from(*reader.array::<32>()?),
             },
             3 => return Letter::from_secret_bytes(reader.rest()).map(|letter| Some(Self::Conversation(letter.into()))),
+            4 => Self::Book(KnownBook::read(&mut reader)?),
+            5 => Self::Run(Run::read(&mut reader)?),
+            6 => Self::HandOver(Run::read(&mut reader)?),
             _ => return Ok(None),
         };
         reader.end()?;
@@ -178,15 +203,25 @@ impl Entry {
 }
 
 impl View {
-    /// Takes the next entry of the log into account. What comes too late, or claims what another has, changes nothing.
-    pub(crate) fn apply(&mut self, entry: &Entry, accepted_at: Timestamp) {
+    /// Takes the next entry of the log into account. What comes too late, or claims what another has, changes nothing. What
+    /// is granted to a session is returned, once: later entries hide it.
+    pub(crate) fn apply(&mut self, entry: &Entry, accepted_at: Timestamp, issue_seconds: u64) -> Option<Grant> {
         match *entry {
             Entry::Claim { installation, slot, epoch } => self.claim(installation, slot, epoch, accepted_at),
             Entry::Reservation { installation, index, envelope } => {
                 self.reserve(installation, index, envelope, accepted_at);
             }
             Entry::Conversation(_) => {}
+            Entry::Book(ref book) => self.books.tell(book, accepted_at, issue_seconds),
+            Entry::Run(ref run) => return self.books.reserve(run),
+            Entry::HandOver(ref run) => self.books.hand_over(run),
         }
+        None
+    }
+
+    /// The books, and what of them is reserved.
+    pub(crate) const fn books(&self) -> &Books {
+        &self.books
     }
 
     fn claim(&mut self, installation: InstallationId, slot: u16, epoch: Epoch, accepted_at: Timestamp) {
@@ -261,8 +296,8 @@ impl View {
         self.reserved.iter().find_map(of_it)
     }
 
-    /// For each slot 0, or 1 and installation 16, epoch u64; then for each reservation: epoch u64, purpose u8, index u16,
-    /// envelope 32.
+    /// For each slot 0, or 1 and installation 16, epoch u64; then how many reservations u32, and for each: epoch u64, purpose
+    /// u8, index u16, envelope 32; then the books.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for holder in &self.slots {
@@ -275,10 +310,13 @@ impl View {
                 }
             }
         }
+        let reserved = u32::try_from(self.reserved.len()).unwrap_or(u32::MAX);
+        bytes.extend_from_slice(&reserved.to_be_bytes());
         for (index, envelope) in &self.reserved {
             bytes.extend_from_slice(&index.to_bytes());
             bytes.extend_from_slice(envelope.as_bytes());
         }
+        bytes.extend_from_slice(&self.books.to_bytes());
         bytes
     }
 
@@ -292,14 +330,15 @@ impl View {
                 _ => return Err(Unreadable),
             };
         }
-        let (reserved, rest) = reader.rest().as_chunks::<{ 11 + 32 }>();
-        if !rest.is_empty() {
-            return Err(Unreadable);
+        for _ in 0..reader.u32()? {
+            let index = IndexName::read(&mut reader)?;
+            // In order, so that one view has one encoding.
+            if it.reserved.last_key_value().is_some_and(|(before, _)| *before >= index) {
+                return Err(Unreadable);
+            }
+            it.reserved.insert(index, EnvelopeId::from(*reader.array::<32>()?));
         }
-        for bytes in reserved {
-            let mut reader = Reader::new(bytes);
-            it.reserved.insert(IndexName::read(&mut reader)?, EnvelopeId::from(*reader.array::<32>()?));
-        }
+        it.books = Books::read(reader)?;
         Ok(it)
     }
 }

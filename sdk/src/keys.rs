@@ -129,7 +129,7 @@ impl Agreed {
 }
 
 /// Names an installation of a client: 16 random bytes, no secret.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InstallationId([u8; 16]);
 
 impl InstallationId {
@@ -145,6 +145,13 @@ impl InstallationId {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+}
+
+#[cfg(test)]
+impl InstallationId {
+    pub(crate) const fn numbered(which: u8) -> Self {
+        Self([which; 16])
     }
 }
 

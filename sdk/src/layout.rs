@@ -70,6 +70,11 @@ impl<'a> Reader<'a> {
         self.array().copied().map(u64::from_be_bytes)
     }
 
+    /// Whether nothing is left.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// All that is left.
     pub(crate) const fn rest(self) -> &'a [u8] {
         self.0

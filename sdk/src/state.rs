@@ -39,7 +39,7 @@ use alloy::signers::Signer;
 use xmtp_proto::account::Account;
 use xmtp_proto::derive::NetworkId;
 
-pub use books::{Book, BookId, BooksError, Bought, Purchase, StampUse};
+pub use books::{Book, BookId, BooksError, Bought, InvalidBookId, Purchase, StampUse, Supply};
 pub use conversations::Kept;
 pub use journal::{MemberIndex, MembershipsError};
 pub use letters::{Delivery, Letter, LettersError, Outgoing};

@@ -11,6 +11,7 @@ use xmtp_proto::derive::Denomination;
 use xmtp_proto::requirement::Requirement;
 use xmtp_prover::Limit;
 use xmtp_sdk::ens::{EnsName, InvalidName};
+use xmtp_sdk::state::BookId;
 
 /// Mail between blockchain accounts: end-to-end encrypted, and delivered on the recipient's conditions.
 #[derive(Debug, Parser)]
@@ -210,8 +211,14 @@ pub(crate) enum Stamps {
         #[arg(long, value_parser = count)]
         count: Limit,
     },
-    /// List the books of this installation.
+    /// List the account's books: those of this installation, and those of its others.
     List,
+    /// Use another installation's book here too: for when that one is gone. From then on both can use it, and never one stamp
+    /// twice.
+    TakeOver {
+        /// Which, as `xmtp stamps list` names it.
+        book: BookId,
+    },
 }
 
 #[derive(Debug, Group)]

@@ -21,7 +21,8 @@ pub(crate) fn builder(settings: &Settings, output: &Output) -> Result<Builder, F
     let progress = output.progress().clone();
     let builder = Client::builder(wallet, deployment, settings.home.value.clone()).cache(settings.cache.clone());
     let builder = builder.node(settings.node.value.clone()).rpc(settings.rpc.value.clone());
-    Ok(builder.on_step(move |step| progress.now(described(step))))
+    // A command ends when its letter is sent: it reserves what that takes, and has nothing to hand back.
+    Ok(builder.run_length(1).on_step(move |step| progress.now(described(step))))
 }
 
 /// The account that is meant. A name is resolved before anything else is asked of anybody.
@@ -44,7 +45,11 @@ const fn described(step: Step) -> &'static str {
         Step::Buying => "buying: waiting for the chain",
         Step::WaitingForRoot => "waiting for the node to see the book",
         Step::LoadingProvingKey => "loading the proving key (made anew the first time)",
-        Step::Proving => "proving that a stamp is paid for",
-        Step::Publishing => "publishing",
+        Step::Reserving | Step::Reserved => "reserving in the account's journal",
+        Step::WritingDown | Step::WrittenDown => "writing down what is sent",
+        Step::Proving | Step::Proved => "proving that a stamp is paid for",
+        Step::Publishing | Step::Published | Step::Recorded => "publishing",
+        Step::Journaling | Step::Journaled => "telling the account's other clients",
+        Step::HandingOver | Step::HandedOver => "handing back what was not used",
     }
 }

@@ -9,6 +9,7 @@ use xmtp_proto::refusal::Code;
 use xmtp_sdk::chain::BuyError;
 use xmtp_sdk::client::{
     AskError, BuyStampsError, ConnectError, NoIdentity, ProvingKeyError, PublishError, RestoreError, SendError,
+    TakeOverError,
 };
 use xmtp_sdk::conversation::ConversationError;
 use xmtp_sdk::ens::{EnsName, ResolveError};
@@ -260,6 +261,19 @@ impl From<BuyStampsError> for Failure {
     }
 }
 
+impl From<TakeOverError> for Failure {
+    fn from(error: TakeOverError) -> Self {
+        match error {
+            TakeOverError::NoIdentity(error) => error.into(),
+            TakeOverError::Unknown(_) | TakeOverError::Own(_) => {
+                Self::new("no_such_book", &error).hint("xmtp stamps list")
+            }
+            TakeOverError::Journal(error) => error.into(),
+            TakeOverError::State(error) => error.into(),
+        }
+    }
+}
+
 impl From<BuyError> for Failure {
     fn from(error: BuyError) -> Self {
         match error {
@@ -338,6 +352,7 @@ impl From<SendError> for Failure {
                 .hint(format!("allow it with --max-price {needed}, or buy stamps of a smaller denomination")),
             SendError::SmallGroup { .. } => Self::new("small_group", &error)
                 .hint("spend all the same with --from-small-groups, or wait until more are bought"),
+            SendError::Reservation(error) => error.into(),
             SendError::ProvingKey(error) => error.into(),
             SendError::Frank(error) => error.into(),
             SendError::Refused(ref refusal) => Self::new(refusal.code().as_str(), &error).hint(match refusal.code() {
@@ -368,6 +383,9 @@ impl From<ConversationError> for Failure {
             ConversationError::NoMembers => Self::new("not_offered", &error).hint("use another node"),
             ConversationError::GenerationOver(_) => Self::new("generation_over", &error),
             ConversationError::NoSlot => Self::new("no_slot", &error),
+            ConversationError::NotGranted => {
+                Self::new("not_granted", &error).hint("run the same command again, or name another node with --node")
+            }
             ConversationError::UsedUp => Self::new("quota_exhausted", &error),
             ConversationError::Memberships(MembershipsError::State(error)) | ConversationError::State(error) => {
                 error.into()

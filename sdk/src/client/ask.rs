@@ -87,8 +87,7 @@ impl Client {
             let price = offer.price(&self.deployment);
             (offer, price)
         });
-        let issue_seconds = self.node().await?.network().issue_seconds;
-        let (_, holdings) = self.holdings(&recipient, issue_seconds)?;
+        let (_, holdings) = self.holdings(&recipient, self.node().await?.network())?;
         let at_hand = choose(&demand, &holdings);
         Ok(WhatItTakes { recipient, demand, offer, at_hand })
     }

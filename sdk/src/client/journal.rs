@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use xmtp_proto::derive::{OperatorId, Purpose};
+use xmtp_proto::derive::{EnvelopeId, OperatorId, Purpose};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::opening::{self, MAX_QUOTA};
 use xmtp_proto::pass::Pass;
 use xmtp_proto::postmark::SignedPostmark;
 use xmtp_proto::refusal::{Code, Refusal};
 use xmtp_proto::submission::Submission;
-use xmtp_proto::time::Generation;
+use xmtp_proto::time::{Epoch, Generation};
 use xmtp_prover::{Limit, Position};
 
 use super::{Client, ProvingKeyError, Step};
@@ -22,9 +22,12 @@ use crate::message::{Channel, SealMessageError};
 use crate::state::{Letter, MemberIndex};
 use crate::transport::{Connection, MemberGroup, Order, Role};
 
+/// Entries written at once.
+const ENTRIES: usize = 16;
 /// Records asked for at once.
 const PAGE: u32 = 100;
-/// Pages read in one go.
+/// Pages read in one go; the next call goes on. To have read too little does no harm: what is written on that ground counts
+/// for nothing, and is written again.
 const MAX_PAGES: usize = 1_000;
 /// How often an entry is written because another installation was faster.
 const ATTEMPTS: usize = 2 * journal::SLOTS as usize;
@@ -38,24 +41,28 @@ const ROOT_INTERVAL: Duration = Duration::from_millis(500);
 impl Client {
     /// Reads on in the journal: what other installations have written, and what became of the own entries.
     pub(crate) async fn read_journal(&self, identity: &Identity) -> Result<View, ConversationError> {
+        // One reader at a time, so that each entry is read once and what it grants is received once.
+        let _turn = self.reading.lock().await;
         let channel = journal::channel(identity);
+        let issue_seconds = self.deployment.issue_seconds.into();
         let connection = self.connection(Role::Reading).await?;
         for _ in 0..MAX_PAGES {
             let (mut view, from) = self.state.journal()?;
             let page = connection.query(channel.topic(), from, Order::OldestFirst, PAGE).await?;
             let Some(last) = page.records.last() else { return Ok(view) };
             let to = last.postmark.postmark.cursor;
-            let mut conversations = Vec::new();
+            let (mut conversations, mut grants) = (Vec::new(), Vec::new());
             for record in &page.records {
                 // What does not open is another program's: nobody else can write here.
                 let Ok(opened) = channel.open(record.submission.envelope()) else { continue };
                 let Ok(Some(entry)) = Entry::from_secret_bytes(&opened.content) else { continue };
-                view.apply(&entry, record.postmark.postmark.accepted_at);
+                grants.extend(view.apply(&entry, record.postmark.postmark.accepted_at, issue_seconds));
                 if let Entry::Conversation(letter) = entry {
                     conversations.push(*letter);
                 }
             }
             self.state.read_journal(from, (&view, to), &conversations)?;
+            self.receive(grants)?;
             if !page.more {
                 break;
             }
@@ -76,14 +83,16 @@ impl Client {
         self.read_journal(identity).await?;
         for letter in missing(self)? {
             let without_message = letter.without_message();
-            match self.write_journal(identity, &Entry::Conversation(letter.into())).await {
+            self.step(Step::Journaling);
+            match self.write_journal(identity, &[Entry::Conversation(letter.into())]).await {
                 Err(ConversationError::Seal(SealMessageError::TooLarge { .. })) => {
-                    self.write_journal(identity, &Entry::Conversation(without_message.into())).await?;
+                    self.write_journal(identity, &[Entry::Conversation(without_message.into())]).await?;
                 }
                 other => other?,
             }
         }
         self.read_journal(identity).await?;
+        self.step(Step::Journaled);
         Ok(())
     }
 
@@ -95,43 +104,85 @@ impl Client {
         envelope: &Envelope,
         limit: Limit,
     ) -> Result<IndexName, ConversationError> {
-        let (installation, id) = (self.state.installation(), envelope.id(self.network));
+        let id = envelope.id(self.network);
+        // What was read last may be old; the log decides, and says so.
+        let (mut view, mut is_fresh) = (self.state.journal()?.0, false);
         for _ in 0..ATTEMPTS {
-            let view = self.read_journal(identity).await?;
             let epoch = self.clock.now().epoch();
             if let Some(index) = view.index_of(id, purpose, epoch) {
                 return Ok(index);
             }
-            let entry = match view.slot(installation, epoch) {
-                None => {
-                    let slot = view.slot_to_claim(installation, epoch).ok_or(ConversationError::NoSlot)?;
-                    Entry::Claim { installation, slot, epoch }
+            match self.index_to_reserve(&view, purpose, epoch, id, limit) {
+                Err(error) if is_fresh => return Err(error),
+                Err(_) => view = self.read_journal(identity).await?,
+                Ok(entries) => {
+                    self.step(Step::Reserving);
+                    self.write_journal(identity, &entries).await?;
+                    view = self.read_journal(identity).await?;
+                    self.step(Step::Reserved);
                 }
-                Some(slot) => {
-                    let index = view.index_to_reserve(slot, purpose, epoch, limit);
-                    let index = index.ok_or(ConversationError::UsedUp)?;
-                    Entry::Reservation { installation, index, envelope: id }
-                }
-            };
-            self.write_journal(identity, &entry).await?;
+            }
+            is_fresh = true;
         }
-        Err(ConversationError::NoSlot)
+        Err(ConversationError::NotGranted)
     }
 
-    async fn write_journal(&self, identity: &Identity, entry: &Entry) -> Result<(), ConversationError> {
-        let channel = journal::channel(identity);
-        let envelope = channel.seal(identity, self.clock.now(), &entry.to_secret_bytes())?;
-        let connection = self.connection(Role::Posting).await?;
-        match self.post(&connection, &channel, envelope.clone()).await? {
-            Err(Refusal::RequirementUnmet { .. }) => {
-                self.open_journal(identity, &channel).await?;
-                self.post(&connection, &channel, envelope).await?.map_err(ConversationError::Refused)?;
+    /// The entries that ask for an index for an envelope, and for a slot if there is none yet.
+    fn index_to_reserve(
+        &self,
+        view: &View,
+        purpose: Purpose,
+        epoch: Epoch,
+        envelope: EnvelopeId,
+        limit: Limit,
+    ) -> Result<Vec<Entry>, ConversationError> {
+        let installation = self.state.installation();
+        let mut entries = Vec::with_capacity(2);
+        let slot = match view.slot(installation, epoch) {
+            Some(slot) => slot,
+            None => {
+                let slot = view.slot_to_claim(installation, epoch).ok_or(ConversationError::NoSlot)?;
+                entries.push(Entry::Claim { installation, slot, epoch });
+                slot
             }
-            other => {
-                other.map_err(ConversationError::Refused)?;
+        };
+        let index = view.index_to_reserve(slot, purpose, epoch, limit).ok_or(ConversationError::UsedUp)?;
+        entries.push(Entry::Reservation { installation, index, envelope });
+        Ok(entries)
+    }
+
+    /// Writes entries, in this order.
+    pub(super) async fn write_journal(&self, identity: &Identity, entries: &[Entry]) -> Result<(), ConversationError> {
+        let channel = journal::channel(identity);
+        for entries in entries.chunks(ENTRIES) {
+            let seal = |entry: &Entry| channel.seal(identity, self.clock.now(), &entry.to_secret_bytes());
+            let envelopes = entries.iter().map(seal).collect::<Result<Vec<_>, _>>()?;
+            let connection = self.connection(Role::Posting).await?;
+            if let Err(refusal) = self.post_all(&connection, &channel, &envelopes).await? {
+                if !matches!(refusal, Refusal::RequirementUnmet { .. }) {
+                    return Err(ConversationError::Refused(refusal));
+                }
+                self.open_journal(identity, &channel).await?;
+                self.post_all(&connection, &channel, &envelopes).await?.map_err(ConversationError::Refused)?;
             }
         }
         Ok(())
+    }
+
+    /// Publishes messages with the posting key's passes. What was published before is published once.
+    async fn post_all(
+        &self,
+        connection: &Connection,
+        channel: &Channel,
+        envelopes: &[Envelope],
+    ) -> Result<Result<(), Refusal>, ConversationError> {
+        let submission = |envelope: &Envelope| {
+            let pass = Pass::Posting(channel.posting(envelope.id(self.network)));
+            Submission::new(envelope.clone(), vec![pass]).map(|submission| (submission, None))
+        };
+        let publications = envelopes.iter().map(submission).collect::<Result<_, _>>()?;
+        let results = connection.publish(publications).await.map_err(ConversationError::Unknown)?;
+        Ok(results.into_iter().try_for_each(|result| result.map(drop)))
     }
 
     /// Publishes a message with the posting key's pass.
@@ -161,11 +212,14 @@ impl Client {
         channel: &Channel,
     ) -> Result<(), ConversationError> {
         let now = self.clock.now();
+        self.step(Step::WritingDown);
         let opening = self.state.begin_opening(channel.opening(now, MAX_QUOTA)?, now)?;
+        self.step(Step::WrittenDown);
         let (_, limit) = self.member_group(identity).await?;
         let index = self.reserve(identity, Purpose::Opening, &opening, limit).await?;
         self.publish_opening(identity, &opening, index).await?;
         self.state.end_opening(&channel.topic())?;
+        self.step(Step::Recorded);
         Ok(())
     }
 
@@ -178,7 +232,9 @@ impl Client {
         debug_assert_eq!(opening.ciphertext.len(), opening::BYTES);
         let (group, limit) = self.member_group(identity).await?;
         let MemberGroup { operator, generation } = group;
+        self.step(Step::WritingDown);
         self.state.use_index(MemberIndex { operator, generation, index }, opening.id(self.network))?;
+        self.step(Step::WrittenDown);
         let mut refusal = Refusal::RootUnknown;
         for _ in 0..PROOFS {
             let path = self.find_membership(identity, group, limit).await?.path;
@@ -193,11 +249,14 @@ impl Client {
                 member(&key, verifying_key, place, &envelope, &to_use, &path)
             });
             let pass = Pass::Member(proved.await.map_err(|_| ProvingKeyError::Interrupted)??);
+            self.step(Step::Proved);
             self.step(Step::Publishing);
             let submission = Submission::new(opening.clone(), vec![pass])?;
             // A connection of its own: nothing else is known of who opens this topic.
             let connection = self.connection(Role::Posting).await?;
-            match connection.publish_one(submission, None).await.map_err(ConversationError::Unknown)? {
+            let result = connection.publish_one(submission, None).await.map_err(ConversationError::Unknown)?;
+            self.step(Step::Published);
+            match result {
                 Ok(_) => return Ok(()),
                 // By the other party, or another installation.
                 Err(it) if it.code() == Code::AlreadyOpen => return Ok(()),

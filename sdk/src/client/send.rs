@@ -1,7 +1,7 @@
 //! Sending: seal, choose, write down, prove, publish; and sending again what did not get through.
 //!
-//! The order matters. What can be asked is asked first; then letter and stamps are written down together; only then is a
-//! proof made. From there on the letter is what it is: whatever fails, the next attempt sends the same envelope with the
+//! The order matters. What can be asked is asked first; then the journal grants stamps to this session; then letter and stamps
+//! are written down together; only then is a proof made. From there on the letter is what it is: whatever fails, the next attempt sends the same envelope with the
 //! same stamps, and a letter that arrived is never sent twice.
 
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use xmtp_prover::{Path, Position, ProvingKey};
 
 use super::{AskError, Client, DEV_CHAIN, NoIdentity, ProvingKeyError, Recipient, SMALL_GROUP, Step};
 use crate::content::{Content, InvalidContent};
+use crate::conversation::ConversationError;
 use crate::franking::{
     Choice, Demand, FrankError, Holding, NoPass, StampToUse, choose, choose_more, external_nullifier, find_path,
     leaf_of, stamp,
@@ -28,13 +29,15 @@ use crate::franking::{
 use crate::identity::Identity;
 use crate::invite::{Invitation, SealError, seal_invite};
 use crate::keys::NoRandomness;
-use crate::state::{Book, BookId, BooksError, Delivery, Letter, LettersError, Outgoing, StampUse, StateError};
+use crate::state::{Book, BookId, BooksError, Delivery, Letter, LettersError, Outgoing, StampUse, StateError, Supply};
 use crate::transport::{Connection, Role, RootKind, StampGroup, TransportError, VolumeRoot};
 
 /// How long a node is given to see a book that was just bought.
 const ROOT_PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is asked meanwhile.
 const ROOT_INTERVAL: Duration = Duration::from_millis(500);
+/// How often stamps are chosen because another client of the account took the rest of a book meanwhile.
+const CHOICES: usize = 8;
 /// Proofs made for one letter at most: again under newer roots, should the first ones have just expired.
 const PROOFS: usize = 2;
 
@@ -70,6 +73,9 @@ pub struct Sent {
     pub cover: Option<u32>,
     /// Whether a root was used that says that its user could not wait.
     pub fresh_root: bool,
+    /// Whether the stamps were taken by the record on this machine alone, because the node keeps no journal: another copy of
+    /// this client would take them again.
+    pub unshared: bool,
     /// Letters from before that got through now.
     pub resumed: usize,
 }
@@ -113,6 +119,9 @@ pub enum SendError {
         /// Books in the volume.
         books: u32,
     },
+    /// No stamp could be reserved in the journal, and none was used. See there.
+    #[error("no stamp could be reserved in the account's journal: {0}")]
+    Reservation(#[from] ConversationError),
     /// See there.
     #[error(transparent)]
     ProvingKey(#[from] ProvingKeyError),
@@ -189,7 +198,7 @@ impl Client {
         let now = self.clock.now();
         let before = self.state.outbox()?.into_iter().find(|outgoing| is_open(outgoing, now) && same(outgoing));
         let begun = match before {
-            Some(outgoing) => self.take_up(&mut errand, &draft, outgoing).await?,
+            Some(outgoing) => self.take_up(&mut errand, &identity, &draft, outgoing).await?,
             None => None,
         };
         let outgoing = match begun {
@@ -207,7 +216,9 @@ impl Client {
     /// [`SendError::NoIdentity`], [`SendError::State`].
     pub async fn resume_outbox(&self) -> Result<usize, SendError> {
         let identity = self.identity()??;
-        self.resume(&identity, |_| true).await
+        let resumed = self.resume(&identity, |_| true).await?;
+        self.care_for_journal(&identity).await?;
+        Ok(resumed)
     }
 
     async fn resume(&self, identity: &Identity, which: impl Fn(&Outgoing) -> bool) -> Result<usize, SendError> {
@@ -243,10 +254,16 @@ impl Client {
     async fn begin(&self, errand: &mut Errand, identity: &Identity, draft: &Draft) -> Result<Outgoing, SendError> {
         let invitation = Invitation::new(Some(Content::text(draft.text.as_str())?))?;
         let envelope = seal_invite(identity, &errand.recipient.bundle, self.clock.now(), &invitation)?;
-        let books =
-            if draft.without_passes { Vec::new() } else { self.choose(errand, envelope.units(), &[], draft).await? };
+        let stamps = if draft.without_passes {
+            Vec::new()
+        } else {
+            self.take_stamps(errand, identity, envelope.units(), &[], draft).await?
+        };
         let letter = Letter::sent(identity, &errand.recipient.bundle, &envelope, invitation);
-        Ok(self.state.begin_letter(letter, envelope, &books)?)
+        self.step(Step::WritingDown);
+        let outgoing = self.state.begin_letter(letter, envelope, &stamps)?;
+        self.step(Step::WrittenDown);
+        Ok(outgoing)
     }
 
     /// Goes on with a letter that says the same, with more stamps if the price rose. None if it can no longer be paid for
@@ -254,6 +271,7 @@ impl Client {
     async fn take_up(
         &self,
         errand: &mut Errand,
+        identity: &Identity,
         draft: &Draft,
         outgoing: Outgoing,
     ) -> Result<Option<Outgoing>, SendError> {
@@ -265,26 +283,57 @@ impl Client {
         if is_met(&errand.recipient.demand(units), &already) {
             return Ok(Some(outgoing));
         }
-        match self.choose(errand, units, &already, draft).await {
-            Ok(books) => Ok(Some(self.state.add_stamps(outgoing.letter.id, &books)?)),
+        match self.take_stamps(errand, identity, units, &already, draft).await {
+            Ok(stamps) => {
+                self.step(Step::WritingDown);
+                let outgoing = self.state.add_stamps(outgoing.letter.id, &stamps)?;
+                self.step(Step::WrittenDown);
+                Ok(Some(outgoing))
+            }
             Err(SendError::NoPass(_)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Stamps that suffice, and that nobody else of the account has.
+    async fn take_stamps(
+        &self,
+        errand: &mut Errand,
+        identity: &Identity,
+        units: u32,
+        already: &[Denomination],
+        draft: &Draft,
+    ) -> Result<Vec<Supply>, SendError> {
+        for _ in 0..CHOICES {
+            let books = self.choose(errand, identity, units, already, draft).await?;
+            if let Some(stamps) = self.reserve_stamps(identity, &books).await? {
+                return Ok(stamps);
+            }
+        }
+        Err(ConversationError::NotGranted.into())
     }
 
     /// The books to take a stamp of each from, within the limit, and whose leaves the node has under good roots.
     async fn choose(
         &self,
         errand: &mut Errand,
+        identity: &Identity,
         units: u32,
         already: &[Denomination],
         draft: &Draft,
     ) -> Result<Vec<BookId>, SendError> {
         self.look_for_unfinished().await?;
         let demand = &errand.recipient.demand(units);
-        let issue_seconds = self.node().await?.network().issue_seconds;
-        let (books, holdings) = self.holdings(&errand.recipient, issue_seconds)?;
-        let choice = choose_more(demand, already, &holdings).ok_or_else(|| self.no_pass(demand))?;
+        let network = self.node().await?.network();
+        let (mut books, mut holdings) = self.holdings(&errand.recipient, network)?;
+        let mut choice = choose_more(demand, already, &holdings);
+        if choice.is_none() && network.member_limit.is_some() {
+            // Another session may have handed some over.
+            self.read_journal(identity).await?;
+            (books, holdings) = self.holdings(&errand.recipient, network)?;
+            choice = choose_more(demand, already, &holdings);
+        }
+        let choice = choice.ok_or_else(|| self.no_pass(demand))?;
         let needed = choice.units + already.iter().map(|it| it.units()).sum::<u32>();
         let limit = draft.max_price.unwrap_or_else(|| errand.recipient.spending_limit(units));
         if needed > limit {
@@ -318,10 +367,14 @@ impl Client {
             let passes = self.frank(identity, &outgoing, &prepared, tagged).await?;
             let submission = Submission::new(outgoing.envelope.clone(), passes)?;
             self.step(Step::Publishing);
-            match errand.connection.publish_letter(submission, &belonging).await.map_err(SendError::Unknown)? {
+            let result = errand.connection.publish_letter(submission, &belonging).await.map_err(SendError::Unknown)?;
+            self.step(Step::Published);
+            match result {
                 Ok(postmark) => {
                     self.state.record_delivery(id, Delivery::Delivered(postmark))?;
-                    return Ok(sent(&outgoing, postmark, &prepared, tagged));
+                    self.step(Step::Recorded);
+                    let unshared = !prepared.is_empty() && !self.keeps_journal().await?;
+                    return Ok(Sent { unshared, ..sent(&outgoing, postmark, &prepared, tagged) });
                 }
                 Err(it @ (Refusal::RootExpired | Refusal::RootUnknown)) => {
                     errand.paths.clear();
@@ -380,8 +433,7 @@ impl Client {
 
     /// A book that was bought, its group, and where its leaf is.
     fn book(&self, id: BookId) -> Result<(Book, StampGroup, Position), LettersError> {
-        let book = self.state.books()?.into_iter().find(|book| book.id == id);
-        let book = book.ok_or(BooksError::Unknown(id))?;
+        let book = self.state.book(id)?.ok_or(BooksError::Unknown(id))?;
         let bought = book.bought().ok_or(BooksError::NotBought(id))?;
         Ok((book, StampGroup { denomination: book.denomination, issue: bought.issue }, bought.position))
     }
@@ -447,6 +499,7 @@ impl Client {
                 stamp(&key, verifying_key, place, &envelope, &to_use, &path)
             });
             passes.push(Pass::Stamp(proved.await.map_err(|_| ProvingKeyError::Interrupted)??));
+            self.step(Step::Proved);
         }
         Ok(passes)
     }
@@ -487,6 +540,7 @@ fn sent(outgoing: &Outgoing, postmark: SignedPostmark, prepared: &[Prepared], ta
         tagged: tagged && !prepared.is_empty(),
         cover: prepared.iter().map(|it| it.root.leaves).min(),
         fresh_root: prepared.iter().any(|it| it.root.kind == RootKind::Fresh),
+        unshared: false,
         resumed: 0,
     }
 }

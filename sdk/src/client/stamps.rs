@@ -8,10 +8,12 @@ use xmtp_prover::Limit;
 
 use super::{Client, NoIdentity, Recipient, Step};
 use crate::chain::{BuyError, Chain, Quote};
+use crate::conversation::ConversationError;
 use crate::franking::Holding;
 use crate::identity::Identity;
+use crate::journal::{KnownBook, View};
 use crate::state::{Book, BookId, BooksError, Bought, Purchase, StateError};
-use crate::transport::StampGroup;
+use crate::transport::{NetworkInfo, StampGroup};
 
 /// A book that was just bought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,13 +28,28 @@ pub struct BoughtBook {
     pub transaction: Option<alloy::primitives::TxHash>,
 }
 
-/// A book, and how far its purchase is as far as could be found out.
+/// A book of the account, and how far its purchase is as far as could be found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BookStatus {
     /// The book.
     pub book: Book,
+    /// Stamps that no session has used or reserved, and those that this one has reserved.
+    pub left: u32,
+    /// Who uses it.
+    pub keeper: Keeper,
     /// Until when its stamps are good, in seconds since the Unix epoch; none before it was bought.
     pub valid_until: Option<u64>,
+}
+
+/// Who uses a book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeper {
+    /// This installation, which bought it.
+    Here,
+    /// This installation, which took it over from another.
+    TakenOver,
+    /// Another installation of the account. If that is gone, take it over.
+    Elsewhere,
 }
 
 /// No book was bought.
@@ -50,6 +67,26 @@ pub enum BuyStampsError {
     /// See there.
     #[error(transparent)]
     Books(#[from] BooksError),
+    /// See there.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// The book was not taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeOverError {
+    /// See there.
+    #[error(transparent)]
+    NoIdentity(#[from] NoIdentity),
+    /// The journal does not know it, or its stamps are good no more. The user's to mend: look at the list.
+    #[error("the account's journal knows no book {0} whose stamps are good")]
+    Unknown(BookId),
+    /// It was bought here, and needs no taking over. The user's to mend.
+    #[error("book {0} was bought by this installation")]
+    Own(BookId),
+    /// The journal was not read.
+    #[error(transparent)]
+    Journal(#[from] ConversationError),
     /// See there.
     #[error(transparent)]
     State(#[from] StateError),
@@ -78,27 +115,73 @@ impl Client {
                 self.state.intend_book(&identity, denomination, count)?
             }
         };
-        if let Some((book, bought)) = self.look_for(chain, &book).await? {
-            let quote = Quote::of(chain.deployment(), denomination, count.get());
-            return Ok(BoughtBook { book, bought, quote, transaction: None });
-        }
-        let transaction = self.pay(chain, &book).await?;
-        let (book, bought) = self.look_for(chain, &book).await?.ok_or(BuyError::Reverted(transaction))?;
+        let (book, bought, transaction) = match self.look_for(chain, &book).await? {
+            Some((book, bought)) => (book, bought, None),
+            None => {
+                let transaction = self.pay(chain, &book).await?;
+                let (book, bought) = self.look_for(chain, &book).await?.ok_or(BuyError::Reverted(transaction))?;
+                (book, bought, Some(transaction))
+            }
+        };
+        self.care_for_journal(&identity).await?;
         let quote = Quote::of(chain.deployment(), denomination, count.get());
-        Ok(BoughtBook { book, bought, quote, transaction: Some(transaction) })
+        Ok(BoughtBook { book, bought, quote, transaction })
     }
 
-    /// The books of this installation, the oldest first. Asks the chain about unfinished purchases if it can.
+    /// Uses a book of another installation here too, from its highest index downwards. For one whose installation is gone,
+    /// **on the owner's word**; if it is not gone, both can go on, and never use one stamp twice.
+    ///
+    /// # Errors
+    /// [`TakeOverError`].
+    pub async fn take_over(&self, book: BookId) -> Result<BookStatus, TakeOverError> {
+        let identity = self.identity()??;
+        if book.installation == self.state.installation() {
+            return Err(TakeOverError::Own(book));
+        }
+        let view = self.read_journal(&identity).await?;
+        let known = view.books().get(book).filter(|known| self.is_good(known.bought.issue));
+        let known = known.ok_or(TakeOverError::Unknown(book))?;
+        let book = self.state.take_over_book(&identity, known)?;
+        Ok(self.status(&view, book))
+    }
+
+    /// The books of this installation, the oldest first, then those of the account's others that are good. Asks the chain about
+    /// unfinished purchases, and reads the journal, if it can.
     ///
     /// # Errors
     /// [`StateError`].
     pub async fn books(&self) -> Result<Vec<BookStatus>, StateError> {
         self.look_for_unfinished().await?;
-        let status = |book: Book| BookStatus {
-            book,
-            valid_until: book.bought().map(|it| valid_until(&self.deployment, it.issue)),
+        let books = self.state.books()?;
+        let Some(identity) = self.state.identity()? else { return Ok(Vec::new()) };
+        if let Err(ConversationError::State(error)) = self.read_journal(&identity).await {
+            return Err(error);
+        }
+        let (view, _) = self.state.journal()?;
+        let is_here = |known: &KnownBook| books.iter().any(|book| book.id == known.id);
+        let others = view.books().iter().filter(|known| !is_here(known) && self.is_good(known.bought.issue));
+        let others = others.map(|known| known.book(&identity));
+        Ok(books.iter().copied().chain(others).map(|book| self.status(&view, book)).collect())
+    }
+
+    fn status(&self, view: &View, book: Book) -> BookStatus {
+        let keeper = match book {
+            Book { id, .. } if id.installation == self.state.installation() => Keeper::Here,
+            Book { taken_over: true, .. } => Keeper::TakenOver,
+            _ => Keeper::Elsewhere,
         };
-        Ok(self.state.books()?.into_iter().map(status).collect())
+        BookStatus {
+            book,
+            left: self.left(view, &book),
+            keeper,
+            valid_until: book.bought().map(|it| valid_until(&self.deployment, it.issue)),
+        }
+    }
+
+    fn is_good(&self, issue: Issue) -> bool {
+        let current = Issue::at(self.clock.now(), self.deployment.issue_seconds.into());
+        // The chain's clock may run ahead of ours.
+        issue.valid_in(current) || issue.0 == current.0.saturating_add(1)
     }
 
     /// Asks the chain about purchases that were cut short. Silence of the chain leaves them as they are.
@@ -118,18 +201,19 @@ impl Client {
     pub(super) fn holdings(
         &self,
         recipient: &Recipient,
-        issue_seconds: u64,
+        network: &NetworkInfo,
     ) -> Result<(Vec<BookId>, Vec<Holding>), StateError> {
         let Some(identity) = self.state.identity()? else { return Ok(Default::default()) };
-        let current = Issue::at(self.clock.now(), issue_seconds);
+        let (view, _) = self.state.journal()?;
         let holding = |book: Book| {
             let issue = book.bought()?.issue;
-            // The chain's clock may run ahead of ours.
-            let good = issue.valid_in(current) || issue.0 == current.0.saturating_add(1);
-            (good && book.left() > 0).then(|| {
+            // What was taken over is shared by the journal, or not used.
+            let usable = self.is_good(issue) && (network.member_limit.is_some() || !book.taken_over);
+            let left = self.left(&view, &book);
+            (usable && left > 0).then(|| {
                 let tag_blocked = self.is_tag_blocked(&identity, recipient, book.id);
                 let group = StampGroup { denomination: book.denomination, issue };
-                (book.id, Holding { group, left: book.left(), tag_blocked })
+                (book.id, Holding { group, left, tag_blocked })
             })
         };
         Ok(self.state.books()?.into_iter().filter_map(holding).unzip())

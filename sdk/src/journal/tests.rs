@@ -1,14 +1,18 @@
-use alloy::primitives::B256;
+use alloy::primitives::{B256, hex};
 use proptest::prelude::*;
+use xmtp_proto::derive::Issue;
 use xmtp_proto::opening::{MAX_LIFE, MAX_QUOTA};
+use xmtp_prover::Position;
 
 use super::*;
+use crate::state::{BookId, Bought};
 use crate::testing::{ALICE, BOB, identity, now};
 
 const LIMIT: u32 = 64;
+const ISSUE_SECONDS: u64 = 7_889_400;
 
 fn installation(which: u8) -> InstallationId {
-    InstallationId::from([which; 16])
+    InstallationId::numbered(which)
 }
 
 fn claim(who: u8, slot: u16, epoch: u64) -> Entry {
@@ -32,7 +36,7 @@ fn day(epoch: u64) -> Timestamp {
 fn view(entries: &[(Entry, u64)]) -> View {
     let mut view = View::default();
     for (entry, epoch) in entries {
-        view.apply(entry, day(*epoch));
+        view.apply(entry, day(*epoch), ISSUE_SECONDS);
     }
     view
 }
@@ -53,7 +57,7 @@ fn slot_is_used_only_in_an_epoch_it_was_claimed_for() {
     let mut view = view(&[(claim(1, 3, 9), 9)]);
     assert_eq!((slot(&view, 1, 9), slot(&view, 1, 10)), (Some(3), None));
     assert_eq!(view.slot_to_claim(installation(1), Epoch(10)), Some(3), "its own again");
-    view.apply(&claim(1, 3, 10), day(10));
+    view.apply(&claim(1, 3, 10), day(10), ISSUE_SECONDS);
     assert_eq!((slot(&view, 1, 9), slot(&view, 1, 10)), (None, Some(3)));
 }
 
@@ -106,13 +110,13 @@ fn index_belongs_to_the_first_envelope_it_was_reserved_for() {
         reservation(3, 9, 3, 0xc1),
         reservation(1, 8, 1, 0xa3),
     ] {
-        view.apply(&entry, day(9));
+        view.apply(&entry, day(9), ISSUE_SECONDS);
     }
     assert_eq!([0xa1, 0xa2, 0xb1, 0xc1, 0xa3].map(|it| index_of(&view, it)), [Some(17), None, None, None, None]);
     let limit = Limit::new(LIMIT).unwrap();
     let next = |view: &View, slot| view.index_to_reserve(slot, Purpose::Opening, Epoch(9), limit);
     assert_eq!(next(&view, 1), Some(opening_index(9, 1)));
-    view.apply(&reservation(1, 9, 1, 0xa4), day(9));
+    view.apply(&reservation(1, 9, 1, 0xa4), day(9), ISSUE_SECONDS);
     assert_eq!(next(&view, 1), Some(opening_index(9, 33)));
     let other_purpose = view.index_to_reserve(1, Purpose::Envelope, Epoch(9), limit);
     assert_eq!(other_purpose.map(|it| it.index().get()), Some(1));
@@ -124,11 +128,11 @@ fn index_of_the_journal_is_nobody_elses() {
     let limit = Limit::new(LIMIT).unwrap();
     let next = |view: &View| view.index_to_reserve(0, Purpose::Opening, Epoch(9), limit).map(|it| it.index().get());
     assert_eq!(next(&view), Some(16));
-    view.apply(&reservation(1, 9, 0, 0xa1), day(9));
+    view.apply(&reservation(1, 9, 0, 0xa1), day(9), ISSUE_SECONDS);
     assert_eq!(view.index_of(EnvelopeId(B256::repeat_byte(0xa1)), Purpose::Opening, Epoch(9)), None);
     for index in [16, 32, 48] {
         assert_eq!(next(&view), Some(index));
-        view.apply(&reservation(1, 9, index, index.to_be_bytes()[1]), day(9));
+        view.apply(&reservation(1, 9, index, index.to_be_bytes()[1]), day(9), ISSUE_SECONDS);
     }
     assert_eq!(next(&view), None, "used up");
 }
@@ -137,15 +141,46 @@ fn index_of_the_journal_is_nobody_elses() {
 fn what_is_past_is_forgotten() {
     let mut view = view(&[(claim(1, 1, 9), 9), (reservation(1, 9, 1, 0xa1), 9)]);
     assert_eq!(view.reserved.len(), 1);
-    view.apply(&claim(1, 1, 12), day(12));
-    view.apply(&reservation(1, 12, 1, 0xa2), day(12));
+    view.apply(&claim(1, 1, 12), day(12), ISSUE_SECONDS);
+    view.apply(&reservation(1, 12, 1, 0xa2), day(12), ISSUE_SECONDS);
     assert_eq!(view.reserved.len(), 1);
 }
 
 #[test]
 fn entries_are_read_as_they_were_written_and_later_ones_are_passed_over() {
-    for entry in [claim(1, 3, 9), reservation(1, 9, 17, 0xa1)] {
+    let id = BookId { installation: installation(7), counter: 1 };
+    let book = KnownBook {
+        id,
+        denomination: 5.try_into().unwrap(),
+        count: Limit::new(100).unwrap(),
+        bought: Bought { issue: Issue(227), position: Position { volume: 1, index: 9 } },
+    };
+    let run = Run { installation: installation(2), session: SessionId::numbered(3), book: id, start: 84, count: 16 };
+    for (entry, hex) in [
+        (claim(1, 3, 9), "0101 01010101010101010101010101010101 0003 0000000000000009".to_owned()),
+        (
+            reservation(1, 9, 17, 0xa1),
+            format!("0102 01010101010101010101010101010101 0000000000000009 01 0011 {}", "a1".repeat(32)),
+        ),
+        (
+            Entry::Book(book),
+            "0104 07070707070707070707070707070707 00000001 00000005 00000064 000000e3 00000001 00000009".to_owned(),
+        ),
+        (
+            Entry::Run(run),
+            "0105 02020202020202020202020202020202 03030303030303030303030303030303 \
+             07070707070707070707070707070707 00000001 0054 0010"
+                .to_owned(),
+        ),
+        (
+            Entry::HandOver(run),
+            "0106 02020202020202020202020202020202 03030303030303030303030303030303 \
+             07070707070707070707070707070707 00000001 0054 0010"
+                .to_owned(),
+        ),
+    ] {
         let bytes = entry.to_secret_bytes();
+        assert_eq!(hex::encode(&bytes), hex.replace(' ', ""));
         let again = Entry::from_secret_bytes(&bytes).unwrap().unwrap();
         assert_eq!(again.to_secret_bytes(), bytes);
         assert!(Entry::from_secret_bytes(&bytes[..bytes.len() - 1]).is_err());
@@ -239,7 +274,7 @@ proptest! {
             match deed {
                 Deed::Read => {
                     for (entry, at) in &log[client.read..] {
-                        client.view.apply(entry, *at);
+                        client.view.apply(entry, *at, ISSUE_SECONDS);
                     }
                     client.read = log.len();
                 }
@@ -286,18 +321,18 @@ proptest! {
         // And two that have read as far agree.
         let mut all = View::default();
         for (entry, at) in &log {
-            all.apply(entry, *at);
+            all.apply(entry, *at, ISSUE_SECONDS);
         }
         for client in clients.iter_mut() {
             for (entry, at) in &log[client.read..] {
-                client.view.apply(entry, *at);
+                client.view.apply(entry, *at, ISSUE_SECONDS);
             }
             prop_assert_eq!(&client.view, &all);
         }
     }
 
     #[test]
-    fn no_bytes_break_a_reader_of_the_journal(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0..5_u8) {
+    fn no_bytes_break_a_reader_of_the_journal(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0..8_u8) {
         let view = View::from_bytes(&bytes);
         if let Ok(view) = view {
             prop_assert_eq!(View::from_bytes(&view.to_bytes()), Ok(view));

@@ -3,28 +3,41 @@
 //! A book is written down before its transaction is made, with the commitment that the chain can be asked for: whatever dies
 //! in between, the stamps are found again. An index is written down with its envelope before a proof is made: whatever dies
 //! in between, the index never meets another envelope.
+//!
+//! Which index that is the journal decides, where there is one: what it granted to this session is a value that
+//! [`State::begin_letter`] asks for. What is on record here holds besides, so that not even a node that shows this client two
+//! journals makes it show one index with two envelopes.
 
-use alloy::primitives::B256;
+use std::fmt;
+use std::str::FromStr;
+
+use alloy::primitives::{B256, hex};
 use xmtp_proto::derive::{Denomination, EnvelopeId, Issue};
 use xmtp_proto::field::Commitment;
 use xmtp_prover::{Index, Limit, Position};
 
 use super::store::{Entries, Table};
-use super::{State, StateError};
+use super::{State, StateError, journal};
 use crate::identity::Identity;
+use crate::journal::{GrantedStamp, KnownBook};
 use crate::keys::InstallationId;
 use crate::layout::{Reader, Unreadable, join};
 
 const NEXT_BOOK: &[u8] = b"book";
 
 /// Names a book: its secret is [`PostalSeed::book_secret`](crate::keys::PostalSeed::book_secret) of both parts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BookId {
     /// Who bought it.
     pub installation: InstallationId,
     /// Counts the installation's books, from 0.
     pub counter: u32,
 }
+
+/// The text names no book. The user's to mend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a book is named by its installation's 32 hexadecimal digits, `-`, and its number")]
+pub struct InvalidBookId;
 
 /// A book of stamps, from the wish to buy it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +52,21 @@ pub struct Book {
     pub commitment: Commitment,
     /// How far the purchase is.
     pub purchase: Purchase,
-    /// Stamps taken so far; the next one's index. At most `count`.
+    /// Whether another installation bought it, and this one uses it from its highest index downwards, on the owner's word.
+    pub taken_over: bool,
+    /// How many of its stamps may have been used here, counted from the end that this installation uses it from. At most
+    /// `count`.
     pub taken: u32,
+}
+
+/// Where a stamp of a letter comes from.
+#[derive(Debug)]
+pub enum Supply {
+    /// Out of a run that the journal granted to this session.
+    Granted(GrantedStamp),
+    /// The next one of a book by the record here alone. For nodes without members, which keep no journal: nothing keeps
+    /// another copy of this state from the same index.
+    Unshared(BookId),
 }
 
 /// How far the purchase of a book is.
@@ -89,6 +115,13 @@ pub enum BooksError {
     /// It has no stamp left. Buy another.
     #[error("book {} is used up", .0.counter)]
     UsedUp(BookId),
+    /// An index was granted that belongs to another envelope. Nothing is lost but this stamp: does the node show several
+    /// journals?
+    #[error("stamp {} of book {} belongs to another envelope: use another node", .0.index.get(), .0.book.counter)]
+    Taken(StampUse),
+    /// What another installation bought can be used only with the journal, and this node keeps none. Use another.
+    #[error("book {} was taken over, and this node keeps no journal to share it by: use another node", .0.counter)]
+    Shared(BookId),
     /// Purchases do not run backwards. The caller's fault.
     #[error("book {} cannot go from {from:?} to {to:?}", .id.counter)]
     Backwards {
@@ -108,12 +141,6 @@ pub enum BooksError {
 }
 
 impl Book {
-    /// Stamps left.
-    #[must_use]
-    pub const fn left(&self) -> u32 {
-        self.count.get().saturating_sub(self.taken)
-    }
-
     /// Where the chain has it.
     #[must_use]
     pub const fn bought(&self) -> Option<Bought> {
@@ -145,10 +172,24 @@ impl State {
             let next = counter.checked_add(1).ok_or(BooksError::Counters)?;
             let id = BookId { installation: self.installation, counter };
             let commitment = identity.postal_seed().book_secret(&id.installation, counter).commitment();
-            let book = Book { id, denomination, count, commitment, purchase: Purchase::Intended, taken: 0 };
+            let book =
+                Book { id, denomination, count, commitment, purchase: Purchase::Intended, taken_over: false, taken: 0 };
             entries.put(Table::Counters, NEXT_BOOK, &next.to_be_bytes())?;
             book.put(entries)?;
             Ok(book)
+        })
+    }
+
+    /// Writes down that another installation's book is used here too, from its highest index downwards; a book that is here
+    /// already stays as it is. **On the owner's word only.**
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub(crate) fn take_over_book(&self, identity: &Identity, known: &KnownBook) -> Result<Book, StateError> {
+        let book = Book { taken_over: true, ..known.book(identity) };
+        self.store.write(|entries| match entries.get(Table::Books, &book.id.to_bytes(), Book::from_bytes)? {
+            Some(before) => Ok(before),
+            None => book.put(entries).map(|()| book),
         })
     }
 
@@ -176,7 +217,15 @@ impl State {
         })
     }
 
-    /// All books, the oldest first.
+    /// A book.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`], [`StateError::Database`].
+    pub fn book(&self, id: BookId) -> Result<Option<Book>, StateError> {
+        self.store.read(Table::Books, &id.to_bytes(), Book::from_bytes)
+    }
+
+    /// All books that this installation bought or took over, the oldest first.
     ///
     /// # Errors
     /// [`StateError::Damaged`], [`StateError::Database`].
@@ -197,25 +246,48 @@ impl State {
     }
 }
 
-/// Takes the next stamp of a book for an envelope.
-pub(super) fn take(entries: &Entries<'_>, id: BookId, envelope: EnvelopeId) -> Result<StampUse, BooksError> {
+/// Takes a stamp for an envelope.
+pub(super) fn take(entries: &Entries<'_>, supply: &Supply, envelope: EnvelopeId) -> Result<StampUse, BooksError> {
+    let id = supply.book();
     let mut book = Book::get(entries, id)?;
     if book.bought().is_none() {
         return Err(BooksError::NotBought(id));
     }
-    if book.left() == 0 {
+    let stamp = match supply {
+        Supply::Granted(granted) => granted.stamp(),
+        Supply::Unshared(_) if book.taken_over => return Err(BooksError::Shared(id)),
+        Supply::Unshared(_) => {
+            // Another node may have kept a journal.
+            let unused = journal::view(entries)?.books().unused(id).unwrap_or_else(|| 0..book.count.get());
+            let next = unused.start.max(book.taken);
+            let index = u16::try_from(next).ok().filter(|_| next < unused.end).ok_or(BooksError::UsedUp(id))?;
+            StampUse { book: id, index: Index::new(index) }
+        }
+    };
+    let index = u32::from(stamp.index.get());
+    if index >= book.count.get() {
         return Err(BooksError::UsedUp(id));
     }
-    let index = u16::try_from(book.taken).map_err(|_| BooksError::UsedUp(id))?;
-    let stamp = StampUse { book: id, index: Index::new(index) };
     if entries.get(Table::Uses, &stamp.to_bytes(), |_| Ok(()))?.is_some() {
         // Two envelopes under one index would cost the bond.
-        return Err(StateError::Damaged { table: "books" }.into());
+        return Err(BooksError::Taken(stamp));
     }
     entries.put(Table::Uses, &stamp.to_bytes(), envelope.as_bytes())?;
-    book.taken += 1;
+    let taken = if book.taken_over { book.count.get() - index } else { index + 1 };
+    book.taken = book.taken.max(taken);
     book.put(entries)?;
     Ok(stamp)
+}
+
+impl Supply {
+    /// Of which book.
+    #[must_use]
+    pub const fn book(&self) -> BookId {
+        match self {
+            Self::Granted(granted) => granted.stamp().book,
+            Self::Unshared(book) => *book,
+        }
+    }
 }
 
 impl StampUse {
@@ -234,16 +306,35 @@ impl StampUse {
     }
 }
 
+impl fmt::Display for BookId {
+    /// The installation in hexadecimal digits, `-`, the counter.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.installation, self.counter)
+    }
+}
+
+impl FromStr for BookId {
+    type Err = InvalidBookId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidBookId> {
+        let (installation, counter) = text.split_once('-').ok_or(InvalidBookId)?;
+        let installation: [u8; 16] = hex::decode_to_array(installation).map_err(|_| InvalidBookId)?;
+        let id = Self { installation: installation.into(), counter: counter.parse().map_err(|_| InvalidBookId)? };
+        // One spelling.
+        if id.to_string() == text { Ok(id) } else { Err(InvalidBookId) }
+    }
+}
+
 impl BookId {
     /// Installation 16, counter u32.
-    fn to_bytes(self) -> [u8; 20] {
+    pub(crate) fn to_bytes(self) -> [u8; 20] {
         let mut bytes = [0; 20];
         bytes[..16].copy_from_slice(self.installation.as_bytes());
         bytes[16..].copy_from_slice(&self.counter.to_be_bytes());
         bytes
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Unreadable> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Unreadable> {
         Ok(Self { installation: InstallationId::from(*reader.array()?), counter: reader.u32()? })
     }
 }
@@ -257,10 +348,10 @@ impl Book {
         entries.put(Table::Books, &self.id.to_bytes(), &self.to_bytes())
     }
 
-    /// Id 20, denomination u32, count u32, commitment 32, taken u32; then 0, or 1 and the transaction 32, or 2 and issue
+    /// Id 20, denomination u32, count u32, commitment 32, taken over u8, taken u32; then 0, or 1 and the transaction 32, or 2 and issue
     /// u32, volume u32, index u32, or 3.
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        let Self { id, denomination, count, commitment, purchase, taken } = self;
+        let Self { id, denomination, count, commitment, purchase, taken_over, taken } = self;
         let purchase = match purchase {
             Purchase::Intended => vec![0],
             Purchase::Submitted { transaction } => [&[1], transaction.as_slice()].concat(),
@@ -274,6 +365,7 @@ impl Book {
             &denomination.units().to_be_bytes(),
             &count.get().to_be_bytes(),
             commitment.as_bytes(),
+            &[u8::from(taken_over)],
             &taken.to_be_bytes(),
             &purchase,
         ])
@@ -287,6 +379,11 @@ impl Book {
             denomination: reader.u32()?.try_into().map_err(|_| Unreadable)?,
             count: Limit::new(reader.u32()?).map_err(|_| Unreadable)?,
             commitment: Commitment::from_be_bytes(*reader.array()?).map_err(|_| Unreadable)?,
+            taken_over: match reader.u8()? {
+                0 => false,
+                1 => true,
+                _ => return Err(Unreadable),
+            },
             taken: reader.u32()?,
             purchase: match reader.u8()? {
                 0 => Purchase::Intended,

@@ -9,7 +9,7 @@ use xmtp_prover::Position;
 
 use super::conversations;
 use super::letters::Letter;
-use super::store::Table;
+use super::store::{Entries, Table};
 use super::{State, StateError};
 use crate::journal::{IndexName, View};
 use crate::layout::{Reader, Unreadable};
@@ -42,11 +42,7 @@ pub enum MembershipsError {
 impl State {
     /// What the journal says, as far as it was read, and how far that is.
     pub(crate) fn journal(&self) -> Result<(View, Cursor), StateError> {
-        let read = |bytes: &[u8]| {
-            let (cursor, view) = bytes.split_first_chunk().ok_or(Unreadable)?;
-            Ok((View::from_bytes(view)?, Cursor(u64::from_be_bytes(*cursor))))
-        };
-        Ok(self.store.read(Table::Journal, VIEW, read)?.unwrap_or_default())
+        Ok(self.store.read(Table::Journal, VIEW, read_view)?.unwrap_or_default())
     }
 
     /// Keeps what the journal says behind `from`, unless somebody was faster, and the conversations in it.
@@ -106,6 +102,17 @@ impl State {
         let bytes = [volume, index].map(u32::to_be_bytes);
         self.store.write(|entries| entries.put(Table::Memberships, &name, bytes.as_flattened()))
     }
+}
+
+/// What the journal says, as far as it was read.
+pub(super) fn view(entries: &Entries<'_>) -> Result<View, StateError> {
+    Ok(entries.get(Table::Journal, VIEW, read_view)?.unwrap_or_default().0)
+}
+
+/// Cursor u64, then the view.
+fn read_view(bytes: &[u8]) -> Result<(View, Cursor), Unreadable> {
+    let (cursor, view) = bytes.split_first_chunk().ok_or(Unreadable)?;
+    Ok((View::from_bytes(view)?, Cursor(u64::from_be_bytes(*cursor))))
 }
 
 impl MemberIndex {

@@ -14,7 +14,7 @@ use xmtp_proto::time::Timestamp;
 use xmtp_proto::topic::Topic;
 use zeroize::Zeroizing;
 
-use super::books::{BookId, BooksError, StampUse, take};
+use super::books::{BooksError, StampUse, Supply, take};
 use super::conversations;
 use super::store::{Entries, Table};
 use super::{State, StateError};
@@ -171,14 +171,19 @@ impl Letter {
 }
 
 impl State {
-    /// Writes down that a letter is going to be sent, with one stamp of each of these books (a book may be named more than
-    /// once). **Call this before a proof is made**: once it returns, these indices belong to this envelope.
+    /// Writes down that a letter is going to be sent, with these stamps. **Call this before a proof is made**: once it returns,
+    /// these indices belong to this envelope.
     ///
     /// A letter that was written down before is returned as it is, and takes no further stamps.
     ///
     /// # Errors
     /// [`LettersError`]; nothing was taken.
-    pub fn begin_letter(&self, letter: Letter, envelope: Envelope, books: &[BookId]) -> Result<Outgoing, LettersError> {
+    pub fn begin_letter(
+        &self,
+        letter: Letter,
+        envelope: Envelope,
+        stamps: &[Supply],
+    ) -> Result<Outgoing, LettersError> {
         let id = envelope.id(self.network);
         if (letter.id, letter.from(), letter.sent_at) != (id, self.account, envelope.sent_at)
             || envelope.topic != Topic::Invite(letter.to())
@@ -190,7 +195,7 @@ impl State {
                 return Ok(before);
             }
             let mut outgoing = Outgoing { letter, envelope, stamps: Vec::new(), delivery: Delivery::Pending };
-            outgoing.take(entries, books)?;
+            outgoing.take(entries, stamps)?;
             outgoing.put(entries)?;
             Ok(outgoing)
         })
@@ -200,10 +205,10 @@ impl State {
     ///
     /// # Errors
     /// [`LettersError`]; nothing was taken.
-    pub fn add_stamps(&self, id: EnvelopeId, books: &[BookId]) -> Result<Outgoing, LettersError> {
+    pub fn add_stamps(&self, id: EnvelopeId, stamps: &[Supply]) -> Result<Outgoing, LettersError> {
         self.change_outgoing(id, |outgoing, entries| match outgoing.delivery {
             Delivery::Delivered(_) => Err(LettersError::Delivered(id)),
-            Delivery::Pending | Delivery::Refused(_) => outgoing.take(entries, books),
+            Delivery::Pending | Delivery::Refused(_) => outgoing.take(entries, stamps),
         })
     }
 
@@ -305,13 +310,13 @@ pub(super) fn read_cursor(bytes: &[u8]) -> Result<Cursor, Unreadable> {
 }
 
 impl Outgoing {
-    fn take(&mut self, entries: &Entries<'_>, books: &[BookId]) -> Result<(), LettersError> {
-        let got = self.stamps.len() + books.len();
+    fn take(&mut self, entries: &Entries<'_>, stamps: &[Supply]) -> Result<(), LettersError> {
+        let got = self.stamps.len() + stamps.len();
         if got > MAX_STAMPS {
             return Err(LettersError::TooManyStamps { got });
         }
-        for book in books {
-            self.stamps.push(take(entries, *book, self.letter.id)?);
+        for supply in stamps {
+            self.stamps.push(take(entries, supply, self.letter.id)?);
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ use crate::seal::{NONCE_BYTES, SealKey};
 use crate::wallet::{self, Opens};
 
 /// Changes with the layout of any entry.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 const VALUES: &[u8] = b"xmtp/key/state/1";
 const NAMES: &[u8] = b"xmtp/key/names/1";

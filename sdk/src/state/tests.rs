@@ -19,7 +19,7 @@ use super::*;
 use crate::content::Content;
 use crate::identity::VerifiedBundle;
 use crate::invite::{Invitation, open_invite, seal_invite};
-use crate::journal::{Entry, IndexName, View};
+use crate::journal::{Entry, GrantedStamp, IndexName, KnownBook, Session, View};
 use crate::testing::{
     ALICE, BOB, MALLORY, NETWORK, NeverTheSame, OTHER_NETWORK, Person, identity, identity_on, now, wallet,
 };
@@ -66,6 +66,16 @@ async fn letter(text: &str) -> (Letter, Envelope) {
     let invitation = Invitation::new(Content::text(text).ok()).unwrap();
     let envelope = seal_invite(&alice, &bob, now(), &invitation).unwrap();
     (Letter::sent(&alice, &bob, &envelope, invitation), envelope)
+}
+
+/// Stamps of these books, by the record alone.
+fn unshared(books: &[BookId]) -> Vec<Supply> {
+    books.iter().copied().map(Supply::Unshared).collect()
+}
+
+/// A stamp as if the journal had granted it.
+fn granted(book: BookId, index: u16) -> Supply {
+    Supply::Granted(GrantedStamp::made_up(StampUse { book, index: Index::new(index) }))
 }
 
 fn postmark(envelope: EnvelopeId) -> SignedPostmark {
@@ -188,7 +198,7 @@ async fn state_of_a_later_format_is_left_alone() {
     state.store.set_format(store::FORMAT + 1);
     drop(state);
     let refused = State::open(base.path(), NETWORK, &wallet(ALICE), || ()).await;
-    assert_eq!(refusal(refused), "Some(Format { got: 3, known: 2 })");
+    assert_eq!(refusal(refused), "Some(Format { got: 4, known: 3 })");
 }
 
 #[tokio::test]
@@ -220,7 +230,7 @@ async fn nothing_on_disk_says_who_wrote_what_to_whom() {
     let book = book(&state, 10).await;
     let (letter, envelope) = letter("meet me at noon").await;
     let (id, material) = (letter.id, letter.invitation.to_secret_bytes()[..32].to_vec());
-    state.begin_letter(letter, envelope, &[book.id]).unwrap();
+    state.begin_letter(letter, envelope, &unshared(&[book.id])).unwrap();
     state.remember_bundle(&identity(BOB).await.verified_bundle()).unwrap();
     let topic = Topic::Invite(state.account());
     state.receive(&topic, Cursor(3), &[]).unwrap();
@@ -263,7 +273,7 @@ async fn book_is_known_before_its_transaction_and_found_after_a_crash() {
     let (state, _base) = state().await;
     let alice = identity(ALICE).await;
     let first = state.intend_book(&alice, units(5), Limit::new(100).unwrap()).unwrap();
-    assert_eq!((first.purchase, first.left(), first.bought()), (Purchase::Intended, 100, None));
+    assert_eq!((first.purchase, first.taken, first.bought()), (Purchase::Intended, 0, None));
     let secret = alice.postal_seed().book_secret(&first.id.installation, first.id.counter);
     assert_eq!(first.commitment, secret.commitment());
 
@@ -320,7 +330,7 @@ async fn crash_before_sending_loses_neither_the_envelope_nor_its_stamps() {
     let [one, two] = [book(&state, 3).await, book(&state, 3).await];
     let (letter, envelope) = letter("hello").await;
     let id = letter.id;
-    let begun = state.begin_letter(letter, envelope.clone(), &[one.id, two.id, one.id]).unwrap();
+    let begun = state.begin_letter(letter, envelope.clone(), &unshared(&[one.id, two.id, one.id])).unwrap();
     let stamps =
         [(one.id, 0), (two.id, 0), (one.id, 1)].map(|(book, index)| StampUse { book, index: Index::new(index) });
     assert_eq!(begun.stamps, stamps);
@@ -334,7 +344,7 @@ async fn crash_before_sending_loses_neither_the_envelope_nor_its_stamps() {
     for stamp in stamps {
         assert_eq!(state.envelope_of(stamp).unwrap(), Some(id));
     }
-    assert_eq!(state.books().unwrap().iter().map(Book::left).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(state.books().unwrap().iter().map(|book| book.taken).collect::<Vec<_>>(), [2, 1]);
 }
 
 #[tokio::test]
@@ -343,8 +353,8 @@ async fn letter_that_is_begun_again_keeps_its_stamps_and_takes_no_more() {
     let book = book(&state, 10).await;
     let (first, envelope) = letter("hello").await;
     let again = Letter::from_bytes_of(&first);
-    let begun = state.begin_letter(first, envelope.clone(), &[book.id]).unwrap();
-    let repeated = state.begin_letter(again, envelope, &[book.id]).unwrap();
+    let begun = state.begin_letter(first, envelope.clone(), &unshared(&[book.id])).unwrap();
+    let repeated = state.begin_letter(again, envelope, &unshared(&[book.id])).unwrap();
     assert_eq!(repeated.stamps, begun.stamps);
     assert_eq!(state.books().unwrap()[0].taken, 1);
 }
@@ -356,18 +366,87 @@ async fn no_stamp_goes_with_two_letters() {
     let mut stamps = Vec::new();
     for text in ["one", "two"] {
         let (letter, envelope) = letter(text).await;
-        stamps.extend(state.begin_letter(letter, envelope, &[book.id]).unwrap().stamps);
+        stamps.extend(state.begin_letter(letter, envelope, &unshared(&[book.id])).unwrap().stamps);
     }
     assert_eq!(stamps.iter().map(|stamp| stamp.index.get()).collect::<Vec<_>>(), [0, 1]);
     let (letter, envelope) = letter("three").await;
-    let refused = state.begin_letter(letter, envelope, &[book.id]);
+    let refused = state.begin_letter(letter, envelope, &unshared(&[book.id]));
     assert!(matches!(refused, Err(LettersError::Books(BooksError::UsedUp(_)))));
 
     // A book that went back in time (an older copy of its entry, say) gives no index away a second time.
     state.store.write(|entries| Book { taken: 0, ..book }.put(entries)).unwrap();
     let (letter, envelope) = self::letter("four").await;
-    let refused = state.begin_letter(letter, envelope, &[book.id]);
-    assert!(matches!(refused, Err(LettersError::Books(BooksError::State(StateError::Damaged { table: "books" })))));
+    let refused = state.begin_letter(letter, envelope, &unshared(&[book.id]));
+    assert!(matches!(refused, Err(LettersError::Books(BooksError::Taken(_)))));
+}
+
+#[tokio::test]
+async fn stamp_that_the_journal_granted_is_the_one_that_is_taken() {
+    let (state, _base) = state().await;
+    let book = book(&state, 40).await;
+    let taken = async |supply: Supply| {
+        let (letter, envelope) = letter("hello").await;
+        let begun = state.begin_letter(letter, envelope, &[supply]).map(|begun| begun.stamps[0].index.get());
+        begun.map_err(|error| error.to_string())
+    };
+    assert_eq!(taken(granted(book.id, 16)).await, Ok(16));
+    // The node shows a journal in which that was not granted, or in which the book is larger.
+    assert!(taken(granted(book.id, 16)).await.unwrap_err().contains("belongs to another envelope"));
+    assert!(taken(granted(book.id, 40)).await.unwrap_err().contains("used up"));
+    // And one that keeps none: the record goes on behind all that it knows of.
+    assert_eq!(taken(Supply::Unshared(book.id)).await, Ok(17));
+}
+
+#[tokio::test]
+async fn record_alone_goes_on_behind_what_a_journal_reserved_for_anybody() {
+    let (state, _base) = state().await;
+    let book = book(&state, 20).await;
+    let known = KnownBook { id: book.id, denomination: book.denomination, count: book.count, bought: PLACE };
+    let mut view = View::default();
+    let (mut here, mut there) = (Session::numbered(1), Session::numbered(2));
+    view.apply(&Entry::Book(known), now(), u64::MAX);
+    for (session, installation, count) in [(&mut here, state.installation(), 16), (&mut there, [9; 16].into(), 3)] {
+        let unused = view.books().unused(book.id).unwrap();
+        let run = session.run_to_reserve(installation, &known, unused, 0, count).unwrap();
+        assert!(view.apply(&Entry::Run(run), now(), u64::MAX).is_some());
+    }
+    state.read_journal(Cursor(0), (&view, Cursor(3)), &[]).unwrap();
+    let (letter, envelope) = letter("hello").await;
+    let begun = state.begin_letter(letter, envelope, &unshared(&[book.id])).unwrap();
+    assert_eq!(begun.stamps[0].index.get(), 16);
+    let (letter, envelope) = self::letter("hello again").await;
+    let refused = state.begin_letter(letter, envelope, &unshared(&[book.id]));
+    assert!(matches!(refused, Err(LettersError::Books(BooksError::UsedUp(_)))));
+}
+
+#[tokio::test]
+async fn book_that_was_taken_over_is_used_from_its_end_and_with_a_journal_only() {
+    let (state, _base) = state().await;
+    let alice = identity(ALICE).await;
+    let id = BookId { installation: [9; 16].into(), counter: 4 };
+    let known = KnownBook { id, denomination: units(5), count: Limit::new(40).unwrap(), bought: PLACE };
+    let book = state.take_over_book(&alice, &known).unwrap();
+    assert_eq!(book.commitment, alice.postal_seed().book_secret(&id.installation, 4).commitment());
+    for (index, taken) in [(39, 1), (37, 3), (38, 3)] {
+        let (letter, envelope) = letter("hello").await;
+        state.begin_letter(letter, envelope, &[granted(id, index)]).unwrap();
+        assert_eq!(state.book(id).unwrap().unwrap().taken, taken);
+    }
+    assert_eq!(state.take_over_book(&alice, &known).unwrap().taken, 3, "it stays as it is");
+    let (letter, envelope) = letter("hello").await;
+    let refused = state.begin_letter(letter, envelope, &unshared(&[id]));
+    assert!(matches!(refused, Err(LettersError::Books(BooksError::Shared(_)))));
+}
+
+#[test]
+fn books_name_is_read_as_it_is_written_and_in_no_other_way() {
+    let id = BookId { installation: [0xa1; 16].into(), counter: 12 };
+    let text = "a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1-12";
+    assert_eq!((id.to_string().as_str(), text.parse()), (text, Ok(id)));
+    for other in ["", "-", "12", "a1-12", &text.to_uppercase(), &text.replace("-12", "-012"), &text.replace("-12", "")]
+    {
+        assert_eq!(other.parse::<BookId>(), Err(InvalidBookId), "{other}");
+    }
 }
 
 #[tokio::test]
@@ -376,9 +455,9 @@ async fn last_stamp_of_the_largest_book_can_be_taken() {
     let book = book(&state, 1 << 16).await;
     state.store.write(|entries| Book { taken: (1 << 16) - 1, ..book }.put(entries)).unwrap();
     let (letter, envelope) = letter("the last").await;
-    let begun = state.begin_letter(letter, envelope, &[book.id]).unwrap();
+    let begun = state.begin_letter(letter, envelope, &unshared(&[book.id])).unwrap();
     assert_eq!(begun.stamps[0].index.get(), u16::MAX);
-    assert_eq!(state.books().unwrap()[0].left(), 0);
+    assert_eq!(state.books().unwrap()[0].taken, 1 << 16);
 }
 
 #[tokio::test]
@@ -390,7 +469,7 @@ async fn refused_letter_takes_nothing() {
     let begin = async |books: &[BookId]| {
         let (letter, envelope) = letter("hello").await;
         let id = letter.id;
-        let refused = state.begin_letter(letter, envelope, books).err().unwrap();
+        let refused = state.begin_letter(letter, envelope, &unshared(books)).err().unwrap();
         assert!(state.outgoing(id).unwrap().is_none());
         assert_eq!(state.books().unwrap().iter().map(|book| book.taken).sum::<u32>(), 0);
         refused
@@ -428,18 +507,21 @@ async fn letter_gets_more_stamps_until_it_is_delivered() {
     let book = book(&state, 10).await;
     let (letter, envelope) = letter("hello").await;
     let id = letter.id;
-    state.begin_letter(letter, envelope.clone(), &[book.id]).unwrap();
+    state.begin_letter(letter, envelope.clone(), &unshared(&[book.id])).unwrap();
     let refused = Delivery::Refused(Code::RequirementUnmet);
     assert_eq!(state.record_delivery(id, refused).unwrap().delivery, refused);
-    let more = state.add_stamps(id, &[book.id, book.id]).unwrap();
+    let more = state.add_stamps(id, &unshared(&[book.id, book.id])).unwrap();
     assert_eq!(more.stamps.iter().map(|stamp| stamp.index.get()).collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!(more.envelope, envelope, "the bytes stay the same");
-    assert!(matches!(state.add_stamps(id, &[book.id, book.id]), Err(LettersError::TooManyStamps { got: 5 })));
+    assert!(matches!(
+        state.add_stamps(id, &unshared(&[book.id, book.id])),
+        Err(LettersError::TooManyStamps { got: 5 })
+    ));
 
     let delivered = Delivery::Delivered(postmark(id));
     state.record_delivery(id, delivered).unwrap();
     state.record_delivery(id, delivered).unwrap();
-    assert!(matches!(state.add_stamps(id, &[book.id]), Err(LettersError::Delivered(_))));
+    assert!(matches!(state.add_stamps(id, &unshared(&[book.id])), Err(LettersError::Delivered(_))));
     assert!(matches!(state.record_delivery(id, refused), Err(LettersError::Delivered(_))));
     assert!(matches!(state.record_delivery(id, Delivery::Pending), Err(LettersError::Delivered(_))));
     let unknown = EnvelopeId::from([1; 32]);
@@ -551,13 +633,14 @@ fn commitment_in_a_book_is_canonical() {
         count: Limit::new(3).unwrap(),
         commitment: Commitment::from_be_bytes([4; 32]).unwrap(),
         purchase: Purchase::Bought(PLACE),
+        taken_over: true,
         taken: 1,
     };
     let bytes = book.to_bytes();
     assert_eq!(
         hex::encode(&bytes),
         "01010101010101010101010101010101 00000002 00000014 00000003 \
-         0404040404040404040404040404040404040404040404040404040404040404 00000001 02 000000e3 00000000 00000005"
+         0404040404040404040404040404040404040404040404040404040404040404 01 00000001 02 000000e3 00000000 00000005"
             .replace(' ', "")
     );
     assert_eq!(Book::from_bytes(&bytes).ok(), Some(book));
@@ -565,8 +648,9 @@ fn commitment_in_a_book_is_canonical() {
         (20..24, vec![0, 0, 0, 3], "denomination"),
         (24..28, vec![0; 4], "count"),
         (28..60, vec![0xff; 32], "commitment"),
-        (60..64, vec![0, 0, 0, 4], "more taken than there are"),
-        (64..65, vec![4], "purchase"),
+        (60..61, vec![2], "taken over"),
+        (61..65, vec![0, 0, 0, 4], "more taken than there are"),
+        (65..66, vec![4], "purchase"),
     ] {
         let mut bytes = bytes.clone();
         bytes[range].copy_from_slice(&value);
@@ -615,7 +699,7 @@ async fn journal_is_read_on_from_where_it_was_read_to_and_no_reader_sets_another
     let mut view = View::default();
     let installation = state.installation();
     let claim = Entry::Claim { installation, slot: 0, epoch: now().epoch() };
-    view.apply(&claim, now());
+    view.apply(&claim, now(), 1);
     state.read_journal(Cursor(0), (&view, Cursor(7)), &[]).unwrap();
     state.read_journal(Cursor(0), (&View::default(), Cursor(3)), &[]).unwrap();
     let (found, cursor) = state.journal().unwrap();

@@ -10,7 +10,7 @@ use xmtp_proto::derive::NetworkId;
 use xmtp_proto::time::{Clock, MAX_AHEAD};
 use xmtp_prover::VerifyingKey;
 use xmtp_sdk::chain::Amount;
-use xmtp_sdk::client::Client;
+use xmtp_sdk::client::{Client, Keeper};
 use xmtp_sdk::identity::PREKEY_LIFE;
 use xmtp_sdk::transport::Node;
 
@@ -166,9 +166,10 @@ impl Report {
             Err(error) => self.fails("stamps", error),
             Ok(books) => {
                 let good = books.iter().filter(|it| it.valid_until.is_some_and(|until| until > now));
-                let left: Vec<_> = good.map(|it| it.book).filter(|book| book.left() > 0).collect();
-                let units: u64 = left.iter().map(|it| u64::from(it.left()) * u64::from(it.denomination.units())).sum();
-                let stamps: u64 = left.iter().map(|it| u64::from(it.left())).sum();
+                let left: Vec<_> = good.filter(|it| it.left > 0 && it.keeper != Keeper::Elsewhere).collect();
+                let units = left.iter().map(|it| u64::from(it.left) * u64::from(it.book.denomination.units()));
+                let units: u64 = units.sum();
+                let stamps: u64 = left.iter().map(|it| u64::from(it.left)).sum();
                 let status = if stamps == 0 { Status::Poor } else { Status::Good };
                 self.add("stamps", status, format!("{stamps} left in {} books, worth {units} units", left.len()));
             }

@@ -30,13 +30,15 @@ struct Receipt {
     /// Among how many books the stamp hid.
     cover: Option<u32>,
     fresh_root: bool,
+    /// Whether the stamps were taken by the record on this machine alone: the node keeps no journal.
+    unshared: bool,
     /// Letters from before that got through now.
     resumed: usize,
 }
 
 impl From<Sent> for Receipt {
     fn from(it: Sent) -> Self {
-        let Sent { to, envelope, postmark, stamps, tagged, cover, fresh_root, resumed } = it;
+        let Sent { to, envelope, postmark, stamps, tagged, cover, fresh_root, unshared, resumed } = it;
         Self {
             to: to.to_string(),
             envelope: envelope.to_string(),
@@ -48,6 +50,7 @@ impl From<Sent> for Receipt {
             tagged,
             cover,
             fresh_root,
+            unshared,
             resumed,
         }
     }
@@ -66,6 +69,12 @@ impl Said for Receipt {
         }
         if self.fresh_root {
             writeln!(f, "  a fresh root was used: it says that the book was bought lately")?;
+        }
+        if self.unshared {
+            writeln!(
+                f,
+                "  this node keeps no journal: run no copy of this client, it would use the same stamps again"
+            )?;
         }
         if self.resumed > 0 {
             writeln!(f, "  {} letters from before got through too", self.resumed)?;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use xmtp_sdk::client::{BookStatus, BoughtBook, Client};
+use xmtp_sdk::client::{BookStatus, BoughtBook, Client, Keeper};
 use xmtp_sdk::state::{Book, Bought, Purchase};
 
 use super::shown::{self, Money};
@@ -15,6 +15,7 @@ pub(super) async fn run(command: Stamps, client: &Client, output: &Output) -> Re
     match command {
         Stamps::Buy { denomination, count } => output.say(&Bill::from(client.buy_stamps(denomination, count).await?)),
         Stamps::List => output.say(&Books::from(client.books().await?)),
+        Stamps::TakeOver { book } => output.say(&Books::from(vec![client.take_over(book).await?])),
     }
 }
 
@@ -39,13 +40,18 @@ struct Bill {
 #[derive(Serialize)]
 struct Books {
     books: Vec<Entry>,
-    /// What all unused stamps are worth.
+    /// What the unused stamps are worth that can be used here.
     units: u64,
 }
 
 #[derive(Serialize)]
 struct Entry {
+    /// Names it among all books of the account.
+    id: String,
+    /// Counts an installation's books.
     book: u32,
+    /// Who uses it: `here`, `taken_over` or `elsewhere`.
+    keeper: &'static str,
     denomination: u32,
     count: u32,
     left: u32,
@@ -79,20 +85,26 @@ impl From<BoughtBook> for Bill {
 impl From<Vec<BookStatus>> for Books {
     fn from(books: Vec<BookStatus>) -> Self {
         let books: Vec<Entry> = books.into_iter().map(Entry::from).collect();
-        let good = books.iter().filter(|book| book.status == "bought");
+        let good = books.iter().filter(|book| book.status == "bought" && book.keeper != "elsewhere");
         let units = good.map(|book| u64::from(book.denomination) * u64::from(book.left)).sum();
         Self { books, units }
     }
 }
 
 impl From<BookStatus> for Entry {
-    fn from(BookStatus { book, valid_until }: BookStatus) -> Self {
-        let Book { id, denomination, count, commitment, purchase, taken: _ } = book;
+    fn from(BookStatus { book, left, keeper, valid_until }: BookStatus) -> Self {
+        let Book { id, denomination, count, commitment, purchase, taken_over: _, taken: _ } = book;
         Self {
+            id: id.to_string(),
             book: id.counter,
+            keeper: match keeper {
+                Keeper::Here => "here",
+                Keeper::TakenOver => "taken_over",
+                Keeper::Elsewhere => "elsewhere",
+            },
             denomination: denomination.units(),
             count: count.get(),
-            left: book.left(),
+            left,
             status: match purchase {
                 Purchase::Bought(_) => "bought",
                 Purchase::Intended | Purchase::Submitted { .. } => "pending",
@@ -121,12 +133,20 @@ impl Said for Books {
         if self.books.is_empty() {
             return writeln!(f, "No books. Buy one: xmtp stamps buy --denomination 1 --count 10");
         }
-        for Entry { book, denomination, count, left, status, valid_until, .. } in &self.books {
-            write!(f, "Book {book}: {left} of {count} stamps left, denomination {denomination}, {status}")?;
+        for Entry { id, book, keeper, denomination, count, left, status, valid_until, .. } in &self.books {
+            match *keeper {
+                "here" => write!(f, "Book {book}")?,
+                "taken_over" => write!(f, "Book {id}, taken over")?,
+                _ => write!(f, "Book {id}, of another installation")?,
+            }
+            write!(f, ": {left} of {count} stamps left, denomination {denomination}, {status}")?;
             match valid_until {
                 Some(until) => writeln!(f, ", good until {until}")?,
                 None => writeln!(f)?,
             }
+        }
+        if self.books.iter().any(|book| book.keeper == "elsewhere") {
+            writeln!(f, "If another installation is gone, its books can be used here: xmtp stamps take-over <book>")?;
         }
         writeln!(f, "Unused stamps are worth {} units.", self.units)
     }
