@@ -9,8 +9,11 @@ const SHARE_MIN: usize = 512;
 
 /// Sets each place to what `make` says of its index, which costs a hash or so.
 pub(crate) fn fill<T: Send>(places: &mut [T], make: impl Fn(usize) -> T + Sync) {
-    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX);
-    let threads = cores.min(places.len() / SHARE_MIN).max(1);
+    // Asking how many cores there are takes longer than a hash.
+    let threads = match places.len() / SHARE_MIN {
+        0 | 1 => 1,
+        shares => thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX).min(shares),
+    };
     let share = places.len().div_ceil(threads).max(1);
     let fill_share = |number: usize, places: &mut [T]| {
         for (index, place) in (number * share..).zip(places) {

@@ -76,7 +76,7 @@ impl Bucket {
         &self.leaves
     }
 
-    /// The root of the volume. Costs up to 658 hashes (a tenth of a second).
+    /// The root of the volume. Costs up to 658 hashes (some thirty milliseconds).
     #[must_use]
     pub fn root(&self) -> Root {
         let [.., root] = self.upper_levels(&self.lower_levels());
