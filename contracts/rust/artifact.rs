@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use alloy::primitives::{Address, Bytes, hex};
 use serde::Deserialize;
 
+pub(crate) const CLAIMS: &str = include_str!("../artifacts/Claims.json");
 pub(crate) const POSEIDON: &str = include_str!("../artifacts/PoseidonT2.json");
 pub(crate) const POSTAGE: &str = include_str!("../artifacts/Postage.json");
 pub(crate) const STAKE: &str = include_str!("../artifacts/Stake.json");

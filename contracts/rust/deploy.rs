@@ -68,7 +68,7 @@ pub enum DeployError {
     Artifact(#[from] artifact::ArtifactError),
 }
 
-/// Deploys Poseidon, the token, `Postage` and `Stake` from `deployer`, for whom `provider` can sign.
+/// Deploys Poseidon, the token, `Postage`, `Stake` and `Claims` from `deployer`, for whom `provider` can sign.
 pub async fn deploy(
     provider: impl Provider,
     deployer: Address,
@@ -90,6 +90,8 @@ pub async fn deploy(
     let arguments = (postage, offered).abi_encode_params();
     let stake =
         create(&provider, deployer, artifact::creation_code(artifact::STAKE, Some(poseidon), &arguments)?).await?;
+    let code = artifact::creation_code(artifact::CLAIMS, None, &postage.abi_encode())?;
+    let claims = create(&provider, deployer, code).await?;
 
     Ok(Deployment {
         chain_id,
@@ -104,6 +106,7 @@ pub async fn deploy(
         burn_bps: *burn_bps,
         bond_bps: *bond_bps,
         stake: Some(Staking { contract: stake, tiers: tiers.clone() }),
+        claims: Some(claims),
     })
 }
 

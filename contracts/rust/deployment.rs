@@ -11,7 +11,7 @@ use alloy::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{IPostage, IStake, MAX_LIMIT};
+use crate::{IClaims, IPostage, IStake, MAX_LIMIT};
 
 /// One deployment. Everything in it but `block` is part of the contracts and never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct Deployment {
     /// Where tokens are staked, if the network has stakes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stake: Option<Staking>,
+    /// `Claims`, if the network has claims.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claims: Option<Address>,
 }
 
 /// The `Stake` contract, and what it offers.
@@ -128,6 +131,9 @@ pub enum VerifyError {
     /// The contract at the address is not a `Stake`.
     #[error("not the stake contract: {0}")]
     NotStake(CallError),
+    /// The contract at the address is not a `Claims`.
+    #[error("not the claims contract: {0}")]
+    NotClaims(CallError),
     /// The endpoint did not answer. Nobody's fault here; try again.
     #[error("the chain's RPC endpoint: {0}")]
     Rpc(#[from] RpcError<TransportErrorKind>),
@@ -166,10 +172,24 @@ impl Deployment {
         same("issueSeconds", postage.ISSUE_SECONDS().call().await.map_err(error)? == self.issue_seconds)?;
         same("burnBps", postage.BURN_BPS().call().await.map_err(error)? == self.burn_bps)?;
         same("bondBps", postage.BOND_BPS().call().await.map_err(error)? == self.bond_bps)?;
-        match &self.stake {
-            Some(stake) => self.verify_stake(stake, &provider).await,
-            None => Ok(()),
+        if let Some(stake) = &self.stake {
+            self.verify_stake(stake, &provider).await?;
         }
+        if let Some(claims) = self.claims {
+            self.verify_claims(claims, &provider).await?;
+        }
+        Ok(())
+    }
+
+    async fn verify_claims(&self, contract: Address, provider: impl Provider) -> Result<(), VerifyError> {
+        if provider.get_code_at(contract).await?.is_empty() {
+            return Err(VerifyError::NoCode(contract));
+        }
+        let claims = IClaims::new(contract, provider);
+        let error = |error| call_error(error, VerifyError::NotClaims);
+        // A `Stake` knows its `Postage` too, but no generations.
+        claims.currentGeneration().call().await.map_err(error)?;
+        same("claims.postage", claims.POSTAGE().call().await.map_err(error)? == self.postage)
     }
 
     async fn verify_stake(&self, stake: &Staking, provider: impl Provider) -> Result<(), VerifyError> {
@@ -201,6 +221,7 @@ impl Deployment {
             burn_bps,
             bond_bps,
             stake,
+            claims,
         } = self;
         let tiers = stake.iter().flat_map(|it| &it.tiers);
         let zero = [
@@ -214,6 +235,7 @@ impl Deployment {
             ("issueSeconds", *issue_seconds == 0),
             ("burnBps", *burn_bps == 0),
             ("bondBps", *bond_bps == 0),
+            ("claims", claims.is_some_and(|it| it.is_zero())),
             ("stake.contract", stake.as_ref().is_some_and(|it| it.contract.is_zero())),
             ("stake.tiers", stake.as_ref().is_some_and(|it| it.tiers.is_empty())),
             ("stake.tiers.amount", tiers.clone().any(|it| it.amount == 0)),
@@ -341,6 +363,18 @@ mod tests {
         assert_eq!((stake.tier(0), stake.tier(3)), (None, None));
         let written = serde_json::to_string(&deployment).unwrap();
         assert_eq!(serde_json::from_str::<Deployment>(&written).unwrap(), deployment);
+    }
+
+    #[test]
+    fn a_network_may_have_claims_and_need_not() {
+        assert_eq!(load("", "").unwrap().claims, None);
+        let with = |address| format!(r#""claims": "{address}", "block""#);
+        let deployment = load(r#""block""#, &with(Address::repeat_byte(0x22))).unwrap();
+        assert_eq!(deployment.claims, Some(Address::repeat_byte(0x22)));
+        let written = serde_json::to_string(&deployment).unwrap();
+        assert_eq!(serde_json::from_str::<Deployment>(&written).unwrap(), deployment);
+        let error = load(r#""block""#, &with(Address::ZERO)).unwrap_err();
+        assert!(matches!(error, LoadError::Value { field: "claims", .. }), "{error}");
     }
 
     #[test]

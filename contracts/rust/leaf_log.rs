@@ -11,7 +11,7 @@ use alloy::sol_types::SolValue;
 pub enum Operation {
     /// A leaf was appended.
     Insert = 1,
-    /// A leaf left of its own accord; none of a stamp group does.
+    /// A leaf left of its own accord, or because what it stood on is gone; none of a stamp group does.
     Exit = 2,
     /// A leaf's secret became known.
     Slash = 3,
@@ -30,7 +30,7 @@ pub fn link(chain: B256, operation: Operation, commitment: U256, limit: u32) -> 
     hasher.finalize()
 }
 
-/// Where `Postage` stores the chain of `group`: the first word of the entry in the mapping at slot 0.
+/// Where `Postage`, `Stake` and `Claims` store the chain of `group`: the first word of the entry in the mapping at slot 0.
 pub fn storage_slot(group: B256) -> B256 {
     keccak256((group, U256::ZERO).abi_encode())
 }

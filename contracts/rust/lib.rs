@@ -1,6 +1,6 @@
 //! The contracts as Rust sees them (docs/protocol.md, "Contracts").
 //!
-//! * [`IPostage`], [`IStake`], [`IXmtpToken`]: bindings made from the text of `contracts/src/interfaces`, where everything is documented.
+//! * [`IPostage`], [`IStake`], [`IClaims`], [`IXmtpToken`]: bindings made from the text of `contracts/src/interfaces`, where everything is documented.
 //! * [`Deployment`]: where they live on a chain, as `deployments/<chainId>.json` says it.
 //! * [`deploy`]: puts them on a chain from checked-in bytecode, without a Solidity compiler.
 //! * [`leaf_log`]: what a follower checks a group's events against.
@@ -17,7 +17,7 @@ pub mod testing;
 
 use std::time::Duration;
 
-pub use bindings::{postage::IPostage, stake::IStake, token::IXmtpToken};
+pub use bindings::{claims::IClaims, postage::IPostage, stake::IStake, token::IXmtpToken};
 pub use deploy::{DeployError, Parameters, deploy};
 pub use deployment::{Deployment, LoadError, Staking, Tier, VerifyError};
 
@@ -48,6 +48,12 @@ pub const DEPOSIT_NOTICE: Duration = Duration::from_secs(7 * 86_400);
 // Made by alloy from the interfaces, documentation included.
 #[allow(missing_docs, unreachable_pub, clippy::use_self, clippy::too_many_arguments)]
 mod bindings {
+    pub mod claims {
+        alloy::sol! {
+            #![sol(rpc, all_derives)]
+            "src/interfaces/IClaims.sol"
+        }
+    }
     pub mod postage {
         alloy::sol! {
             #![sol(rpc, all_derives)]

@@ -7,6 +7,7 @@ import {VmSafe} from "forge-std/Vm.sol";
 import {SafeCast} from "@openzeppelin/contracts/utils/math/SafeCast.sol";
 import {PoseidonT2} from "poseidon-solidity/PoseidonT2.sol";
 
+import {Claims} from "../src/Claims.sol";
 import {Postage} from "../src/Postage.sol";
 import {Stake} from "../src/Stake.sol";
 import {XmtpToken} from "../src/XmtpToken.sol";
@@ -66,7 +67,7 @@ contract Deploy is Script {
     error AnotherChain(uint256 chainId);
 
     /// @notice What `forge script` runs.
-    function run() external returns (address token, address postage, address stake) {
+    function run() external returns (address token, address postage, address stake, address claims) {
         Parameters memory parameters = fromEnvironment(msg.sender);
         check(parameters);
         string memory file = fileFromEnvironment();
@@ -86,12 +87,13 @@ contract Deploy is Script {
             )
         );
         stake = address(new Stake(postage, parameters.tiers));
+        claims = address(new Claims(postage));
         vm.stopBroadcast();
 
         // A rehearsal must leave no addresses behind that nobody lives at.
         if (vm.isContext(VmSafe.ForgeContext.ScriptBroadcast)) {
             vm.createDir("deployments", true);
-            vm.writeFile(pending(file), describe(Postage(postage), Stake(stake), block.number));
+            vm.writeFile(pending(file), describe(Postage(postage), Stake(stake), Claims(claims), block.number));
         }
     }
 
@@ -108,7 +110,8 @@ contract Deploy is Script {
         if (chainId != block.chainid) revert AnotherChain(chainId);
         Postage postage = Postage(deployed(json, ".postage"));
         Stake stake = Stake(deployed(json, ".stake.contract"));
-        vm.writeFile(file, describe(postage, stake, json.readUint(".block")));
+        Claims claims = Claims(deployed(json, ".claims"));
+        vm.writeFile(file, describe(postage, stake, claims, json.readUint(".block")));
         vm.removeFile(note);
     }
 
@@ -176,7 +179,10 @@ contract Deploy is Script {
     }
 
     /// @notice The deployment as JSON: what nodes and clients read. Wei is text, since JSON numbers end at 2^53.
-    function describe(Postage postage, Stake stake, uint256 number) internal returns (string memory json) {
+    function describe(Postage postage, Stake stake, Claims claims, uint256 number)
+        internal
+        returns (string memory json)
+    {
         string memory object = "deployment";
         vm.serializeUint(object, "chainId", block.chainid);
         // That of the rehearsal: nothing these contracts emit can be older.
@@ -190,6 +196,7 @@ contract Deploy is Script {
         vm.serializeUint(object, "issueSeconds", postage.ISSUE_SECONDS());
         vm.serializeUint(object, "burnBps", postage.BURN_BPS());
         vm.serializeUint(object, "bondBps", postage.BOND_BPS());
+        vm.serializeAddress(object, "claims", address(claims));
         return vm.serializeString(object, "stake", describe(stake));
     }
 

@@ -4,6 +4,7 @@ pragma solidity 0.8.37;
 import {stdJson} from "forge-std/StdJson.sol";
 import {PoseidonT2} from "poseidon-solidity/PoseidonT2.sol";
 
+import {Claims} from "../src/Claims.sol";
 import {Postage} from "../src/Postage.sol";
 import {Stake} from "../src/Stake.sol";
 import {XmtpToken} from "../src/XmtpToken.sol";
@@ -19,6 +20,10 @@ contract ArtifactsTest is Base {
 
     function test_theTokensBytecodeIsForges() public view {
         check(vm.parseBytes(bytecodeOf("XmtpToken")), type(XmtpToken).creationCode);
+    }
+
+    function test_theClaimsBytecodeIsForges() public view {
+        check(vm.parseBytes(bytecodeOf("Claims")), type(Claims).creationCode);
     }
 
     function test_thePostagesBytecodeIsForgesOnceLinked() public view {

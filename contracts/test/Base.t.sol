@@ -4,9 +4,11 @@ pragma solidity 0.8.37;
 import {Test} from "forge-std/Test.sol";
 import {PoseidonT2} from "poseidon-solidity/PoseidonT2.sol";
 
+import {Claims} from "../src/Claims.sol";
 import {Postage} from "../src/Postage.sol";
 import {Stake} from "../src/Stake.sol";
 import {XmtpToken} from "../src/XmtpToken.sol";
+import {IClaims} from "../src/interfaces/IClaims.sol";
 import {IPostage} from "../src/interfaces/IPostage.sol";
 import {IStake} from "../src/interfaces/IStake.sol";
 import {IXmtpToken} from "../src/interfaces/IXmtpToken.sol";
@@ -24,6 +26,7 @@ abstract contract Base is Test {
     IXmtpToken internal token;
     IPostage internal postage;
     IStake internal stakes;
+    IClaims internal claims;
 
     address internal buyer;
     uint256 internal buyerKey;
@@ -41,6 +44,7 @@ abstract contract Base is Test {
         token = IXmtpToken(address(new XmtpToken(treasury)));
         postage = deployPostage(address(token));
         stakes = deployStake(address(postage));
+        claims = IClaims(address(new Claims(address(postage))));
         vm.prank(treasury);
         assertTrue(token.transfer(buyer, SUPPLY / 2), "the buyer is rich");
         vm.startPrank(buyer);

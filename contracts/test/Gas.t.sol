@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {IClaims} from "../src/interfaces/IClaims.sol";
 import {Base} from "./Base.t.sol";
+import {ClaimsBase} from "./Claims.t.sol";
 
 /// @dev What users pay, in snapshots/. Every call is a transaction of its own (`isolate`): with its 21,000,
 /// its call data, storage cold, refunds made. Usual means: not the group's first book, nor the account's first permit
@@ -167,5 +169,78 @@ contract StakeGasTest is Base {
         vm.prank(reporter);
         stakes.withdrawCredit();
         snapshot("withdrawCredit", 80_000);
+    }
+}
+
+/// @dev In snapshots/Claims.json. Usual means: not the group's first leaf, nor the claim's first two snapshots.
+/// forge-config: default.isolate = true
+contract ClaimsGasTest is ClaimsBase {
+    bytes32 internal registered_;
+    bytes32 internal issued_;
+    uint32 internal generation;
+
+    function setUp() public override {
+        super.setUp();
+        (registered_, issued_) = (claims.declare(registered()), claims.declare(issued(IClaims.Kind.Erc20)));
+        generation = claims.currentGeneration();
+        for (uint256 tokenId = 1; tokenId <= 3; tokenId++) {
+            collection.mint(buyer, tokenId);
+        }
+        register(1, commitmentOf(1));
+        register(2, commitmentOf(2));
+        anchor(1);
+        anchor(2);
+    }
+
+    function register(uint256 tokenId, uint256 commitment) internal {
+        vm.prank(buyer);
+        claims.register(registered_, generation, tokenId, commitment);
+    }
+
+    /// @dev With two signatures of three issuers.
+    function anchor(uint64 number) internal {
+        IClaims.Snapshot memory it =
+            IClaims.Snapshot(generation, number, keccak256("block"), keccak256("contacts"), 1000, new uint256[](1));
+        it.roots[0] = FIELD - 1;
+        bytes[] memory signatures = new bytes[](2);
+        for (uint256 index = 0; index < 2; index++) {
+            (uint8 v, bytes32 r, bytes32 s) = vm.sign(issuerKeys[index], claims.snapshotDigest(issued_, it));
+            signatures[index] = bytes.concat(r, s, bytes1(v));
+        }
+        claims.anchor(issued_, it, signatures);
+    }
+
+    function snapshot(string memory name, uint256 most) internal {
+        assertLe(vm.snapshotGasLastCall("Claims", name), most, name);
+    }
+
+    function test_declare() public {
+        IClaims.Claim memory terms = issued(IClaims.Kind.Native);
+        claims.declare(terms);
+        snapshot("declare, three issuers", 300_000);
+    }
+
+    function test_anchor() public {
+        anchor(3);
+        snapshot("anchor, two signatures of three", 120_000);
+    }
+
+    function test_register() public {
+        uint256 commitment = commitmentOf(42);
+        register(3, commitment);
+        snapshot("register", 150_000);
+    }
+
+    function test_registerReplaces() public {
+        uint256 commitment = commitmentOf(42);
+        register(1, commitment);
+        snapshot("register, replacing", 150_000);
+    }
+
+    function test_prune() public {
+        vm.prank(buyer);
+        collection.transferFrom(buyer, stranger, 1);
+        claims.prune(registered_, generation, 1);
+        snapshot("prune", 100_000);
     }
 }

@@ -3,8 +3,10 @@ pragma solidity 0.8.37;
 
 import {stdJson} from "forge-std/StdJson.sol";
 
+import {Claims} from "../src/Claims.sol";
 import {Postage} from "../src/Postage.sol";
 import {Stake} from "../src/Stake.sol";
+import {IClaims} from "../src/interfaces/IClaims.sol";
 import {IPostage} from "../src/interfaces/IPostage.sol";
 import {IStake} from "../src/interfaces/IStake.sol";
 import {Base} from "./Base.t.sol";
@@ -17,6 +19,7 @@ contract VectorsTest is Base {
     /// @dev Kinds of groups.
     uint256 internal constant STAMPS = 1;
     uint256 internal constant STAKES = 2;
+    uint256 internal constant CLAIMS = 3;
     /// @dev The `Postage` whose network the vectors of groups name, on the chain 31337.
     address internal constant POSTAGE = 0xe7f1725E7734CE288F8367e1Bb143E90bb3F0512;
 
@@ -96,6 +99,48 @@ contract VectorsTest is Base {
             met++;
         }
         assertGt(met, 0, "there are vectors");
+    }
+
+    function test_groupIdsOfClaims() public {
+        string memory json = vm.readFile(string.concat(FOLDER, "derived.json"));
+        uint256 met = 0;
+        claims = IClaims(address(new Claims(address(deployAt(POSTAGE, 31_337)))));
+        for (uint256 index = 0; json.keyExists(path("group_id", index, "kind")); index++) {
+            if (json.readUint(path("group_id", index, "kind")) != CLAIMS) continue;
+            assertEq(claims.networkId(), json.readBytes32(path("group_id", index, "network_id")), "network id");
+            bytes32 id = claims.groupId(
+                json.readBytes32(path("group_id", index, "source")),
+                uint32(json.readUint(path("group_id", index, "issue")))
+            );
+            assertEq(id, json.readBytes32(path("group_id", index, "group_id")), "group id");
+            met++;
+        }
+        assertGt(met, 0, "there are vectors");
+    }
+
+    function test_claimIds() public {
+        string memory json = vm.readFile(string.concat(FOLDER, "derived.json"));
+        claims = IClaims(address(new Claims(address(deployAt(POSTAGE, 31_337)))));
+        uint256 index = 0;
+        for (; json.keyExists(path("claim_id", index, "kind")); index++) {
+            assertEq(claims.networkId(), json.readBytes32(path("claim_id", index, "network_id")), "network id");
+            bytes32 id = claims.declare(termsAt(json, index));
+            assertEq(id, json.readBytes32(path("claim_id", index, "claim_id")), "claim id");
+        }
+        assertGt(index, 6, "there are vectors of every kind");
+    }
+
+    function termsAt(string memory json, uint256 index) internal pure returns (IClaims.Claim memory it) {
+        it.spec.kind = IClaims.Kind(json.readUint(path("claim_id", index, "kind")));
+        it.spec.chainId = uint64(vm.parseUint(json.readString(path("claim_id", index, "chain_id"))));
+        it.spec.subject = json.readAddress(path("claim_id", index, "subject"));
+        it.spec.tokenId = uint256(json.readBytes32(path("claim_id", index, "token_id")));
+        it.spec.amount = uint256(json.readBytes32(path("claim_id", index, "amount")));
+        it.spec.before = uint64(vm.parseUint(json.readString(path("claim_id", index, "before"))));
+        it.spec.tokens = json.readAddressArray(path("claim_id", index, "tokens"));
+        it.issuers = json.readAddressArray(path("claim_id", index, "issuers"));
+        it.threshold = uint8(json.readUint(path("claim_id", index, "threshold")));
+        it.limit = uint32(json.readUint(path("claim_id", index, "limit")));
     }
 
     /// @dev The commitments of passes are made by another implementation; what was bought or staked under one must be

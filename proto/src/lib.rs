@@ -5,6 +5,7 @@
 //! | [`account`], [`topic`], [`time`], [`field`] | small values, each with its one canonical form |
 //! | [`derive`](mod@derive) | every hash the protocol names: network, group, scope, signal, external nullifier |
 //! | [`envelope`], [`pass`], [`submission`], [`postmark`], [`record`] | a letter on its way |
+//! | [`claim`] | what an account can prove about a chain, and who vouches for it |
 //! | [`opening`] | that a conversation may be written to |
 //! | [`key_bundle`], [`vault`], [`policy`], [`requirement`] | what an account publishes |
 //! | [`refusal`], [`malformed`] | how a node says no |
@@ -15,6 +16,7 @@
 //! checked. There is no I/O here, and no clock but [`time::Clock`].
 
 pub mod account;
+pub mod claim;
 pub mod derive;
 pub mod envelope;
 pub mod field;

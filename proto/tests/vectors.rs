@@ -1,8 +1,9 @@
 //! Derived values against `testdata/vectors/derived.json`, which the contracts' tests read too.
 #![allow(clippy::unwrap_used)] // A test may.
 
-use alloy_primitives::hex;
+use alloy_primitives::{Address, U256, hex};
 use serde_json::Value;
+use xmtp_proto::claim::{Condition, Terms};
 use xmtp_proto::derive::{
     ClaimId, Denomination, EnvelopeId, Group, GroupId, Issue, NetworkId, OperatorId, Purpose, cancelled_hash,
     conversation_topic, scope,
@@ -57,7 +58,7 @@ fn operator_id() {
 fn group_id() {
     for row in rows("group_id") {
         let source = fixed::<32>(&row, "source");
-        let address = alloy_primitives::Address::from_slice(&source[12..]);
+        let address = Address::from_slice(&source[12..]);
         let (class, issue) = (number(&row, "class"), number(&row, "issue"));
         let group = match number(&row, "kind") {
             1 => Group::Stamps { denomination: Denomination::try_from(class).unwrap(), issue: Issue(issue) },
@@ -67,6 +68,36 @@ fn group_id() {
             kind => panic!("kind {kind}"),
         };
         assert_eq!(group.id(network(&row), address), GroupId::from(fixed::<32>(&row, "group_id")));
+    }
+}
+
+#[test]
+fn claim_id() {
+    let word = |row: &Value, field| U256::from_be_bytes(fixed::<32>(row, field));
+    let addresses = |row: &Value, field: &str| -> Vec<Address> {
+        row[field].as_array().unwrap().iter().map(|it| it.as_str().unwrap().parse().unwrap()).collect()
+    };
+    for row in rows("claim_id") {
+        let subject = Address::from(fixed::<20>(&row, "subject"));
+        let (token_id, amount) = (word(&row, "token_id"), word(&row, "amount"));
+        let condition = match number(&row, "kind") {
+            1 => Condition::Erc721 { collection: subject },
+            2 => Condition::Erc721Token { collection: subject, token_id },
+            3 => Condition::Erc1155 { contract: subject, token_id, amount },
+            4 => Condition::Erc20 { token: subject, amount },
+            5 => Condition::Native { amount },
+            6 => Condition::Counterparty { account: subject, tokens: addresses(&row, "tokens") },
+            7 => Condition::Active { before_secs: text(&row, "before").parse().unwrap() },
+            kind => panic!("kind {kind}"),
+        };
+        let terms = Terms {
+            chain_id: text(&row, "chain_id").parse().unwrap(),
+            condition,
+            issuers: addresses(&row, "issuers"),
+            threshold: number(&row, "threshold").try_into().unwrap(),
+            limit: number(&row, "limit"),
+        };
+        assert_eq!(terms.id(network(&row)), ClaimId::from(fixed::<32>(&row, "claim_id")));
     }
 }
 

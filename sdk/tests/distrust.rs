@@ -446,6 +446,7 @@ async fn client(world: &World, person: u8, home: &Path) -> Client {
         burn_bps: 3000,
         bond_bps: 1000,
         stake: None,
+        claims: None,
     };
     Client::builder(wallet(person), deployment, home.to_owned()).node(world.url.clone()).connect().await.unwrap()
 }

@@ -25,7 +25,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// What is deployed: the file below `contracts/`, and the contract in it. Poseidon is linked into what slashes.
-const CONTRACTS: [(&str, &str); 4] = [
+const CONTRACTS: [(&str, &str); 5] = [
+    ("src/Claims.sol", "Claims"),
     ("src/Postage.sol", "Postage"),
     ("src/Stake.sol", "Stake"),
     ("src/XmtpToken.sol", "XmtpToken"),

@@ -8,16 +8,18 @@ use std::{
 };
 
 use alloy::{
-    network::Ethereum,
+    network::{Ethereum, TransactionBuilder},
     node_bindings::AnvilInstance,
-    primitives::{Address, B256, U256},
+    primitives::{Address, B256, Bytes, U256, hex},
     providers::{Provider, ProviderBuilder},
+    rpc::types::TransactionRequest,
+    signers::{SignerSync, local::PrivateKeySigner},
     sol,
-    sol_types::SolEvent,
+    sol_types::{SolEvent, SolStruct, SolValue, eip712_domain},
 };
 use xmtp_contracts::{
-    DENOMINATIONS, DeployError, Deployment, IPostage, IStake, IXmtpToken, MAX_COUNT, Parameters, STAKE_COOLDOWN,
-    Staking, Tier, VerifyError, deploy,
+    DENOMINATIONS, DeployError, Deployment, IClaims, IPostage, IStake, IXmtpToken, MAX_COUNT, Parameters,
+    STAKE_COOLDOWN, Staking, Tier, VerifyError, deploy,
     leaf_log::{self, Operation},
     testing,
 };
@@ -28,6 +30,26 @@ sol! {
         function hash(uint256[1] memory input) external pure returns (uint256);
     }
 }
+
+/// As issuers sign it, written down a second time.
+mod signed {
+    alloy::sol! {
+        struct Snapshot {
+            bytes32 claim;
+            uint32 generation;
+            uint64 blockNumber;
+            bytes32 blockHash;
+            bytes32 contacts;
+            uint32 leaves;
+            uint256[] roots;
+        }
+    }
+}
+
+/// A collection that stores who owns a token when it is sent the two, as words, and answers any call of one argument
+/// with what is stored.
+const COLLECTION: [u8; 37] =
+    hex!("601c8060095f395ff3" "36602414600f57" "6020356000355500" "5b600435546000526020" "6000f3");
 
 /// A chain, a provider for it whose accounts the chain signs for, and who deploys.
 fn chain() -> (AnvilInstance, impl Provider<Ethereum> + Clone, Address) {
@@ -99,6 +121,23 @@ async fn a_deployments_stake_is_verified_and_any_other_is_not() {
         let error = with(Some(Staking { tiers, ..stake.clone() })).verify(&provider).await.unwrap_err();
         assert!(matches!(error, VerifyError::Differs("stake.tiers")), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_deployments_claims_are_verified_and_any_others_are_not() {
+    let (_anvil, provider, deployer) = chain();
+    let deployment = deploy(&provider, deployer, &Parameters::default()).await.unwrap();
+    let elsewhere = deploy(&provider, deployer, &Parameters::default()).await.unwrap();
+    let with = |claims| Deployment { claims, ..deployment.clone() };
+    with(None).verify(&provider).await.unwrap();
+    let nobody = Address::repeat_byte(0x11);
+    let code = with(Some(nobody)).verify(&provider).await.unwrap_err();
+    assert!(matches!(code, VerifyError::NoCode(it) if it == nobody));
+    let stake = deployment.stake.as_ref().unwrap().contract;
+    let stake_for_claims = with(Some(stake)).verify(&provider).await.unwrap_err();
+    assert!(matches!(stake_for_claims, VerifyError::NotClaims(_)), "{stake_for_claims}");
+    let another_network = with(elsewhere.claims).verify(&provider).await.unwrap_err();
+    assert!(matches!(another_network, VerifyError::Differs("claims.postage")), "{another_network}");
 }
 
 #[tokio::test]
@@ -217,6 +256,115 @@ async fn a_slashed_stake_pays_a_tenth_and_burns_the_rest() {
     assert_eq!(token.balanceOf(reporter).call().await.unwrap(), amount / U256::from(10));
     assert_eq!(token.balanceOf(contract).call().await.unwrap(), U256::ZERO);
     assert_eq!(supply - token.totalSupply().call().await.unwrap(), amount * U256::from(9) / U256::from(10));
+}
+
+#[tokio::test]
+async fn a_holder_registers_and_is_pruned_when_the_token_has_moved() {
+    let (anvil, provider, deployer) = chain();
+    let deployment = deploy(&provider, deployer, &Parameters::default()).await.unwrap();
+    let claims = IClaims::new(deployment.claims.unwrap(), &provider);
+    let create = TransactionRequest::default().with_from(deployer).with_deploy_code(COLLECTION);
+    let receipt = provider.send_transaction(create).await.unwrap().get_receipt().await.unwrap();
+    let collection = receipt.contract_address.unwrap();
+    let (token_id, holder) = (U256::from(7), anvil.addresses()[1]);
+    let give = async |to: Address| {
+        let input = (token_id, to).abi_encode();
+        let request = TransactionRequest::default().with_from(deployer).with_to(collection).with_input(input);
+        provider.send_transaction(request).await.unwrap().get_receipt().await.unwrap();
+    };
+    give(holder).await;
+
+    let condition = IClaims::Spec { kind: IClaims::Kind::Erc721, subject: collection, ..blank(deployment.chain_id) };
+    let terms = IClaims::Claim { spec: condition, issuers: vec![], threshold: 0, limit: 64 };
+    let claim = declare(&claims, deployer, &terms).await;
+    let generation = claims.currentGeneration().call().await.unwrap();
+    let commitment = U256::from(0xc0);
+    let register = claims.register(claim, generation, token_id, commitment);
+    assert!(register.clone().from(deployer).call().await.is_err(), "the holder alone");
+    let receipt = register.from(holder).send().await.unwrap().get_receipt().await.unwrap();
+    let event = receipt.logs().iter().find_map(|it| IClaims::Registered::decode_log(&it.inner).ok()).unwrap();
+    assert_eq!((event.claim, event.holder, event.tokenId), (claim, holder, token_id));
+    assert_eq!((event.commitment, event.volume, event.position, event.limit), (commitment, 0, 0, 64));
+    assert_eq!(event.group, claims.groupId(claim, generation).call().await.unwrap());
+    let chain = leaf_log::link(leaf_log::START, Operation::Insert, commitment, 64);
+    check_stored_chain(&provider, *claims.address(), event.group, chain).await;
+
+    let prune = claims.prune(claim, generation, token_id);
+    assert!(prune.clone().from(deployer).call().await.is_err(), "the holder holds");
+    give(deployer).await;
+    let receipt = prune.from(anvil.addresses()[2]).send().await.unwrap().get_receipt().await.unwrap();
+    let event = receipt.logs().iter().find_map(|it| IClaims::Left::decode_log(&it.inner).ok()).unwrap();
+    assert_eq!((event.holder, event.commitment), (holder, commitment));
+    let chain = leaf_log::link(chain, Operation::Exit, commitment, 64);
+    check_stored_chain(&provider, *claims.address(), event.group, chain).await;
+}
+
+#[tokio::test]
+async fn a_snapshot_is_anchored_by_the_threshold_of_its_issuers() {
+    let (_anvil, provider, deployer) = chain();
+    let deployment = deploy(&provider, deployer, &Parameters::default()).await.unwrap();
+    let claims = IClaims::new(deployment.claims.unwrap(), &provider);
+    let mut issuers: Vec<_> = (0..3).map(|_| PrivateKeySigner::random()).collect();
+    issuers.sort_by_key(PrivateKeySigner::address);
+    let condition = IClaims::Spec { kind: IClaims::Kind::Native, amount: U256::ONE, ..blank(1) };
+    let addresses = issuers.iter().map(PrivateKeySigner::address).collect();
+    let terms = IClaims::Claim { spec: condition, issuers: addresses, threshold: 2, limit: 16 };
+    let claim = declare(&claims, deployer, &terms).await;
+
+    let snapshot = IClaims::Snapshot {
+        generation: claims.currentGeneration().call().await.unwrap(),
+        blockNumber: 20_000_000,
+        blockHash: B256::repeat_byte(0xb1),
+        contacts: B256::repeat_byte(0xc0),
+        leaves: (1 << 21) + 1,
+        roots: vec![U256::from(1), U256::from(2)],
+    };
+    let IClaims::Snapshot { generation, blockNumber, blockHash, contacts, leaves, roots } = snapshot.clone();
+    let domain = eip712_domain! {
+        name: "xmtp/sig/snapshot/1",
+        version: "1",
+        chain_id: deployment.chain_id,
+        verifying_contract: *claims.address(),
+    };
+    let signed = signed::Snapshot { claim, generation, blockNumber, blockHash, contacts, leaves, roots };
+    let digest = signed.eip712_signing_hash(&domain);
+    assert_eq!(claims.snapshotDigest(claim, snapshot.clone()).call().await.unwrap(), digest);
+
+    let sign = |it: &PrivateKeySigner| Bytes::from(it.sign_hash_sync(&digest).unwrap().as_bytes());
+    let [first, second, third] = [0, 1, 2].map(|it: usize| sign(&issuers[it]));
+    let stranger = sign(&PrivateKeySigner::random());
+    for few in [vec![], vec![first.clone()], vec![first.clone(), first.clone()], vec![third.clone(), second]] {
+        assert!(claims.anchor(claim, snapshot.clone(), few).from(deployer).call().await.is_err());
+    }
+    assert!(claims.anchor(claim, snapshot.clone(), vec![first.clone(), stranger]).from(deployer).call().await.is_err());
+    let anchor = claims.anchor(claim, snapshot.clone(), vec![first, third]);
+    let receipt = anchor.clone().from(deployer).send().await.unwrap().get_receipt().await.unwrap();
+    let event = receipt.logs().iter().find_map(|it| IClaims::Anchored::decode_log(&it.inner).ok()).unwrap();
+    assert_eq!((event.claim, &event.snapshot), (claim, &snapshot));
+    assert_eq!(event.group, claims.groupId(claim, generation).call().await.unwrap());
+    assert_eq!(claims.anchorsOf(claim).call().await.unwrap().current.digest, digest);
+    assert!(anchor.from(deployer).call().await.is_err(), "once");
+}
+
+/// A condition without a kind, for a chain.
+fn blank(chain_id: u64) -> IClaims::Spec {
+    IClaims::Spec {
+        kind: IClaims::Kind::None,
+        chainId: chain_id,
+        subject: Address::ZERO,
+        tokenId: U256::ZERO,
+        amount: U256::ZERO,
+        before: 0,
+        tokens: vec![],
+    }
+}
+
+async fn declare<P: Provider>(claims: &IClaims::IClaimsInstance<P>, deployer: Address, terms: &IClaims::Claim) -> B256 {
+    let receipt = claims.declare(terms.clone()).from(deployer).send().await.unwrap().get_receipt().await.unwrap();
+    let event = receipt.logs().iter().find_map(|it| IClaims::Declared::decode_log(&it.inner).ok()).unwrap();
+    assert_eq!(&event.terms, terms);
+    assert_eq!(event.claim, claims.claimId(terms.clone()).call().await.unwrap());
+    event.claim
 }
 
 /// The contract and its first tier.
