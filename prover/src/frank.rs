@@ -36,7 +36,8 @@
 //! shows that one sender made both. By value, one process cannot do the former; over crashes and copies it is the
 //! stock's duty. A stock that keeps these rules is safe:
 //!
-//! - An index has one blank at a time, made when the index is reserved for this installation and no earlier.
+//! - An index has one blank at a time, made when the index is reserved for this installation and no earlier. Whether it
+//!   is still free is asked of the record of indices and never of the stock, which may be an old copy.
 //! - To use a blank is to take it out of the stock *and* to record the envelope that its index goes with, in one
 //!   durable write, before [`Blank::finish`] is called. A retry sends the bytes that were sent before; a retry after a
 //!   crash in between makes an ordinary proof for the recorded envelope, or a new blank.
@@ -44,8 +45,8 @@
 //!   without a blank; nobody saw anything of it.
 //! - Blanks are made under the newest checkpoint, which [`Blank::root`] names, and made anew when it is a week old.
 //! - [`Blank::to_secret_bytes`] leave the process encrypted, under a key that is not the book's secret.
-//! - [`crate::verify`] looks at every finished proof before anybody else does: it costs twice as much as finishing, and
-//!   finds a damaged blank or proving key.
+//! - [`crate::verify`] looks at every finished proof before anybody else does: it costs three times what finishing does,
+//!   and finds a damaged blank or proving key.
 
 mod plate;
 

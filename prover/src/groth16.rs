@@ -14,8 +14,8 @@ use crate::{
 type Key = ark_groth16::ProvingKey<Bn254>;
 
 /// Bits of a digit in the tables. With some thousand terms, and with some hundred, one more or less costs the same.
-const G1_WINDOW: usize = 12;
-const G2_WINDOW: usize = 11;
+const G1_WINDOW: usize = 13;
+const G2_WINDOW: usize = 12;
 
 /// Multiples of a key's points.
 pub(crate) struct Tables {

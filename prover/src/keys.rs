@@ -275,9 +275,9 @@ impl ProvingKey {
         VerifyingKey::from_points(self.key.vk.clone())
     }
 
-    /// Makes tables of multiples of the key's points, unless there are some: 30 MB, and about three seconds of
-    /// computation on one or two cores. From then on a proof takes two thirds of the time, and a blank half of it: worth
-    /// it for who makes more than some dozens.
+    /// Makes tables of multiples of the key's points, unless there are some: 30 MB, and three seconds of computation on
+    /// one core or two. From then on proofs and blanks take two thirds of the time: worth it for who makes more than
+    /// some fifty.
     pub fn precompute(&self) {
         self.tables.get_or_init(|| Tables::new(&self.key));
     }

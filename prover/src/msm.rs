@@ -237,17 +237,43 @@ impl<P: SWCurveConfig> Buckets<P> {
         }
     }
 
-    /// The sum of every bucket's point times the bucket's digit.
-    fn count(&self) -> Projective<P> {
-        let (mut from_here, mut sum) = (Projective::zero(), Projective::zero());
-        for (start, length) in self.runs.iter().rev() {
-            if *length > 0 {
-                from_here += self.points[*start];
-            }
-            sum += from_here;
+    /// The sum of every bucket's point times the bucket's digit, which is one more than its place. With places as a
+    /// square, of rows and columns, most of that is plain sums again.
+    fn count(&mut self) -> Projective<P> {
+        let Self { runs, points, inverses } = self;
+        let width_bits = runs.len().ilog2() / 2;
+        let width = 1 << width_bits;
+        let at = |place: usize| match runs[place] {
+            (_, 0) => Affine::identity(),
+            (start, _) => points[start],
+        };
+        let height = runs.len() / width;
+        let mut rows = Zeroizing::new((0..runs.len()).map(at).collect::<Vec<_>>());
+        let down = |place: usize| at(place % height * width + place / height);
+        let mut columns = Zeroizing::new((0..runs.len()).map(down).collect::<Vec<_>>());
+        let (all, mut by_row) = add_up_every(width, &mut rows, inverses);
+        let (_, by_column) = add_up_every(height, &mut columns, inverses);
+        for _ in 0..width_bits {
+            by_row.double_in_place();
         }
-        sum
+        all + by_row + by_column
     }
+}
+
+/// Adds up every so many points. Result: the sum of these sums, and the same with each sum times its place.
+fn add_up_every<P: SWCurveConfig>(
+    length: usize,
+    points: &mut [Affine<P>],
+    inverses: &mut Vec<P::BaseField>,
+) -> (Projective<P>, Projective<P>) {
+    let mut runs: Vec<(usize, usize)> = (0..points.len()).step_by(length).map(|start| (start, length)).collect();
+    add_up(&mut runs, points, inverses);
+    let (mut sum, mut weighed) = (Projective::zero(), Projective::zero());
+    for (start, _) in runs.iter().rev() {
+        weighed += sum;
+        sum += points[*start];
+    }
+    (sum, weighed)
 }
 
 /// Sums of few points give numbers away as digits do.

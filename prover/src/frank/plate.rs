@@ -27,7 +27,7 @@ use crate::{
 
 /// What every blank of one leaf under one root starts from. As secret as the book: it holds a copy of *a0*.
 ///
-/// Making it and a first blank costs about a third more than [`Blank::prepare`]; every further blank costs a third of
+/// Making it and a first blank costs about a fifth more than [`Blank::prepare`]; every further blank costs a third of
 /// that.
 pub struct Plate {
     key: ProvingKey,
