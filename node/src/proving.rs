@@ -27,6 +27,8 @@ mod culprits;
 
 /// A batch is full with so many proofs: more make each hardly cheaper, and all wait for the last.
 const BATCH: usize = 64;
+/// A batch of peers that are verified apart: its culprits make it dear, and the others wait for its end.
+const BATCH_APART: usize = 16;
 /// Of all that may wait, one in so many may be of peers that are verified apart.
 const APART_PART: usize = 8;
 /// One batch in so many is theirs, however much the others send.
@@ -102,7 +104,8 @@ impl Proving {
         let (reply, verdict) = oneshot::channel();
         {
             let mut lanes = self.lanes();
-            lanes.push(Job { peer, unproved, since: Instant::now(), reply }, metrics);
+            let since = Instant::now();
+            lanes.push(Job { peer, unproved, since, reply }, since, metrics);
             metrics.proofs_waiting(lanes.waiting());
         }
         arrived.notify_one();
@@ -199,8 +202,8 @@ impl Lanes {
     }
 
     /// Puts a job where its peer's standing says, or turns it away.
-    fn push(&mut self, job: Job, metrics: &Metrics) {
-        let (lane, proofs_max) = match self.culprits.standing(job.peer, job.since) {
+    fn push(&mut self, job: Job, now: Instant, metrics: &Metrics) {
+        let (lane, proofs_max) = match self.culprits.standing(job.peer, now) {
             Standing::Together => (&mut self.together, self.waiting_max),
             Standing::Apart => (&mut self.apart, self.waiting_max / APART_PART),
             Standing::CutOff(rest) => return job.turn_away(NotProved::CutOff, rest, metrics),
@@ -225,7 +228,8 @@ impl Lanes {
         let turn = self.together.jobs.is_empty() || self.taken.is_multiple_of(APART_TURN);
         let apart = turn && !self.apart.jobs.is_empty();
         let (mut batch, mut proofs) = (Vec::new(), 0);
-        while proofs < BATCH {
+        let full = if apart { BATCH_APART } else { BATCH };
+        while proofs < full {
             let lane = if apart { &mut self.apart } else { &mut self.together };
             let Some(job) = lane.pop() else { break };
             if job.reply.is_closed() {
@@ -234,7 +238,7 @@ impl Lanes {
             match self.culprits.standing(job.peer, now) {
                 Standing::CutOff(rest) => job.turn_away(NotProved::CutOff, rest, metrics),
                 // Its peer has fallen since: a flood leaves the lane as soon as one batch has shown what it is.
-                Standing::Apart if !apart => self.push(job, metrics),
+                Standing::Apart if !apart => self.push(job, now, metrics),
                 Standing::Apart | Standing::Together => {
                     proofs += job.unproved.proofs();
                     batch.push(job);

@@ -93,7 +93,8 @@ impl Record {
         let faded = 0.5_f64.powf(now.duration_since(self.as_of).div_duration_f64(HALF_LIFE));
         self.good *= faded;
         self.bad *= faded;
-        self.as_of = now;
+        // Threads come to the lock in another order than they read the clock in.
+        self.as_of = self.as_of.max(now);
     }
 }
 
