@@ -2,18 +2,22 @@
 
 use std::io::Cursor;
 
-use ark_bn254::Fr;
-use ark_ff::{BigInt, PrimeField as _};
+use ark_bn254::{Fr, FrConfig};
+use ark_ff::{MontConfig, PrimeField as _};
 
-use crate::file::{Fields, Malformed, ReadError, Sections};
-use crate::points::NUMBER;
+use crate::{
+    file::{Fields, Malformed, ReadError, Sections},
+    numbers::{FIELD, field, from_bytes, to_bytes},
+};
 
 const MAGIC: [u8; 4] = *b"r1cs";
 const HEADER: u32 = 1;
 const CONSTRAINTS: u32 = 2;
-const HEADER_BYTES: usize = 4 + NUMBER + 4 * 4 + 8 + 4;
+const HEADER_BYTES: usize = FIELD + 4 * 4 + 8 + 4;
 /// Rows and variables beyond any circuit that is proved in seconds.
 const MAX_SIZE: usize = 1 << 20;
+/// 2^256: coefficients stand in files multiplied by its square.
+const R: Fr = Fr::new(FrConfig::R);
 
 /// Coefficients and the variables they belong to.
 pub(crate) type Terms = Vec<(Fr, usize)>;
@@ -78,7 +82,7 @@ impl Circuit {
             for number in [matrix, small(row), small(variable)] {
                 bytes.extend(number.to_le_bytes());
             }
-            bytes.extend((coefficient * R * R).into_bigint().0.into_iter().flat_map(u64::to_le_bytes));
+            bytes.extend(to_bytes((coefficient * R * R).into_bigint()));
             count += 1;
         };
         for (row, [a, b, _]) in self.rows.iter().enumerate() {
@@ -93,15 +97,10 @@ impl Circuit {
     }
 }
 
-/// 2^256: coefficients stand in files multiplied by its square.
-const R: Fr = Fr::new(<ark_bn254::FrConfig as ark_ff::MontConfig<4>>::R);
-
 fn header_of(header: &[u8]) -> Result<(usize, usize, usize), Malformed> {
     let mut fields = Fields::new(header);
     let length = Malformed::SectionLength(HEADER);
-    let bytes_of_a_number = fields.u32().ok_or(length)?;
-    let modulus = fields.take(NUMBER).ok_or(length)?;
-    if bytes_of_a_number as usize != NUMBER || number(modulus) != Some(Fr::MODULUS) {
+    if fields.take(FIELD) != Some(&field(Fr::MODULUS)) {
         return Err(Malformed::Curve);
     }
     let mut count = || fields.u32().map(|count| count as usize).ok_or(length);
@@ -118,21 +117,13 @@ fn terms(fields: &mut Fields<'_>, variables: usize) -> Option<Terms> {
     let mut terms = Vec::new();
     for _ in 0..count {
         let variable = fields.u32()? as usize;
-        let coefficient = Fr::from_bigint(number(fields.take(NUMBER)?)?)?;
+        let coefficient = Fr::from_bigint(from_bytes(&fields.array()?))?;
         if variable >= variables {
             return None;
         }
         terms.push((coefficient, variable));
     }
     Some(terms)
-}
-
-fn number(bytes: &[u8]) -> Option<BigInt<4>> {
-    let mut limbs = [0; 4];
-    for (limb, bytes) in limbs.iter_mut().zip(bytes.chunks_exact(8)) {
-        *limb = u64::from_le_bytes(bytes.try_into().ok()?);
-    }
-    Some(BigInt(limbs))
 }
 
 fn small(number: usize) -> u32 {

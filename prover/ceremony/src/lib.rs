@@ -11,7 +11,7 @@
 //! | `tau`, `zkey` | the two phases: beginning, contributing, verifying |
 //! | `finish` | the last file's proving and verifying key |
 //! | `knowledge`, `credit` | what every contribution has: a proof that its number is known, and whose it is |
-//! | `file`, `points`, `digest`, `stream` | iden3's encodings and how it draws numbers |
+//! | `file`, `numbers`, `points`, `digest`, `stream` | iden3's encodings and how it draws numbers |
 //! | `entropy` | the system's randomness |
 //!
 //! A plain library but for `entropy`: files come as readers and go as bytes. The command beside it reads and writes them.
@@ -23,6 +23,7 @@ mod entropy;
 mod file;
 mod finish;
 mod knowledge;
+mod numbers;
 mod points;
 mod stream;
 mod tau;

@@ -6,11 +6,11 @@ use ark_ec::{
     pairing::Pairing as _,
     short_weierstrass::{Affine, SWCurveConfig},
 };
-use ark_ff::{BigInt, Field, MontConfig, PrimeField as _, Zero as _};
+use ark_ff::{Field, MontConfig, PrimeField as _, Zero as _};
 use ark_poly::{EvaluationDomain as _, Radix2EvaluationDomain, domain::DomainCoeff};
 
-/// Bytes of a number.
-pub(crate) const NUMBER: usize = 32;
+use crate::numbers::{NUMBER, from_bytes, to_bytes};
+
 /// 2^256: iden3's files hold coordinates multiplied by it.
 const R: Fq = Fq::new(FqConfig::R);
 
@@ -47,7 +47,7 @@ where
     fn write(&self, out: &mut Vec<u8>) {
         let (x, y) = self.xy().unwrap_or_default();
         for number in [x, y].iter().flat_map(Field::to_base_prime_field_elements) {
-            out.extend((number * R).into_bigint().0.into_iter().flat_map(u64::to_le_bytes));
+            out.extend(to_bytes((number * R).into_bigint()));
         }
     }
 
@@ -68,7 +68,7 @@ where
         let mut bytes: Vec<u8> = [y, x]
             .iter()
             .flat_map(Field::to_base_prime_field_elements)
-            .flat_map(|number| number.into_bigint().0.into_iter().flat_map(u64::to_le_bytes))
+            .flat_map(|number| to_bytes(number.into_bigint()))
             .collect();
         bytes.reverse();
         bytes
@@ -112,16 +112,12 @@ pub(crate) fn domain(size: usize) -> Radix2EvaluationDomain<Fr> {
 }
 
 fn coordinate<F: Field<BasePrimeField = Fq>>(bytes: &[u8]) -> Option<F> {
-    let numbers: Option<Vec<Fq>> = bytes.chunks(NUMBER).map(montgomery).collect();
+    let numbers: Option<Vec<Fq>> = bytes.as_chunks().0.iter().map(montgomery).collect();
     F::from_base_prime_field_elems(numbers?)
 }
 
-fn montgomery(bytes: &[u8]) -> Option<Fq> {
-    let mut limbs = [0; 4];
-    for (limb, bytes) in limbs.iter_mut().zip(bytes.chunks_exact(8)) {
-        *limb = u64::from_le_bytes(bytes.try_into().ok()?);
-    }
-    let number = BigInt(limbs);
+fn montgomery(bytes: &[u8; NUMBER]) -> Option<Fq> {
+    let number = from_bytes(bytes);
     (number < Fq::MODULUS).then(|| Fq::new_unchecked(number))
 }
 

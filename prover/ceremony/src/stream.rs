@@ -1,7 +1,6 @@
 //! Numbers and points drawn from a seed, as iden3's tools draw them: both sides of a check must find the same.
 
-use ark_bn254::{Fq, Fq2, Fr};
-use ark_bn254::{FqConfig, FrConfig, G1Affine, G2Affine};
+use ark_bn254::{Fq, Fq2, FqConfig, Fr, FrConfig, G1Affine, G2Affine};
 use ark_ec::AffineRepr as _;
 use ark_ff::{BigInt, Fp, MontBackend, MontConfig};
 use chacha20::{

@@ -18,7 +18,8 @@ use crate::{
     digest::{Digest, Hasher},
     file::{Fields, Malformed, ReadError, Sections, assemble, section},
     knowledge::Knowledge,
-    points::{NUMBER, Point as _},
+    numbers::{FIELD, field},
+    points::Point as _,
 };
 
 pub use contribute::CannotContribute;
@@ -39,9 +40,11 @@ const LAGRANGE_TAU_G2: u32 = 13;
 const LAGRANGE_ALPHA_G1: u32 = 14;
 const LAGRANGE_BETA_G1: u32 = 15;
 
-const HEADER_BYTES: usize = 4 + NUMBER + 4 + 4;
+const HEADER_BYTES: usize = FIELD + 4 + 4;
 /// The largest domain of the field.
 const MAX_POWER: u32 = 28;
+/// What a contributor holds in memory and multiplies in minutes.
+const MAX_WHOLE_POWER: u32 = 20;
 /// Some thousand contributions.
 const MAX_CONTRIBUTIONS_BYTES: usize = 4 << 20;
 
@@ -119,7 +122,7 @@ impl Tau {
         Ok(Self { power, ceremony_power: power, points, lagrange: None, contributions })
     }
 
-    /// Reads a file whole, as who wants to contribute needs it.
+    /// Reads a file whole, as who wants to contribute needs it: one of 2^20 at most.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -140,7 +143,7 @@ impl Tau {
         let header = file.exactly(HEADER, HEADER_BYTES)?;
         let (file_power, ceremony_power) = header_of(&header)?;
         let power = wanted.unwrap_or(file_power);
-        if power > file_power {
+        if power > file_power || power > MAX_WHOLE_POWER {
             return Err(Malformed::Power(file_power).into());
         }
         let size = 1 << power;
@@ -190,9 +193,7 @@ impl Tau {
 
     fn sections(&self) -> Vec<(u32, Vec<u8>)> {
         let Powers { tau_g1, tau_g2, alpha_g1, beta_g1, beta_g2 } = &self.points;
-        let mut modulus: Vec<u8> = Fq::MODULUS.0.into_iter().flat_map(u64::to_le_bytes).collect();
-        let mut header = (NUMBER as u32).to_le_bytes().to_vec();
-        header.append(&mut modulus);
+        let mut header = field(Fq::MODULUS).to_vec();
         header.extend([self.power, self.ceremony_power].into_iter().flat_map(u32::to_le_bytes));
         let count = u32::try_from(self.contributions.len()).expect("bounded by MAX_CONTRIBUTIONS_BYTES");
         let mut contributions = count.to_le_bytes().to_vec();
@@ -308,9 +309,7 @@ impl Contribution {
 fn header_of(header: &[u8]) -> Result<(u32, u32), Malformed> {
     let mut fields = Fields::new(header);
     let length = Malformed::SectionLength(HEADER);
-    let bytes_of_a_number = fields.u32().ok_or(length)?;
-    let modulus: Vec<u8> = Fq::MODULUS.0.into_iter().flat_map(u64::to_le_bytes).collect();
-    if bytes_of_a_number as usize != NUMBER || fields.take(NUMBER) != Some(&modulus) {
+    if fields.take(FIELD) != Some(&field(Fq::MODULUS)) {
         return Err(Malformed::Curve);
     }
     let (power, ceremony_power) = (fields.u32().ok_or(length)?, fields.u32().ok_or(length)?);

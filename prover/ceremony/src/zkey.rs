@@ -18,7 +18,8 @@ use crate::{
     digest::{Digest, Hasher},
     file::{Fields, Malformed, ReadError, Sections, assemble, section},
     knowledge::Knowledge,
-    points::{NUMBER, Point as _},
+    numbers::{FIELD, NUMBER, field},
+    points::Point as _,
 };
 
 pub use setup::NotPrepared;
@@ -38,7 +39,7 @@ const CONTRIBUTIONS: u32 = 10;
 
 /// The number of Groth16 among the protocols that have such files.
 const GROTH16: u32 = 1;
-const HEADER_BYTES: usize = 2 * (4 + NUMBER) + 3 * 4 + 3 * 2 * NUMBER + 3 * 4 * NUMBER;
+const HEADER_BYTES: usize = 2 * FIELD + 3 * 4 + 3 * 2 * NUMBER + 3 * 4 * NUMBER;
 /// Some thousand contributions.
 const MAX_CONTRIBUTIONS_BYTES: usize = 4 << 20;
 
@@ -197,11 +198,7 @@ impl Contribution {
 
 /// The part of the header that the circuit alone decides.
 fn constants(circuit: &Circuit) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for modulus in [Fq::MODULUS, Fr::MODULUS] {
-        bytes.extend((NUMBER as u32).to_le_bytes());
-        bytes.extend(modulus.0.into_iter().flat_map(u64::to_le_bytes));
-    }
+    let mut bytes = [field(Fq::MODULUS), field(Fr::MODULUS)].concat();
     for count in [circuit.variables, circuit.public - 1, circuit.domain()] {
         bytes.extend(u32::try_from(count).expect("circuits are small").to_le_bytes());
     }
