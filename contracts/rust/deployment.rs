@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{IClaims, IPostage, IStake, MAX_LIMIT};
 
-/// One deployment. Everything in it but `block` is part of the contracts and never changes.
+/// One deployment. Everything in it but `block` and `verifying_key` is part of the contracts and never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Deployment {
@@ -46,6 +46,10 @@ pub struct Deployment {
     /// `Claims`, if the network has claims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<Address>,
+    /// The keccak hash of the network's verifying key for proofs, out of a ceremony; the operator writes it in, the script
+    /// does not know it. Without one it is the development key's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verifying_key: Option<B256>,
 }
 
 /// The `Stake` contract, and what it offers.
@@ -222,6 +226,7 @@ impl Deployment {
             bond_bps,
             stake,
             claims,
+            verifying_key,
         } = self;
         let tiers = stake.iter().flat_map(|it| &it.tiers);
         let zero = [
@@ -236,6 +241,7 @@ impl Deployment {
             ("burnBps", *burn_bps == 0),
             ("bondBps", *bond_bps == 0),
             ("claims", claims.is_some_and(|it| it.is_zero())),
+            ("verifyingKey", *verifying_key == Some(B256::ZERO)),
             ("stake.contract", stake.as_ref().is_some_and(|it| it.contract.is_zero())),
             ("stake.tiers", stake.as_ref().is_some_and(|it| it.tiers.is_empty())),
             ("stake.tiers.amount", tiers.clone().any(|it| it.amount == 0)),
@@ -375,6 +381,18 @@ mod tests {
         assert_eq!(serde_json::from_str::<Deployment>(&written).unwrap(), deployment);
         let error = load(r#""block""#, &with(Address::ZERO)).unwrap_err();
         assert!(matches!(error, LoadError::Value { field: "claims", .. }), "{error}");
+    }
+
+    #[test]
+    fn a_network_may_name_its_verifying_key_and_need_not() {
+        assert_eq!(load("", "").unwrap().verifying_key, None);
+        let with = |hash| format!(r#""verifyingKey": "{hash}", "block""#);
+        let deployment = load(r#""block""#, &with(B256::repeat_byte(0x22))).unwrap();
+        assert_eq!(deployment.verifying_key, Some(B256::repeat_byte(0x22)));
+        let written = serde_json::to_string(&deployment).unwrap();
+        assert_eq!(serde_json::from_str::<Deployment>(&written).unwrap(), deployment);
+        let error = load(r#""block""#, &with(B256::ZERO)).unwrap_err();
+        assert!(matches!(error, LoadError::Value { field: "verifyingKey", .. }), "{error}");
     }
 
     #[test]

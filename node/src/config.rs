@@ -51,6 +51,9 @@ pub struct Config {
     /// What the network asks.
     #[serde(default)]
     pub rules: RulesConfig,
+    /// Which proofs count.
+    #[serde(default)]
+    pub proofs: ProofsConfig,
     /// Bounds on what a client can ask for.
     #[serde(default)]
     pub limits: Limits,
@@ -181,6 +184,15 @@ impl Default for RulesConfig {
             member_limit: MEMBER_LIMIT,
         }
     }
+}
+
+/// Which proofs count.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProofsConfig {
+    /// A ceremony's verifying key (`pass.vk`). Without one it is the development key, which is refused but on a development
+    /// chain.
+    pub verifying_key: Option<PathBuf>,
 }
 
 /// Bounds on what clients can ask for and hold on to.

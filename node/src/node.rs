@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy::primitives::B256;
 use alloy::signers::local::PrivateKeySigner;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -19,7 +20,7 @@ use xmtp_proto::derive::{Issue, NetworkId, OperatorId};
 use xmtp_proto::submission::MAX_CALL_BYTES;
 use xmtp_proto::time::{Clock, Epoch};
 use xmtp_proto::wire::{self, node_server::NodeServer};
-use xmtp_prover::VerifyingKey;
+use xmtp_prover::{KeyFileError, VerifyingKey};
 
 use crate::admin::{self, Admin, Load};
 use crate::api::{Api, NetworkInfo};
@@ -67,14 +68,25 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Only development keys exist for this network, and it is not a development network.
+    /// The key for proofs is the development key, and this is not a development network.
     #[error(
         "chain {chain_id} is no development chain, and this node has only development keys for proofs: whoever knows their \
-         seed forges postage"
+         seed forges postage; name a ceremony's key in proofs.verifying_key"
     )]
     DevelopmentKeys {
         /// The deployment's chain.
         chain_id: u64,
+    },
+    /// The key for proofs cannot be read.
+    #[error("verifying key: {0}")]
+    VerifyingKey(#[from] KeyFileError),
+    /// The key for proofs is not the one that the deployment names, and clients go by that.
+    #[error("the verifying key is {found}, and the deployment names {pinned}")]
+    OtherVerifyingKey {
+        /// In the deployment.
+        pinned: B256,
+        /// The node's.
+        found: B256,
     },
     /// The store cannot be opened.
     #[error("store: {0}")]
@@ -142,8 +154,21 @@ impl Node {
     pub async fn bind(config: Config, clock: Clock) -> Result<Self, StartError> {
         let key = operator_key(&config)?;
         let deployment = deployment(&config)?;
-        let Config { listen, data_dir, reflection, operator: _, chain, rules, limits, admin, tls, web, log: _ } =
-            config;
+        let verifying_key = verifying_key(&config, &deployment)?;
+        let Config {
+            listen,
+            data_dir,
+            reflection,
+            operator: _,
+            chain,
+            rules,
+            proofs: _,
+            limits,
+            admin,
+            tls,
+            web,
+            log: _,
+        } = config;
         let tls = tls.as_ref().map(server::acceptor).transpose()?;
         let cors = server::cors(&web)?;
         let network = NetworkId::new(deployment.chain_id, deployment.postage);
@@ -157,7 +182,7 @@ impl Node {
             joining: rules.joining,
             opening: rules.opening,
             member_limit: rules.member_limit,
-            verifying_key: VerifyingKey::dev(),
+            verifying_key,
         });
 
         let members = MembersConfig {
@@ -342,7 +367,7 @@ impl Node {
 /// [`StartError`] names what is wrong.
 pub fn check(config: &Config) -> Result<(), StartError> {
     operator_key(config)?;
-    deployment(config)?;
+    verifying_key(config, &deployment(config)?)?;
     config.tls.as_ref().map(server::acceptor).transpose()?;
     server::cors(&config.web).map(drop)?;
     Ok(())
@@ -365,11 +390,24 @@ pub(crate) fn deployment(config: &Config) -> Result<Deployment, StartError> {
     if found != expected {
         return Err(StartError::Network { found, expected });
     }
+    Ok(deployment)
+}
+
+/// The key that proofs are verified with: a ceremony's, or on a development chain the development key.
+pub(crate) fn verifying_key(config: &Config, deployment: &Deployment) -> Result<VerifyingKey, StartError> {
+    let key = match &config.proofs.verifying_key {
+        Some(path) => VerifyingKey::read(path)?,
+        None => VerifyingKey::dev().clone(),
+    };
     let chain_id = deployment.chain_id;
-    if chain_id != DEVELOPMENT_CHAIN {
+    if key.is_dev() && chain_id != DEVELOPMENT_CHAIN {
         return Err(StartError::DevelopmentKeys { chain_id });
     }
-    Ok(deployment)
+    let found = key.keccak();
+    match deployment.verifying_key {
+        Some(pinned) if pinned != found => Err(StartError::OtherVerifyingKey { pinned, found }),
+        _ => Ok(key),
+    }
 }
 
 async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

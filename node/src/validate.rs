@@ -58,7 +58,7 @@ pub struct Rules {
     /// What a member may use of each purpose in an epoch, and the limit in its leaf.
     pub member_limit: Limit,
     /// The key that proofs are verified with.
-    pub verifying_key: &'static VerifyingKey,
+    pub verifying_key: VerifyingKey,
 }
 
 /// What the log knows of the account that a topic names.
@@ -175,7 +175,7 @@ pub fn admit(context: &Context<'_>, submission: Submission) -> Result<Judged, Re
 pub fn prove(rules: &Rules, unproved: Vec<Unproved>, rng: &mut impl CryptoRng) -> Vec<Result<Admitted, Refusal>> {
     let claims = unproved.iter().flat_map(|it| &it.claims);
     let proofs: Vec<_> = claims.map(|claim| (claim.statement, claim.points)).collect();
-    let mut verdicts = batch::verify(rules.verifying_key, &proofs, rng).into_iter();
+    let mut verdicts = batch::verify(&rules.verifying_key, &proofs, rng).into_iter();
     let judged = unproved.into_iter().map(|Unproved { admitted, claims }| {
         let own = verdicts.by_ref().take(claims.len());
         // All verdicts are taken, whichever is the first that says no: the next ones are the next submission's.

@@ -148,6 +148,26 @@ async fn development_keys_are_good_on_a_development_chain_only() {
     assert_eq!(status.code(), Some(1));
     assert!(String::from_utf8(stderr).unwrap().contains("development keys"));
 
+    // A ceremony's key would do, if it is the one that the deployment names.
+    let key = xmtp_prover::ProvingKey::from_seed([9; 32]).verifying_key().unwrap();
+    std::fs::write(folder.join("pass.vk"), key.to_bytes()).unwrap();
+    let file = std::fs::read_to_string(&config).unwrap();
+    let named = |name: &str| format!("{file}\n[proofs]\nverifying_key = \"{}/{name}\"\n", folder.display());
+    std::fs::write(&config, named("pass.vk")).unwrap();
+    let Output { status, stderr, .. } = check_config(&config);
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    deployment.verifying_key = Some(xmtp_prover::VerifyingKey::dev().keccak());
+    std::fs::write(folder.join("deployment.json"), serde_json::to_vec(&deployment).unwrap()).unwrap();
+    let Output { stderr, .. } = check_config(&config);
+    assert!(String::from_utf8(stderr).unwrap().contains("the deployment names"));
+    std::fs::write(folder.join("dev.vk"), xmtp_prover::VerifyingKey::dev().to_bytes()).unwrap();
+    std::fs::write(&config, named("dev.vk")).unwrap();
+    let Output { stderr, .. } = check_config(&config);
+    assert!(String::from_utf8(stderr).unwrap().contains("development keys"));
+    std::fs::write(&config, named("operator.json")).unwrap();
+    let Output { stderr, .. } = check_config(&config);
+    assert!(String::from_utf8(stderr).unwrap().contains("verifying key"));
+
     deployment.network_id = world.deployment.network_id;
     std::fs::write(folder.join("deployment.json"), serde_json::to_vec(&deployment).unwrap()).unwrap();
     let Output { stderr, .. } = check_config(&config);

@@ -13,7 +13,7 @@ const VERSION: u32 = 1;
 /// Bytes of a number.
 const NUMBER: u32 = 32;
 
-/// The circuit as iden3's tools read it: some 3 MB. Variable 0 is the constant one, the public inputs follow in their
+/// The circuit as iden3's tools read it: 1.8 MB. Variable 0 is the constant one, the public inputs follow in their
 /// order, then the private variables.
 #[must_use]
 pub fn r1cs() -> Vec<u8> {

@@ -20,7 +20,7 @@ mod reserve;
 mod send;
 mod stamps;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use alloy::primitives::{Address, B256};
@@ -30,7 +30,7 @@ use xmtp_contracts::Deployment;
 use xmtp_proto::account::Account;
 use xmtp_proto::derive::NetworkId;
 use xmtp_proto::time::{Clock, Timestamp};
-use xmtp_prover::{DevKeyError, ProvingKey, VerifyingKey};
+use xmtp_prover::{DevKeyError, KeyFileError, MalformedKey, ProvingKey, VerifyingKey};
 
 use crate::chain::{Chain, Wallet};
 use crate::identity::Identity;
@@ -61,7 +61,8 @@ pub struct Client {
     node: OnceCell<Node>,
     chain: Option<Chain>,
     cache: PathBuf,
-    proving_key: OnceCell<Arc<ProvingKey>>,
+    proving_key_file: Option<PathBuf>,
+    keys: OnceCell<Keys>,
     run_length: u16,
     session: Mutex<Session>,
     /// Held by whoever reserves stamps.
@@ -69,6 +70,13 @@ pub struct Client {
     /// Held by whoever reads the journal.
     reading: tokio::sync::Mutex<()>,
     on_step: OnStep,
+}
+
+/// What to prove with, and what to check it with before it leaves.
+#[derive(Clone)]
+pub(crate) struct Keys {
+    pub(crate) proving: Arc<ProvingKey>,
+    pub(crate) verifying: VerifyingKey,
 }
 
 /// What a client is doing, for whoever waits for it.
@@ -143,6 +151,7 @@ pub struct Builder {
     deployment: Deployment,
     home: PathBuf,
     cache: Option<PathBuf>,
+    proving_key: Option<PathBuf>,
     node: Url,
     rpc: Option<Url>,
     clock: Clock,
@@ -177,9 +186,23 @@ pub struct NoIdentity {
 /// There is no key to prove with.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvingKeyError {
-    /// Only development networks have one so far: keys that are worth something come out of a ceremony.
-    #[error("there is no proving key for chain {0} yet: only development networks (chain {DEV_CHAIN}) have one")]
+    /// Development networks have a key that this makes by itself; every other network's came out of a ceremony, and is to be
+    /// had from who ran it. The user's to mend.
+    #[error(
+        "chain {0} needs a proving key out of its ceremony: get pass.pk from where the network is announced, and name the file"
+    )]
     NotOffered(u64),
+    /// The file has no proving key. The user's to mend: get it anew.
+    #[error("proving key: {0}")]
+    File(#[from] KeyFileError),
+    /// The file has a proving key of another ceremony. The user's to mend: get the network's.
+    #[error("the proving key belongs to the verifying key {found}, and this network's is {expected}")]
+    OtherKey {
+        /// The deployment's, or the development key's.
+        expected: B256,
+        /// The file's.
+        found: B256,
+    },
     /// The folder for caches cannot be used. The user's to mend.
     #[error("{path}: {source}")]
     Cache {
@@ -188,6 +211,9 @@ pub enum ProvingKeyError {
         /// Why.
         source: std::io::Error,
     },
+    /// See there.
+    #[error(transparent)]
+    Malformed(#[from] MalformedKey),
     /// See there.
     #[error(transparent)]
     Dev(#[from] DevKeyError),
@@ -215,6 +241,14 @@ impl Builder {
     #[must_use]
     pub fn cache(mut self, folder: PathBuf) -> Self {
         self.cache = Some(folder);
+        self
+    }
+
+    /// A ceremony's proving key (`pass.pk`), for a network whose deployment names its verifying key. Development networks need
+    /// none.
+    #[must_use]
+    pub fn proving_key(mut self, file: PathBuf) -> Self {
+        self.proving_key = Some(file);
         self
     }
 
@@ -247,7 +281,7 @@ impl Builder {
     /// # Errors
     /// [`ConnectError`].
     pub async fn connect(self) -> Result<Client, ConnectError> {
-        let Self { wallet, deployment, home, cache, node, rpc, clock, run_length, on_step } = self;
+        let Self { wallet, deployment, home, cache, proving_key, node, rpc, clock, run_length, on_step } = self;
         let named = NetworkId(deployment.network_id);
         let network = NetworkId::new(deployment.chain_id, deployment.postage);
         if named != network {
@@ -263,7 +297,8 @@ impl Builder {
             node: OnceCell::new(),
             chain: rpc.map(|rpc| Chain::new(rpc, deployment.clone(), Arc::clone(&wallet))),
             cache: cache.unwrap_or_else(|| home.join("cache")),
-            proving_key: OnceCell::new(),
+            proving_key_file: proving_key,
+            keys: OnceCell::new(),
             run_length,
             session: Mutex::new(Session::new().map_err(StateError::from)?),
             reserving: tokio::sync::Mutex::default(),
@@ -284,6 +319,7 @@ impl Client {
             deployment,
             home,
             cache: None,
+            proving_key: None,
             node: default_node(),
             rpc: None,
             clock: Clock::system(),
@@ -336,7 +372,7 @@ impl Client {
         self.node
             .get_or_try_init(|| async {
                 self.step(Step::Asking);
-                Node::greet(&self.node_url, self.network, self.verifying_key().keccak()).await
+                Node::greet(&self.node_url, self.network, self.verifying_key_hash()).await
             })
             .await
     }
@@ -353,30 +389,34 @@ impl Client {
         (self.on_step)(step);
     }
 
-    /// There is one so far; see [`ProvingKeyError::NotOffered`].
-    fn verifying_key(&self) -> &'static VerifyingKey {
-        VerifyingKey::dev()
-    }
-
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
 
-    async fn proving_key(&self) -> Result<Arc<ProvingKey>, ProvingKeyError> {
+    /// The keys for proofs: from the file, or on a development network, if none was named, the development key.
+    async fn keys(&self) -> Result<Keys, ProvingKeyError> {
         let load = || async {
-            if self.deployment.chain_id != DEV_CHAIN {
+            let (file, cache) = (self.proving_key_file.clone(), self.cache.clone());
+            if file.is_none() && self.deployment.chain_id != DEV_CHAIN {
                 return Err(ProvingKeyError::NotOffered(self.deployment.chain_id));
             }
             self.step(Step::LoadingProvingKey);
-            let path = self.cache.clone();
+            let expected = self.verifying_key_hash();
             let loaded = tokio::task::spawn_blocking(move || {
-                std::fs::create_dir_all(&path)
-                    .map_err(|source| ProvingKeyError::Cache { path: path.clone(), source })?;
-                Ok(Arc::new(ProvingKey::dev_cached(&path)?))
+                let proving = match file {
+                    Some(file) => ProvingKey::read(&file)?,
+                    None => development_key(&cache)?,
+                };
+                let verifying = proving.verifying_key()?;
+                let found = verifying.keccak();
+                if found != expected {
+                    return Err(ProvingKeyError::OtherKey { expected, found });
+                }
+                Ok(Keys { proving: Arc::new(proving), verifying })
             });
             loaded.await.map_err(|_| ProvingKeyError::Interrupted)?
         };
-        self.proving_key.get_or_try_init(load).await.cloned()
+        self.keys.get_or_try_init(load).await.cloned()
     }
 
     /// What digests and proofs are bound to.
@@ -384,11 +424,22 @@ impl Client {
         (self.network, self.deployment.postage)
     }
 
-    /// The name of the key that proofs are verified with.
+    /// The name of the key that proofs are verified with: what the deployment says, and not the node.
     #[must_use]
     pub fn verifying_key_hash(&self) -> B256 {
-        self.verifying_key().keccak()
+        verifying_key_hash(&self.deployment)
     }
+}
+
+/// The name of a network's key for proofs: the one that its deployment names, or the development key's.
+#[must_use]
+pub fn verifying_key_hash(deployment: &Deployment) -> B256 {
+    deployment.verifying_key.unwrap_or_else(|| VerifyingKey::dev().keccak())
+}
+
+fn development_key(cache: &Path) -> Result<ProvingKey, ProvingKeyError> {
+    std::fs::create_dir_all(cache).map_err(|source| ProvingKeyError::Cache { path: cache.to_owned(), source })?;
+    Ok(ProvingKey::dev_cached(cache)?)
 }
 
 fn default_node() -> Url {

@@ -447,6 +447,7 @@ async fn client(world: &World, person: u8, home: &Path) -> Client {
         bond_bps: 1000,
         stake: None,
         claims: None,
+        verifying_key: None,
     };
     Client::builder(wallet(person), deployment, home.to_owned()).node(world.url.clone()).connect().await.unwrap()
 }

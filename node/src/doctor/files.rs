@@ -41,6 +41,17 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
             "name the file that the deploy script wrote in chain.deployment",
         ),
     });
+    if let Ok(deployment) = &deployment {
+        findings.push(match node::verifying_key(config, deployment) {
+            Ok(key) if key.is_dev() => Finding::good("proofs", "development keys, for a development chain".to_owned()),
+            Ok(key) => Finding::good("proofs", format!("verified with {}", key.keccak())),
+            Err(error) => Finding::bad(
+                "proofs",
+                error.to_string(),
+                "name the network's pass.vk in proofs.verifying_key: docs/ceremony.md",
+            ),
+        });
+    }
     if let Some(tls) = &config.tls {
         findings.push(private("tls.mode", &tls.key_file));
         findings.push(match server::acceptor(tls) {

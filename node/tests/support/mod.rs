@@ -38,7 +38,9 @@ use xmtp_proto::time::{Clock, Epoch, Generation, Timestamp};
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire::node_client::NodeClient;
 use xmtp_proto::wire::{self, publish_result};
-use xmtp_prover::{Bucket, Index, Limit, PassSecret, Path as LeafPath, ProvingKey, Statement, Witness, leaf, prove};
+use xmtp_prover::{
+    Bucket, Index, Limit, PassSecret, Path as LeafPath, ProvingKey, Statement, VerifyingKey, Witness, leaf, prove,
+};
 
 /// A chain, a node, and a buyer with $XMTP.
 pub(crate) struct World {
@@ -84,17 +86,32 @@ impl World {
 
     /// A network that asks this of accounts that join.
     pub(crate) async fn start_with(joining: &str, clock: Clock) -> Self {
-        let anvil = xmtp_contracts::testing::anvil();
+        Self::start_on(xmtp_contracts::testing::anvil(), joining, clock, None).await
+    }
+
+    /// A network on this chain whose proofs are verified with this key, and its deployment says so.
+    pub(crate) async fn start_on(
+        anvil: AnvilInstance,
+        joining: &str,
+        clock: Clock,
+        verifying_key: Option<&VerifyingKey>,
+    ) -> Self {
         let key = PrivateKeySigner::from_slice(&anvil.keys()[0].to_bytes()).unwrap();
         let buyer = key.address();
         let provider =
             ProviderBuilder::new().wallet(EthereumWallet::from(key)).connect_http(anvil.endpoint_url()).erased();
-        let deployment = deploy(&provider, buyer, &Parameters::default()).await.unwrap();
+        let mut deployment = deploy(&provider, buyer, &Parameters::default()).await.unwrap();
+        deployment.verifying_key = verifying_key.map(VerifyingKey::keccak);
         let token = IXmtpToken::new(deployment.token, &provider);
         token.approve(deployment.postage, U256::MAX).send().await.unwrap().get_receipt().await.unwrap();
 
         let folder = TempDir::new().unwrap();
-        let config = configure(folder.path(), &anvil, &deployment, joining);
+        let mut config = configure(folder.path(), &anvil, &deployment, joining);
+        if let Some(key) = verifying_key {
+            let file = folder.path().join("pass.vk");
+            fs::write(&file, key.to_bytes()).unwrap();
+            config.proofs.verifying_key = Some(file);
+        }
         let node = Node::bind(config.clone(), clock.clone()).await.unwrap();
         let client = connect(&node).await;
         let network = NetworkId(deployment.network_id);

@@ -20,7 +20,8 @@ use xmtp_sdk::state::BookId;
 #[command(
     after_help = "The wallet's key is read from --keystore, else from $XMTP_WALLET_KEY (64 hexadecimal digits), else asked for.\n\n\
                         What is set neither by a flag nor by the environment is read from config.toml in the home, else in the\n\
-                        system's folder for configuration: network, node, rpc, ens_rpc, keystore, password_file.\n\n\
+                        system's folder for configuration: network, node, rpc, ens_rpc, proving_key, keystore,\n\
+                        password_file.\n\n\
                         Exit status: 0 done, 1 refused or failed, 2 wrong usage.\n\
                         With --json a failure is {\"error\":{\"code\",\"message\",\"hint\"}} on stdout."
 )]
@@ -47,6 +48,9 @@ pub(crate) struct Global {
     #[arg(long, env = "XMTP_ENS_RPC", hide_env_values = true, value_name = "URL", global = true)]
     #[arg(help_heading = "Network")]
     pub(crate) ens_rpc: Option<Url>,
+    /// A ceremony's proving key, pass.pk; development networks need none.
+    #[arg(long, env = "XMTP_PROVING_KEY", value_name = "FILE", global = true, help_heading = "Network")]
+    pub(crate) proving_key: Option<PathBuf>,
     /// Where state is kept; one folder per network and account [default: the system's folder for data].
     #[arg(long, env = "XMTP_HOME", value_name = "FOLDER", global = true, help_heading = "State")]
     pub(crate) home: Option<PathBuf>,

@@ -21,6 +21,10 @@ pub(crate) fn builder(settings: &Settings, output: &Output) -> Result<Builder, F
     let progress = output.progress().clone();
     let builder = Client::builder(wallet, deployment, settings.home.value.clone()).cache(settings.cache.clone());
     let builder = builder.node(settings.node.value.clone()).rpc(settings.rpc.value.clone());
+    let builder = match &settings.proving_key {
+        Some(file) => builder.proving_key(file.value.clone()),
+        None => builder,
+    };
     // A command ends when its letter is sent: it reserves what that takes, and has nothing to hand back.
     Ok(builder.run_length(1).on_step(move |step| progress.now(described(step))))
 }

@@ -313,7 +313,9 @@ impl From<NoPass> for Failure {
 impl From<ProvingKeyError> for Failure {
     fn from(error: ProvingKeyError) -> Self {
         match error {
-            ProvingKeyError::NotOffered(_) => Self::new("not_offered", &error),
+            ProvingKeyError::NotOffered(_) => {
+                Self::new("not_offered", &error).hint("name the file with --proving-key or $XMTP_PROVING_KEY")
+            }
             other => Self::new("proving_key", &other),
         }
     }

@@ -39,6 +39,7 @@ pub(crate) struct Settings {
     pub(crate) node: Said<Url>,
     pub(crate) rpc: Said<Url>,
     pub(crate) ens_rpc: Option<Said<Url>>,
+    pub(crate) proving_key: Option<Said<PathBuf>>,
     pub(crate) home: Said<PathBuf>,
     pub(crate) cache: PathBuf,
     pub(crate) keystore: Option<Said<PathBuf>>,
@@ -55,6 +56,7 @@ struct File {
     node: Option<Url>,
     rpc: Option<Url>,
     ens_rpc: Option<Url>,
+    proving_key: Option<PathBuf>,
     keystore: Option<PathBuf>,
     password_file: Option<PathBuf>,
 }
@@ -107,6 +109,7 @@ impl Settings {
             node: or_built_in(url_of("node", &global.node, file.node), NODE)?,
             rpc: or_built_in(url_of("rpc", &global.rpc, file.rpc), RPC)?,
             ens_rpc: url_of("ens_rpc", &global.ens_rpc, file.ens_rpc),
+            proving_key: path_of("proving_key", &global.proving_key, file.proving_key),
             keystore: path_of("keystore", &global.wallet.keystore, file.keystore),
             password_file: path_of("password_file", &global.wallet.password_file, file.password_file),
             home,

@@ -238,15 +238,15 @@ impl Client {
         let mut refusal = Refusal::RootUnknown;
         for _ in 0..PROOFS {
             let path = self.find_membership(identity, group, limit).await?.path;
-            let key = self.proving_key().await?;
+            let keys = self.keys().await?;
             self.step(Step::Proving);
             let secret = identity.postal_seed().member_secret(generation);
-            let (place, verifying_key, envelope) = (self.place(), self.verifying_key(), opening.clone());
+            let (place, envelope) = (self.place(), opening.clone());
             let proved = tokio::task::spawn_blocking(move || {
                 let (epoch, index) = (index.epoch, index.index());
                 let purpose = Purpose::Opening;
                 let to_use = MemberToUse { group, secret: &secret, limit, purpose, epoch, index };
-                member(&key, verifying_key, place, &envelope, &to_use, &path)
+                member(&keys.proving, &keys.verifying, place, &envelope, &to_use, &path)
             });
             let pass = Pass::Member(proved.await.map_err(|_| ProvingKeyError::Interrupted)??);
             self.step(Step::Proved);

@@ -4,7 +4,6 @@
 //! are written down together; only then is a proof made. From there on the letter is what it is: whatever fails, the next attempt sends the same envelope with the
 //! same stamps, and a letter that arrived is never sent twice.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use xmtp_proto::account::{Account, InvalidAccount};
@@ -17,7 +16,7 @@ use xmtp_proto::refusal::{Code, Refusal};
 use xmtp_proto::requirement::Shown;
 use xmtp_proto::submission::Submission;
 use xmtp_proto::time::{MAX_AGE_FRANKED, Timestamp};
-use xmtp_prover::{Path, Position, ProvingKey};
+use xmtp_prover::{Path, Position};
 
 use super::{AskError, Client, DEV_CHAIN, NoIdentity, ProvingKeyError, Recipient, SMALL_GROUP, Step};
 use crate::content::{Content, InvalidContent};
@@ -488,15 +487,14 @@ impl Client {
             if self.state.envelope_of(*usage)? != Some(outgoing.letter.id) {
                 return Err(LettersError::Misfit.into());
             }
-            let key: Arc<ProvingKey> = self.proving_key().await?;
+            let keys = self.keys().await?;
             self.step(Step::Proving);
             let secret = identity.postal_seed().book_secret(&usage.book.installation, usage.book.counter);
-            let (place, verifying_key) = (self.place(), self.verifying_key());
-            let (envelope, path) = (outgoing.envelope.clone(), path.clone());
+            let (place, envelope, path) = (self.place(), outgoing.envelope.clone(), path.clone());
             let (group, count, index) = (*group, book.count, usage.index);
             let proved = tokio::task::spawn_blocking(move || {
                 let to_use = StampToUse { group, secret: &secret, count, index, tagged };
-                stamp(&key, verifying_key, place, &envelope, &to_use, &path)
+                stamp(&keys.proving, &keys.verifying, place, &envelope, &to_use, &path)
             });
             passes.push(Pass::Stamp(proved.await.map_err(|_| ProvingKeyError::Interrupted)??));
             self.step(Step::Proved);

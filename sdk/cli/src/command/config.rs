@@ -38,7 +38,8 @@ impl Setting {
 
 impl Shown {
     fn new(origin: bool, settings: &Settings) -> Self {
-        let Settings { network, node, rpc, ens_rpc, home, cache: _, keystore, password_file, files } = settings;
+        let Settings { network, node, rpc, ens_rpc, proving_key, home, cache: _, keystore, password_file, files } =
+            settings;
         let path = |path: &std::path::PathBuf| path.display().to_string();
         Self {
             settings: vec![
@@ -46,6 +47,7 @@ impl Shown {
                 Setting::new("node", Some(node), Url::to_string),
                 Setting::new("rpc", Some(rpc), endpoint),
                 Setting::new("ens_rpc", ens_rpc.as_ref(), endpoint),
+                Setting::new("proving_key", proving_key.as_ref(), path),
                 Setting::new("home", Some(home), path),
                 Setting::new("keystore", keystore.as_ref(), path),
                 Setting::new("password_file", password_file.as_ref(), path),

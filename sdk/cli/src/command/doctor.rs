@@ -4,13 +4,13 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use alloy::primitives::B256;
 use serde::Serialize;
 use xmtp_contracts::Deployment;
 use xmtp_proto::derive::NetworkId;
 use xmtp_proto::time::{Clock, MAX_AHEAD};
-use xmtp_prover::VerifyingKey;
 use xmtp_sdk::chain::Amount;
-use xmtp_sdk::client::{Client, Keeper};
+use xmtp_sdk::client::{Client, Keeper, verifying_key_hash};
 use xmtp_sdk::identity::PREKEY_LIFE;
 use xmtp_sdk::transport::Node;
 
@@ -72,7 +72,7 @@ impl Report {
         };
         let (chain, id) = (deployment.chain_id, NetworkId(deployment.network_id));
         self.add("network", Status::Good, format!("{id} on chain {chain}"));
-        self.node(settings, id).await;
+        self.node(settings, id, verifying_key_hash(&deployment)).await;
         if let Some(keystore) = &settings.keystore {
             self.mode("keystore", &keystore.value, 0o600);
         }
@@ -93,10 +93,10 @@ impl Report {
         self.stamps(&client).await;
     }
 
-    async fn node(&mut self, settings: &Settings, id: NetworkId) {
+    async fn node(&mut self, settings: &Settings, id: NetworkId, verifying_key: B256) {
         let clock = Clock::system();
         let before = clock.now();
-        let node = match Node::greet(&settings.node.value, id, VerifyingKey::dev().keccak()).await {
+        let node = match Node::greet(&settings.node.value, id, verifying_key).await {
             Ok(node) => node,
             Err(error) => return self.fails("node", error),
         };
