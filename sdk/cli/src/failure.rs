@@ -359,8 +359,8 @@ impl From<SendError> for Failure {
             SendError::Frank(error) => error.into(),
             SendError::Refused(ref refusal) => Self::new(refusal.code().as_str(), &error).hint(match refusal.code() {
                 Code::NullifierUsed | Code::SecretClosed => {
-                    "is this state a copy of one that is in use, or was it restored from a backup? use one only: two \
-                     letters on one stamp lose the book's bond"
+                    "another client of this account used this stamp: does the node keep no journal, or show several? use \
+                     another node, for two letters on one stamp lose the book's bond"
                 }
                 _ => "xmtp requirements <account> shows what is asked",
             }),

@@ -22,8 +22,6 @@ use crate::message::{Channel, SealMessageError};
 use crate::state::{Letter, MemberIndex};
 use crate::transport::{Connection, MemberGroup, Order, Role};
 
-/// Entries written at once.
-const ENTRIES: usize = 16;
 /// Records asked for at once.
 const PAGE: u32 = 100;
 /// Pages read in one go; the next call goes on. To have read too little does no harm: what is written on that ground counts
@@ -151,38 +149,20 @@ impl Client {
         Ok(entries)
     }
 
-    /// Writes entries, in this order.
+    /// Writes entries, in this order: one after the other, as nodes promise no order among the submissions of one call.
     pub(super) async fn write_journal(&self, identity: &Identity, entries: &[Entry]) -> Result<(), ConversationError> {
         let channel = journal::channel(identity);
-        for entries in entries.chunks(ENTRIES) {
-            let seal = |entry: &Entry| channel.seal(identity, self.clock.now(), &entry.to_secret_bytes());
-            let envelopes = entries.iter().map(seal).collect::<Result<Vec<_>, _>>()?;
-            let connection = self.connection(Role::Posting).await?;
-            if let Err(refusal) = self.post_all(&connection, &channel, &envelopes).await? {
-                if !matches!(refusal, Refusal::RequirementUnmet { .. }) {
-                    return Err(ConversationError::Refused(refusal));
-                }
+        let connection = self.connection(Role::Posting).await?;
+        for entry in entries {
+            let envelope = channel.seal(identity, self.clock.now(), &entry.to_secret_bytes())?;
+            let mut result = self.post(&connection, &channel, envelope.clone()).await?;
+            if let Err(Refusal::RequirementUnmet { .. }) = result {
                 self.open_journal(identity, &channel).await?;
-                self.post_all(&connection, &channel, &envelopes).await?.map_err(ConversationError::Refused)?;
+                result = self.post(&connection, &channel, envelope).await?;
             }
+            result.map_err(ConversationError::Refused)?;
         }
         Ok(())
-    }
-
-    /// Publishes messages with the posting key's passes. What was published before is published once.
-    async fn post_all(
-        &self,
-        connection: &Connection,
-        channel: &Channel,
-        envelopes: &[Envelope],
-    ) -> Result<Result<(), Refusal>, ConversationError> {
-        let submission = |envelope: &Envelope| {
-            let pass = Pass::Posting(channel.posting(envelope.id(self.network)));
-            Submission::new(envelope.clone(), vec![pass]).map(|submission| (submission, None))
-        };
-        let publications = envelopes.iter().map(submission).collect::<Result<_, _>>()?;
-        let results = connection.publish(publications).await.map_err(ConversationError::Unknown)?;
-        Ok(results.into_iter().try_for_each(|result| result.map(drop)))
     }
 
     /// Publishes a message with the posting key's pass.
