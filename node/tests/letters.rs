@@ -28,6 +28,8 @@ async fn client(world: &World, wallet: PrivateKeySigner, home: &Path) -> Client 
         .node(node)
         .rpc(world.anvil().endpoint_url())
         .cache(env!("CARGO_TARGET_TMPDIR").into())
+        // These clients are dropped without a farewell, and count their stamps.
+        .run_length(1)
         .connect()
         .await
         .unwrap()
