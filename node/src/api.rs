@@ -21,6 +21,8 @@ use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::store::Store;
 use crate::validate::Rules;
+pub(crate) use read::PAGE_RECORDS;
+pub(crate) use subscribe::FILTERS_MAX;
 use subscribe::Subscription;
 
 mod groups;

@@ -1,12 +1,12 @@
 //! The configuration: file < environment < flags, read once, whole. Every key is in `config.example.toml`.
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use config::{Environment, File, FileFormat};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use url::Url;
 use xmtp_contracts::Deployment;
 use xmtp_proto::requirement::Requirement;
@@ -15,6 +15,12 @@ use xmtp_prover::Limit;
 
 use crate::chain;
 use crate::groups::{Checkpoints, RootRules};
+
+mod limits;
+mod retention;
+
+pub use limits::Limits;
+pub use retention::{Keep, Retention};
 
 /// Between two roots for buyers who cannot wait for a checkpoint (docs/protocol.md, "Groups and their roots").
 const FRESH_ROOT_INTERVAL: Duration = Duration::from_secs(60);
@@ -57,6 +63,9 @@ pub struct Config {
     /// Bounds on what a client can ask for.
     #[serde(default)]
     pub limits: Limits,
+    /// How long records are kept.
+    #[serde(default)]
+    pub retention: Retention,
     /// Health, metrics, version: off unless it is there.
     #[serde(default)]
     pub admin: Option<AdminConfig>,
@@ -72,7 +81,7 @@ pub struct Config {
 }
 
 /// The operator's key.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperatorConfig {
     /// A Web3 Secret Storage (version 3) file.
@@ -82,7 +91,7 @@ pub struct OperatorConfig {
 }
 
 /// The settlement chain, and how it is followed.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChainConfig {
     /// An Ethereum JSON-RPC endpoint, http or https.
@@ -154,7 +163,7 @@ impl ChainConfig {
 }
 
 /// What the network asks, as text: `any(connection, stamp(1))`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RulesConfig {
     /// At invite topics.
@@ -187,7 +196,7 @@ impl Default for RulesConfig {
 }
 
 /// Which proofs count.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProofsConfig {
     /// A ceremony's verifying key (`pass.vk`). Without one it is the development key, which is refused but on a development
@@ -195,114 +204,8 @@ pub struct ProofsConfig {
     pub verifying_key: Option<PathBuf>,
 }
 
-/// Bounds on what clients can ask for and hold on to.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Limits {
-    /// Bytes of submissions in the node at once; more are told to come back.
-    pub submission_bytes: usize,
-    /// Proofs that wait to be verified; more are told to come back.
-    pub proofs: usize,
-    /// How long a batch of proofs waits for more while another is verified.
-    #[serde(with = "humantime_serde")]
-    pub proof_linger: Duration,
-    /// Bad proofs from one address (in IPv6, one /64) after which no more of its proofs are looked at for a minute. They
-    /// fade: half of one is left after a minute.
-    pub bad_proofs_per_ip: u32,
-    /// First key bundles per minute.
-    pub new_accounts_per_minute: NonZeroU32,
-    /// Publishes are refused while the disk has less room than this.
-    pub min_free_bytes: u64,
-    /// Requests at once on all connections, until their answer begins; more are told to come back.
-    pub requests: usize,
-    /// Requests and subscriptions at once on one connection.
-    pub streams_per_connection: u32,
-    /// Subscriptions at once on all of them.
-    pub streams: usize,
-    /// Connections at once; more are closed at once.
-    pub connections: usize,
-    /// Connections at once from one address; in IPv6, from one /64.
-    pub connections_per_ip: usize,
-    /// For TLS, and again for the first bytes of HTTP.
-    #[serde(with = "humantime_serde")]
-    pub handshake_timeout: Duration,
-    /// For one publish, which waits for the disk.
-    #[serde(with = "humantime_serde")]
-    pub publish_timeout: Duration,
-    /// For any other request, until its answer begins. A subscription goes on for as long as its connection.
-    #[serde(with = "humantime_serde")]
-    pub request_timeout: Duration,
-    /// A client that does not take what it asked for is cut off after this.
-    #[serde(with = "humantime_serde")]
-    pub send_timeout: Duration,
-    /// A connection without requests is closed after this.
-    #[serde(with = "humantime_serde")]
-    pub idle_timeout: Duration,
-    /// A connection is told to go after this, and closed a grace later.
-    #[serde(with = "humantime_serde")]
-    pub connection_age: Duration,
-    /// Between the two.
-    #[serde(with = "humantime_serde")]
-    pub connection_grace: Duration,
-    /// Between two HTTP/2 pings on a connection without traffic.
-    #[serde(with = "humantime_serde")]
-    pub keepalive_interval: Duration,
-    /// For the answer to one.
-    #[serde(with = "humantime_serde")]
-    pub keepalive_timeout: Duration,
-    /// A request's headers, decompressed.
-    pub header_bytes: u32,
-    /// An HTTP/2 frame's payload: 16,384 to 16,777,215.
-    pub frame_bytes: u32,
-    /// What a client may send on a stream before the node has taken it.
-    pub stream_window_bytes: u32,
-    /// The same for a connection.
-    pub connection_window_bytes: u32,
-    /// Streams that a client reset and that the node has not looked at; with more, the connection ends.
-    pub pending_resets: usize,
-    /// Streams that the node reset because of a client's errors; with more, the connection ends.
-    pub error_resets: usize,
-    /// Time that requests in flight have when the node is told to stop.
-    #[serde(with = "humantime_serde")]
-    pub shutdown_grace: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            submission_bytes: 64 << 20,
-            proofs: 4096,
-            proof_linger: Duration::from_millis(2),
-            bad_proofs_per_ip: 256,
-            new_accounts_per_minute: NonZeroU32::MIN.saturating_add(599),
-            min_free_bytes: 1 << 30,
-            requests: 512,
-            streams_per_connection: 100,
-            streams: 10_000,
-            connections: 4096,
-            connections_per_ip: 128,
-            handshake_timeout: Duration::from_secs(10),
-            publish_timeout: Duration::from_secs(30),
-            request_timeout: Duration::from_secs(10),
-            send_timeout: Duration::from_secs(30),
-            idle_timeout: Duration::from_secs(600),
-            connection_age: Duration::from_secs(3600),
-            connection_grace: Duration::from_secs(30),
-            keepalive_interval: Duration::from_secs(30),
-            keepalive_timeout: Duration::from_secs(10),
-            header_bytes: 16 << 10,
-            frame_bytes: 16 << 10,
-            stream_window_bytes: 256 << 10,
-            connection_window_bytes: 1 << 20,
-            pending_resets: 20,
-            error_resets: 1024,
-            shutdown_grace: Duration::from_secs(30),
-        }
-    }
-}
-
 /// Health, metrics and version over HTTP, for the operator alone.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AdminConfig {
     /// Where it listens: nowhere that strangers reach. Port 0 takes a free one.
@@ -310,17 +213,17 @@ pub struct AdminConfig {
 }
 
 /// TLS 1.2 and 1.3 on the API's port.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
-    /// The certificate and those between it and a root, PEM. Read once, at the start.
+    /// The certificate and those between it and a root, PEM.
     pub cert_file: PathBuf,
     /// Its private key, PEM.
     pub key_file: PathBuf,
 }
 
 /// gRPC-web, on the API's port.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebConfig {
     /// Origins whose pages may call (`https://app.example`); `*` stands for all.
@@ -498,6 +401,7 @@ mod tests {
             (EXAMPLE.replace("stamp(1))\"", "stamp(one))\""), "expected a number of units"),
             (EXAMPLE.replace("member_limit = 256", "member_limit = 250"), "multiple of 16"),
             (EXAMPLE.replace("member_limit = 256", "member_limit = 1040"), "multiple of 16"),
+            (EXAMPLE.replace("invite = \"for-ever\"", "invite = \"a while\""), "neither \"for-ever\" nor a time"),
         ] {
             let error = load(&mistake, &[], &Overrides::default()).unwrap_err().to_string();
             assert!(error.contains(named), "{error}");

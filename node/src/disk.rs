@@ -9,16 +9,18 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xmtp_proto::refusal::Refusal;
 
+use crate::live::Live;
+
 /// Between two looks: what a disk can write meanwhile must fit below the watermark.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 /// When to ask again while there is no room: somebody must make it.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// How much room there is, as it was last seen. Clones see the same.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct DiskSpace {
     free: watch::Receiver<u64>,
-    min_free: u64,
+    live: watch::Receiver<Live>,
 }
 
 impl DiskSpace {
@@ -29,7 +31,7 @@ impl DiskSpace {
 
     /// Refuses while there is less than the watermark.
     pub(crate) fn require_room(&self) -> Result<(), Refusal> {
-        if self.free() < self.min_free {
+        if self.free() < self.live.borrow().limits.min_free_bytes {
             return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
         }
         Ok(())
@@ -40,19 +42,19 @@ impl DiskSpace {
 pub(crate) struct Gauge {
     path: PathBuf,
     free: watch::Sender<u64>,
-    min_free: u64,
+    live: watch::Receiver<Live>,
 }
 
 impl Gauge {
     /// Takes a first look at the disk of a folder that exists.
-    pub(crate) fn new(path: &Path, min_free: u64) -> io::Result<(Self, DiskSpace)> {
+    pub(crate) fn new(path: &Path, live: watch::Receiver<Live>) -> io::Result<(Self, DiskSpace)> {
         let (free, seen) = watch::channel(free_bytes(path)?);
-        Ok((Self { path: path.to_owned(), free, min_free }, DiskSpace { free: seen, min_free }))
+        Ok((Self { path: path.to_owned(), free, live: live.clone() }, DiskSpace { free: seen, live }))
     }
 
     /// Looks until it is told to stop.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let Self { path, free, min_free } = self;
+        let Self { path, free, live } = self;
         let mut ticks = tokio::time::interval(SAMPLE_INTERVAL);
         let mut low = false;
         loop {
@@ -63,6 +65,7 @@ impl Gauge {
             match free_bytes(&path) {
                 Ok(bytes) => {
                     free.send_replace(bytes);
+                    let min_free = live.borrow().limits.min_free_bytes;
                     if low != (bytes < min_free) {
                         low = !low;
                         if low {

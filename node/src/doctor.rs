@@ -4,8 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 use xmtp_proto::time::Clock;
+use xmtp_proto::{envelope, submission};
 
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, Retention};
+use crate::{api, node, store};
 
 mod chain;
 mod files;
@@ -60,6 +62,31 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// See `[limits]` in `config.example.toml`.
     pub limits: Limits,
+    /// What is no matter of configuration: the protocol's, or the node's own.
+    pub fixed: Fixed,
+    /// See `[retention]` there.
+    pub retention: Retention,
+}
+
+/// Bounds that no configuration moves.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Fixed {
+    /// Of a call that publishes.
+    pub publish_bytes: usize,
+    /// Of any other.
+    pub question_bytes: usize,
+    /// Of an answer.
+    pub answer_bytes: usize,
+    /// Submissions in a call.
+    pub submissions_per_call: usize,
+    /// Of one envelope.
+    pub ciphertext_bytes: usize,
+    /// Records in a page, which ends behind `page_bytes`, too.
+    pub page_records: usize,
+    /// See there.
+    pub page_bytes: usize,
+    /// Filters of a subscription.
+    pub filters_per_stream: usize,
 }
 
 /// Looks at everything. Takes seconds; no longer than some of the chain's request timeouts.
@@ -68,7 +95,22 @@ pub async fn examine(config: &Config, clock: &Clock) -> Report {
     findings.extend(machine::examine(config).await);
     findings.extend(chain::examine(config, clock).await);
     let healthy = findings.iter().all(|it| it.verdict != Verdict::Bad);
-    Report { healthy, findings, limits: config.limits.clone() }
+    Report { healthy, findings, limits: config.limits.clone(), fixed: Fixed::new(), retention: config.retention }
+}
+
+impl Fixed {
+    const fn new() -> Self {
+        Self {
+            publish_bytes: submission::MAX_CALL_BYTES,
+            question_bytes: node::QUESTION_BYTES,
+            answer_bytes: node::ANSWER_BYTES,
+            submissions_per_call: submission::MAX_PER_CALL,
+            ciphertext_bytes: envelope::MAX_CIPHERTEXT_BYTES,
+            page_records: api::PAGE_RECORDS,
+            page_bytes: store::PAGE_BYTES,
+            filters_per_stream: api::FILTERS_MAX,
+        }
+    }
 }
 
 impl fmt::Display for Verdict {
@@ -91,15 +133,24 @@ impl fmt::Display for Report {
             }
         }
         writeln!(f, "\nlimits in force")?;
-        // Their names and forms are those of the configuration.
-        let limits = serde_json::to_value(&self.limits).map_err(|_| fmt::Error)?;
-        for (name, value) in limits.as_object().into_iter().flatten() {
-            match value.as_str() {
-                Some(text) => writeln!(f, "  {name:<26} {text}")?,
-                None => writeln!(f, "  {name:<26} {value}")?,
-            }
-        }
+        list(f, &self.limits)?;
+        writeln!(f, "\nlimits that are fixed")?;
+        list(f, &self.fixed)?;
+        writeln!(f, "\nrecords are kept")?;
+        list(f, &self.retention)?;
         let healthy = if self.healthy { "nothing is wrong" } else { "something is wrong: see the lines marked BAD" };
         writeln!(f, "\n{healthy}")
     }
+}
+
+/// A line per value. Names and forms are those of the configuration.
+fn list(f: &mut fmt::Formatter<'_>, values: &impl Serialize) -> fmt::Result {
+    let values = serde_json::to_value(values).map_err(|_| fmt::Error)?;
+    for (name, value) in values.as_object().into_iter().flatten() {
+        match value.as_str() {
+            Some(text) => writeln!(f, "  {name:<26} {text}")?,
+            None => writeln!(f, "  {name:<26} {value}")?,
+        }
+    }
+    Ok(())
 }

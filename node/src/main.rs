@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 use xmtp_node::backup::{self, BackupError, Summary};
-use xmtp_node::config::{Config, LogConfig, LogFormat, Overrides};
+use xmtp_node::config::{Config, ConfigError, LogConfig, LogFormat, Overrides};
 use xmtp_node::doctor;
+use xmtp_node::live::Reloader;
 use xmtp_node::node::{self, Node};
 use xmtp_proto::time::Clock;
 
@@ -24,7 +26,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Runs the node until SIGTERM or Ctrl-C.
+    /// Runs the node until SIGTERM or Ctrl-C. On SIGHUP it reads its configuration again: limits, retention, certificate and
+    /// the log's filter change at once.
     Run {
         #[command(flatten)]
         options: Options,
@@ -84,9 +87,10 @@ struct Options {
 }
 
 impl Options {
-    fn load(self) -> Result<Config, Box<dyn std::error::Error>> {
+    fn load(&self) -> Result<Config, ConfigError> {
         let Self { config, listen, data_dir, rpc_url } = self;
-        Ok(Config::load(&config, &Overrides { listen, data_dir, rpc_url })?)
+        let overrides = Overrides { listen: *listen, data_dir: data_dir.clone(), rpc_url: rpc_url.clone() };
+        Config::load(config, &overrides)
     }
 }
 
@@ -116,8 +120,9 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options, ready_file: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
     let config = options.load()?;
-    init_log(&config.log)?;
+    let refilter = init_log(&config.log)?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let node = Node::bind(config, Clock::system()).await?;
     tracing::info!(address = %node.address(), "serving");
     if let Some(path) = ready_file {
@@ -125,15 +130,18 @@ async fn run(options: Options, ready_file: Option<&Path>) -> Result<(), Box<dyn 
         let ready = serde_json::json!({ "listening": node.address().to_string(), "admin": admin });
         std::fs::write(path, format!("{ready}\n"))?;
     }
-    notify(sd_notify::NotifyState::Ready);
-    let stop = node.stopper();
+    notify(NotifyState::Ready);
+    let (stop, reloader) = (node.stopper(), node.reloader());
     let signals = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = tokio::signal::ctrl_c() => break,
+                _ = hang_up.recv() => reload(&options, &reloader, &refilter),
+            }
         }
         tracing::info!("stopping");
-        notify(sd_notify::NotifyState::Stopping);
+        notify(NotifyState::Stopping);
         stop.cancel();
         std::future::pending().await
     };
@@ -143,9 +151,34 @@ async fn run(options: Options, ready_file: Option<&Path>) -> Result<(), Box<dyn 
     }
 }
 
+/// Reads the configuration again. A mistake in it changes nothing: the node goes on as it was.
+fn reload(options: &Options, reloader: &Reloader, refilter: &Refilter) {
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        notify_all(&[NotifyState::Reloading, now]);
+    }
+    let reloaded = options.load().map_err(Into::into).and_then(|config| {
+        let waiting = reloader.reload(&config)?;
+        refilter(&config.log.filter)?;
+        Ok(waiting)
+    });
+    match reloaded {
+        Ok(waiting) if waiting.is_empty() => tracing::info!("read the configuration again"),
+        Ok(waiting) => tracing::warn!(?waiting, "read the configuration again; what is named waits for a restart"),
+        Err(error) => {
+            let error: Box<dyn std::error::Error> = error;
+            tracing::error!(%error, "the configuration cannot be read again; the node goes on as it was");
+        }
+    }
+    notify(NotifyState::Ready);
+}
+
 /// Tells systemd, if it started us.
-fn notify(state: sd_notify::NotifyState<'_>) {
-    if let Err(error) = sd_notify::notify(&[state]) {
+fn notify(state: NotifyState<'_>) {
+    notify_all(&[state]);
+}
+
+fn notify_all(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "systemd does not listen");
     }
 }
@@ -172,12 +205,24 @@ fn check(options: Options) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn init_log(config: &LogConfig) -> Result<(), Box<dyn std::error::Error>> {
+/// Changes what is logged.
+type Refilter = Box<dyn Fn(&str) -> Result<(), Box<dyn std::error::Error>>>;
+
+fn init_log(config: &LogConfig) -> Result<Refilter, Box<dyn std::error::Error>> {
     let filter = EnvFilter::try_new(&config.filter)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match config.format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().init(),
-    }
-    Ok(())
+    Ok(match config.format {
+        LogFormat::Text => {
+            let lines = lines.with_filter_reloading();
+            let handle = lines.reload_handle();
+            lines.init();
+            Box::new(move |filter| Ok(handle.reload(EnvFilter::try_new(filter)?)?))
+        }
+        LogFormat::Json => {
+            let lines = lines.json().with_filter_reloading();
+            let handle = lines.reload_handle();
+            lines.init();
+            Box::new(move |filter| Ok(handle.reload(EnvFilter::try_new(filter)?)?))
+        }
+    })
 }

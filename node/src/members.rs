@@ -21,7 +21,7 @@ use xmtp_proto::field::{Commitment, Root};
 use xmtp_proto::key_bundle::KeyBundle;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::record::Record;
-use xmtp_proto::time::{Clock, Generation, Timestamp};
+use xmtp_proto::time::{Clock, EPOCH_SKEW, GENERATION_SECONDS, Generation, Timestamp};
 use xmtp_proto::topic::Topic;
 use xmtp_prover::{Bucket, Limit};
 
@@ -64,6 +64,12 @@ pub(crate) struct Members {
 pub(crate) struct MembersHandle {
     view: watch::Receiver<GroupsView>,
     groups: Arc<RwLock<Groups>>,
+}
+
+/// Bundles that were replaced before this count in no group that anybody proves under.
+pub(crate) fn needed_since(now: Timestamp) -> Timestamp {
+    let previous = Generation::at(now).0.saturating_sub(1);
+    Timestamp::from_secs(u64::from(previous) * GENERATION_SECONDS).saturating_sub(EPOCH_SKEW)
 }
 
 impl Members {

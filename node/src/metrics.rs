@@ -17,6 +17,8 @@ use prometheus_client::registry::{Registry, Unit};
 use tonic::Code;
 use xmtp_proto::refusal;
 
+use crate::store::RecordKind;
+
 /// What the committer tells: how large its groups are, and how long one takes to become durable.
 #[derive(Clone, Debug)]
 pub(crate) struct CommitMetrics {
@@ -134,6 +136,11 @@ struct TurnedAway {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Dropped {
+    kind: &'static str,
+}
+
 /// Why a connection was not served.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum NotServed {
@@ -183,6 +190,7 @@ struct Inner {
     connections: Gauge,
     turned_away: Family<TurnedAway, Counter>,
     cut_off: Counter,
+    dropped: Family<Dropped, Counter>,
     chain_head: Gauge,
     chain_lag: Gauge,
     view_age: Gauge<f64, std::sync::atomic::AtomicU64>,
@@ -212,6 +220,7 @@ impl Metrics {
             connections: Gauge::default(),
             turned_away: Family::default(),
             cut_off: Counter::default(),
+            dropped: Family::default(),
             chain_head: Gauge::default(),
             chain_lag: Gauge::default(),
             view_age: Gauge::default(),
@@ -230,6 +239,9 @@ impl Metrics {
         }
         for reason in [NotProved::Full, NotProved::CutOff] {
             let _ = inner.proving.turned_away.get_or_create(&reason.label());
+        }
+        for kind in RecordKind::ALL {
+            let _ = inner.dropped.get_or_create(&Dropped { kind: kind.as_str() });
         }
         inner.register(commits);
         Self(Arc::new(inner))
@@ -298,6 +310,12 @@ impl Metrics {
     /// A client did not take what it asked for.
     pub(crate) fn cut_off(&self) {
         self.0.cut_off.inc();
+    }
+
+    /// So many records were dropped, for they are kept no longer.
+    pub(crate) fn dropped(&self, kind: RecordKind, records: usize) {
+        let records = u64::try_from(records).unwrap_or(u64::MAX);
+        self.0.dropped.get_or_create(&Dropped { kind: kind.as_str() }).inc_by(records);
     }
 
     /// Everything as OpenMetrics text.
@@ -370,6 +388,7 @@ impl Inner {
             commits.sync.clone(),
         );
         it.register("xmtpn_store_log_cursor", "The newest record that readers may see", self.log_cursor.clone());
+        it.register("xmtpn_store_records_dropped", "Records kept no longer, by kind of topic", self.dropped.clone());
         it.register_with_unit(
             "xmtpn_store_disk_free",
             "Room on the disk of the store",

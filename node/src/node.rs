@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use alloy::primitives::B256;
 use alloy::signers::local::PrivateKeySigner;
@@ -16,9 +15,9 @@ use tonic::service::Routes;
 use tonic_health::server::HealthReporter;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 use xmtp_contracts::Deployment;
-use xmtp_proto::derive::{Issue, NetworkId, OperatorId};
+use xmtp_proto::derive::{NetworkId, OperatorId};
 use xmtp_proto::submission::MAX_CALL_BYTES;
-use xmtp_proto::time::{Clock, Epoch};
+use xmtp_proto::time::Clock;
 use xmtp_proto::wire::{self, node_server::NodeServer};
 use xmtp_prover::{KeyFileError, VerifyingKey};
 
@@ -28,7 +27,9 @@ use crate::chain::{Chain, ChainError, ChainHandle};
 use crate::closing::Closing;
 use crate::config::Config;
 use crate::disk;
+use crate::housekeeping::Housekeeping;
 use crate::ingest::{Bounds, Ingest, Rooms};
+use crate::live::Reloader;
 use crate::members::{Members, MembersConfig};
 use crate::metrics::Metrics;
 use crate::operator::Operator;
@@ -40,11 +41,11 @@ use crate::validate::Rules;
 /// The chain id of development networks: there alone development keys are good.
 const DEVELOPMENT_CHAIN: u64 = 31337;
 /// What an answer may be encoded to.
-const ANSWER_BYTES: usize = 4 << 20;
+pub(crate) const ANSWER_BYTES: usize = 4 << 20;
+/// A call that publishes nothing: a subscription with as many filters as it may have.
+pub(crate) const QUESTION_BYTES: usize = 128 << 10;
 /// Requests that read from disk or trees at the same time.
 const READS_AT_ONCE: usize = 64;
-/// Between two rounds of housekeeping.
-const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +143,7 @@ pub struct Node {
     admin: Option<SocketAddr>,
     chain: ChainHandle,
     store: Store,
+    reloader: Arc<Reloader>,
     stop: CancellationToken,
     rooms: JoinSet<Result<(), RunError>>,
 }
@@ -155,21 +157,9 @@ impl Node {
         let key = operator_key(&config)?;
         let deployment = deployment(&config)?;
         let verifying_key = verifying_key(&config, &deployment)?;
-        let Config {
-            listen,
-            data_dir,
-            reflection,
-            operator: _,
-            chain,
-            rules,
-            proofs: _,
-            limits,
-            admin,
-            tls,
-            web,
-            log: _,
-        } = config;
-        let tls = tls.as_ref().map(server::acceptor).transpose()?;
+        let (reloader, live) = Reloader::new(config.clone())?;
+        // What is not named here is live.
+        let Config { listen, data_dir, reflection, chain, rules, limits, admin, web, .. } = config;
         let cors = server::cors(&web)?;
         let network = NetworkId::new(deployment.chain_id, deployment.postage);
         let operator = Operator::new(key, network);
@@ -196,7 +186,7 @@ impl Node {
         let (follower, chain_handle) =
             Chain::open(chain.follow(&deployment), Arc::new(store.clone()), clock.clone()).await?;
         let (members, members_handle) = Members::open(members, store.clone(), clock.clone()).await?;
-        let (gauge, disk) = disk::Gauge::new(&data_dir, limits.min_free_bytes).map_err(StartError::Disk)?;
+        let (gauge, disk) = disk::Gauge::new(&data_dir, live.clone()).map_err(StartError::Disk)?;
         let metrics = Metrics::new(store.commit_metrics());
         let (listener, address) = listen_on(listen).await?;
         let admin_listener = match admin {
@@ -245,21 +235,24 @@ impl Node {
 
         let (health, health_service) = tonic_health::server::health_reporter();
         health.set_serving::<NodeServer<Api>>().await;
-        let api =
-            NodeServer::new(api).max_decoding_message_size(MAX_CALL_BYTES).max_encoding_message_size(ANSWER_BYTES);
+        let api = |most: usize| {
+            NodeServer::new(api.clone()).max_decoding_message_size(most).max_encoding_message_size(ANSWER_BYTES)
+        };
+        let publishing = Routes::new(api(MAX_CALL_BYTES));
         let mut routes = Routes::builder();
-        routes.add_service(health_service).add_service(api);
+        routes.add_service(health_service).add_service(api(QUESTION_BYTES));
         if let Some(reflection) = reflection {
             routes.add_service(reflection);
         }
-        let server = Server { listener, tls, cors, routes: routes.routes(), limits, metrics: metrics.clone() };
+        let routes = routes.routes();
+        let server = Server { listener, cors, publishing, routes, live: live.clone(), metrics: metrics.clone() };
 
         let mut rooms = JoinSet::new();
         // The operator sees the node drain, so this port closes last.
         let drained = CancellationToken::new();
         let admin = admin_listener.map(|(listener, address)| {
             let admin = Admin {
-                metrics,
+                metrics: metrics.clone(),
                 store: store.clone(),
                 chain: chain_handle.clone(),
                 disk,
@@ -303,8 +296,12 @@ impl Node {
             let (closing, stop) = (Closing::new(rules.clone(), chain_handle.clone(), store.clone()), stop.clone());
             async move { closing.run(stop).await.map_err(|_| RunError::Store) }
         });
-        rooms.spawn(keep_house(store.clone(), chain_handle.clone(), rules, clock, stop.clone()));
-        Ok(Self { address, admin, chain: chain_handle, store, stop, rooms })
+        let house = Housekeeping { store: store.clone(), chain: chain_handle.clone(), rules, live, metrics, clock };
+        rooms.spawn({
+            let stop = stop.clone();
+            async move { Ok(house.run(stop).await?) }
+        });
+        Ok(Self { address, admin, chain: chain_handle, store, reloader: Arc::new(reloader), stop, rooms })
     }
 
     /// Where it listens.
@@ -329,6 +326,12 @@ impl Node {
     #[must_use]
     pub const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Changes what can change while the node runs.
+    #[must_use]
+    pub fn reloader(&self) -> Arc<Reloader> {
+        self.reloader.clone()
     }
 
     /// Tells the node to stop: requests in flight are finished, what was acknowledged is kept.
@@ -443,39 +446,5 @@ async fn watch_store(store: Store, stop: CancellationToken) -> Result<(), RunErr
     tokio::select! {
         () = store.failed() => Err(RunError::Store),
         () = stop.cancelled() => Ok(()),
-    }
-}
-
-/// Drops what no rule asks about any more. Only the chain can say that an issue is over: a machine that starts with a wrong
-/// clock must not forget which stamps were used.
-async fn keep_house(
-    store: Store,
-    chain: ChainHandle,
-    rules: Arc<Rules>,
-    clock: Clock,
-    stop: CancellationToken,
-) -> Result<(), RunError> {
-    let mut ticks = tokio::time::interval(HOUSEKEEPING_INTERVAL);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = stop.cancelled() => return Ok(()),
-        }
-        let Some(head) = chain.view().head() else { continue };
-        let now = clock.now().min(head.time);
-        // One issue and one epoch longer than any rule looks back.
-        let issue = Issue(Issue::at(now, rules.issue_seconds).0.saturating_sub(Issue::VALID_AFTER + 1));
-        let epoch = Epoch(now.epoch().0.saturating_sub(1));
-        loop {
-            let store = store.clone();
-            match tokio::task::spawn_blocking(move || store.forget_before(issue, epoch)).await? {
-                Ok(0) => break,
-                Ok(entries) => tracing::info!(entries, "dropped what is over"),
-                Err(error) => {
-                    tracing::warn!(%error, "housekeeping failed; it is tried again");
-                    break;
-                }
-            }
-        }
     }
 }

@@ -18,10 +18,9 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
@@ -29,6 +28,7 @@ use tower::ServiceBuilder;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use crate::config::{Limits, WebConfig};
+use crate::live::Live;
 use crate::metrics::{Metrics, NotServed};
 use crate::peer::Peer;
 use calls::{Calls, Counted};
@@ -60,34 +60,32 @@ pub struct BadOrigin(String);
 /// A server, before it runs.
 pub(crate) struct Server {
     pub(crate) listener: TcpListener,
-    pub(crate) tls: Option<TlsAcceptor>,
     pub(crate) cors: CorsLayer,
+    /// Calls that publish may be larger than all others.
+    pub(crate) publishing: Routes,
     pub(crate) routes: Routes,
-    pub(crate) limits: Limits,
+    pub(crate) live: watch::Receiver<Live>,
     pub(crate) metrics: Metrics,
 }
 
 /// What every connection has of the server.
 struct Shared {
-    tls: Option<TlsAcceptor>,
     cors: CorsLayer,
+    publishing: Routes,
     routes: Routes,
-    limits: Limits,
     metrics: Metrics,
     requests: Arc<Semaphore>,
-    http: auto::Builder<TokioExecutor>,
 }
 
 impl Server {
     /// Serves until it is told to stop; then takes no more connections, tells those there are to go, and waits for them no
     /// longer than the grace.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let Self { listener, tls, cors, routes, limits, metrics } = self;
-        let places = Places::new(limits.connections, limits.connections_per_ip);
-        let (requests, grace) = (Arc::new(Semaphore::new(limits.requests)), limits.shutdown_grace);
-        let http = http(&limits);
-        let routes = routes.prepare();
-        let shared = Arc::new(Shared { tls, cors, routes, limits, metrics: metrics.clone(), requests, http });
+        let Self { listener, cors, publishing, routes, live, metrics } = self;
+        let places = Places::default();
+        let requests = Arc::new(Semaphore::new(live.borrow().limits.requests));
+        let (publishing, routes) = (publishing.prepare(), routes.prepare());
+        let shared = Arc::new(Shared { cors, publishing, routes, metrics: metrics.clone(), requests });
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -99,18 +97,22 @@ impl Server {
                 () = stop.cancelled() => break,
             };
             match accepted {
-                Ok((socket, address)) => match places.take(address.ip().into()) {
-                    Ok(place) => {
-                        let (shared, stop) = (shared.clone(), stop.clone());
-                        connections.spawn(async move {
-                            shared.serve(socket, address.ip().into(), stop).await;
-                            drop(place);
-                        });
-                        metrics.connections(places.taken());
+                Ok((socket, address)) => {
+                    // For as long as the connection lasts.
+                    let (now, peer) = (live.borrow().clone(), Peer::from(address.ip()));
+                    match places.take(peer, now.limits.connections, now.limits.connections_per_ip) {
+                        Ok(place) => {
+                            let (shared, stop) = (shared.clone(), stop.clone());
+                            connections.spawn(async move {
+                                shared.serve(socket, peer, now, stop).await;
+                                drop(place);
+                            });
+                            metrics.connections(places.taken());
+                        }
+                        // Closed at once: an answer would cost more than the question.
+                        Err(reason) => metrics.turned_away(reason),
                     }
-                    // Closed at once: an answer would cost more than the question.
-                    Err(reason) => metrics.turned_away(reason),
-                },
+                }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -119,6 +121,7 @@ impl Server {
         }
         // New clients are turned away by the system from here on.
         drop(listener);
+        let grace = live.borrow().limits.shutdown_grace;
         let drained = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, drained).await.is_err() {
             tracing::warn!(open = connections.len(), "connections were still open after the grace period");
@@ -127,18 +130,19 @@ impl Server {
 }
 
 impl Shared {
-    async fn serve(&self, socket: TcpStream, peer: Peer, stop: CancellationToken) {
+    async fn serve(&self, socket: TcpStream, peer: Peer, now: Live, stop: CancellationToken) {
+        let Live { limits, tls, retention: _ } = now;
         // Without it, small answers wait for the client's acknowledgement of the last.
         let _ = socket.set_nodelay(true);
-        match &self.tls {
-            None => self.serve_http(socket, peer, stop).await,
+        match tls {
+            None => self.serve_http(socket, peer, &limits, stop).await,
             Some(tls) => {
                 let handshake = tokio::select! {
-                    handshake = tokio::time::timeout(self.limits.handshake_timeout, tls.accept(socket)) => handshake,
+                    handshake = tokio::time::timeout(limits.handshake_timeout, tls.accept(socket)) => handshake,
                     () = stop.cancelled() => return,
                 };
                 match handshake {
-                    Ok(Ok(socket)) => self.serve_http(socket, peer, stop).await,
+                    Ok(Ok(socket)) => self.serve_http(socket, peer, &limits, stop).await,
                     Ok(Err(_)) | Err(_) => self.metrics.turned_away(NotServed::Handshake),
                 }
             }
@@ -149,14 +153,16 @@ impl Shared {
         &self,
         socket: impl AsyncRead + AsyncWrite + Unpin + 'static,
         peer: Peer,
+        limits: &Limits,
         stop: CancellationToken,
     ) {
-        let limits = &self.limits;
         let calls = Calls::new(self.metrics.clone(), self.requests.clone(), limits);
-        let counted = Counted { routes: self.routes.clone(), calls: calls.clone(), peer };
+        let counted =
+            Counted { publishing: self.publishing.clone(), routes: self.routes.clone(), calls: calls.clone(), peer };
         let service = ServiceBuilder::new().layer(self.cors.clone()).layer(GrpcWebLayer::new()).service(counted);
         let socket = Prompt::new(socket, limits.handshake_timeout, self.metrics.clone());
-        let connection = self.http.serve_connection(TokioIo::new(socket), TowerToHyperService::new(service));
+        let http = http(limits);
+        let connection = http.serve_connection(TokioIo::new(socket), TowerToHyperService::new(service));
         tokio::pin!(connection);
         let time_to_go = async {
             tokio::select! {

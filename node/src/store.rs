@@ -7,6 +7,7 @@
 //! - Records on an account's own topics replace each other by version; that too is decided inside the append.
 //! - So are conversations: whether one is open, and how much of its quota is left.
 //! - [`Store::append`] returns when the data would survive a power cut.
+//! - A record that is dropped ([`Sweeper`]) leaves its passes and its postmark: its position is never empty, nor given again.
 
 use std::error::Error as StdError;
 
@@ -27,8 +28,11 @@ mod embedded;
 mod keys;
 mod values;
 
-pub use audit::{Audit, Fault};
-pub use embedded::{OpenError, Store};
+pub use audit::{Audit, Fault, Held};
+pub use embedded::{OpenError, Store, Sweeper, Swept};
+
+/// A page ends behind this many bytes of records.
+pub(crate) const PAGE_BYTES: usize = 1 << 20;
 
 /// Owner writes that one account has per epoch.
 pub const OWNER_WRITES_PER_EPOCH: u32 = 64;
@@ -189,6 +193,46 @@ pub enum StoreError {
     /// The store was closed, or failed before.
     #[error("the store is closed")]
     Closed,
+}
+
+/// Which records are kept for how long is told by kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RecordKind {
+    /// On invite topics.
+    Letter,
+    /// On conversation topics.
+    Message,
+    /// Key bundles: the newest of an account is always kept.
+    Bundle,
+    /// Policies and vaults; so is theirs.
+    Own,
+}
+
+impl RecordKind {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Letter, Self::Message, Self::Bundle, Self::Own];
+
+    /// For logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Letter => "invite",
+            Self::Message => "conversation",
+            Self::Bundle => "bundle",
+            Self::Own => "own",
+        }
+    }
+
+    /// Of what stands on a topic.
+    const fn of(topic: &Topic) -> Self {
+        match topic {
+            Topic::Invite(_) => Self::Letter,
+            Topic::Conversation(_) => Self::Message,
+            Topic::Contact(_) => Self::Bundle,
+            // Nothing is written to claims yet; their newest will be what counts, too.
+            Topic::Policy(_) | Topic::Vault(_) | Topic::Claim(_) => Self::Own,
+        }
+    }
 }
 
 /// A page of a topic.

@@ -354,6 +354,13 @@ async fn oversized_headers_messages_and_frames_are_refused() {
     assert!(matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted), "{status:?}");
     client.get_network(wire::GetNetworkRequest {}).await.unwrap();
 
+    // What publishes nothing needs much less; as many filters as a subscription may have fit.
+    let request = wire::QueryRequest { topic: "x".repeat(200 << 10), ..Default::default() };
+    let status = client.query(request).await.unwrap_err();
+    assert!(matches!(status.code(), Code::OutOfRange | Code::ResourceExhausted), "{status:?}");
+    let request = wire::SubscribeRequest { filters: vec![subscription().filters[0].clone(); 1024], after: 0 };
+    client.subscribe(request).await.unwrap();
+
     let mut socket = hello(bench.address()).await;
     // DATA of 16,385 bytes: one more than was announced.
     socket.write_all(&[0, 0x40, 1, 0, 0, 0, 0, 0, 1]).await.unwrap();
@@ -362,11 +369,8 @@ async fn oversized_headers_messages_and_frames_are_refused() {
     assert_eq!(goaway[4..8], 6_u32.to_be_bytes(), "FRAME_SIZE_ERROR");
 }
 
-#[tokio::test]
-async fn flood_of_resets_ends_its_connection_and_no_other() {
-    let bench = Bench::start("pending_resets = 5").await;
-    let mut neighbour = bench.client().await;
-    // HPACK (RFC 7541): POST, http, and literals for the rest.
+/// HPACK (RFC 7541): POST, http, and literals for the rest.
+fn headers() -> Vec<u8> {
     let mut headers = vec![0x83, 0x86];
     for (name, value) in [(&[0x04][..], "/xmtp.v1.Node/Query"), (&[0x01], "node"), (&[0x0f, 0x10], "application/grpc")]
     {
@@ -374,24 +378,49 @@ async fn flood_of_resets_ends_its_connection_and_no_other() {
         headers.push(value.len().try_into().unwrap());
         headers.extend_from_slice(value.as_bytes());
     }
-    let mut flood = BytesMut::new();
-    for stream in (1..2000_u32).step_by(2) {
-        // HEADERS with END_HEADERS, and RST_STREAM at once.
-        flood.put_uint(headers.len().try_into().unwrap(), 3);
-        flood.put_slice(&[1, 4]);
-        flood.put_u32(stream);
-        flood.put_slice(&headers);
-        flood.put_slice(&[0, 0, 4, 3, 0]);
-        flood.put_u32(stream);
-        flood.put_u32(8);
-    }
+    headers
+}
+
+fn put_frame(flood: &mut BytesMut, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    flood.put_uint(payload.len().try_into().unwrap(), 3);
+    flood.put_slice(&[kind, flags]);
+    flood.put_u32(stream);
+    flood.put_slice(payload);
+}
+
+/// The code of the GOAWAY with which the node answers a flood.
+async fn outcry(bench: &Bench, flood: &[u8]) -> u32 {
     let mut socket = hello(bench.address()).await;
     // It may hang up before it has read all.
-    let _ = socket.write_all(&flood).await;
+    let _ = socket.write_all(flood).await;
     let said = rest(&mut socket).await;
-    let (_, goaway) = frames(&said).into_iter().find(|(kind, _)| *kind == GOAWAY).unwrap();
-    assert_eq!(goaway[4..8], 11_u32.to_be_bytes(), "ENHANCE_YOUR_CALM");
-    neighbour.get_network(wire::GetNetworkRequest {}).await.unwrap();
+    let goaway = frames(&said).into_iter().find(|(kind, _)| *kind == GOAWAY).expect("a GOAWAY").1;
+    u32::from_be_bytes(goaway[4..8].try_into().unwrap())
+}
+
+#[tokio::test]
+async fn floods_end_their_connection_and_no_other() {
+    let bench = Bench::start("pending_resets = 5\nerror_resets = 5").await;
+    let mut neighbour = bench.client().await;
+    let headers = headers();
+    let (mut resets, mut errors, mut endless) = (BytesMut::new(), BytesMut::new(), BytesMut::new());
+    for stream in (1..2000_u32).step_by(2) {
+        // HEADERS with END_HEADERS, and RST_STREAM at once.
+        put_frame(&mut resets, 1, 4, stream, &headers);
+        put_frame(&mut resets, 3, 0, stream, &8_u32.to_be_bytes());
+        // With content-length: 0, and DATA all the same, for which the node resets the stream.
+        put_frame(&mut errors, 1, 4, stream, &[&headers, &[0x0f, 0x0d, 1, b'0'][..]].concat());
+        put_frame(&mut errors, 0, 0, stream, &[0]);
+    }
+    // HEADERS that CONTINUATION never ends.
+    put_frame(&mut endless, 1, 0, 1, &headers);
+    for _ in 0..2000 {
+        put_frame(&mut endless, 9, 0, 1, b"\x00\x01x\x01y");
+    }
+    for (sentence, flood) in [("resets", resets), ("errors", errors), ("headers", endless)] {
+        assert_eq!(outcry(&bench, &flood).await, 11, "ENHANCE_YOUR_CALM at {sentence}");
+        neighbour.get_network(wire::GetNetworkRequest {}).await.unwrap();
+    }
 }
 
 #[tokio::test]

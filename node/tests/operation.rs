@@ -11,6 +11,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use support::{ADMIN, World, get, metric, restart_with, until};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
+use xmtp_node::config::{Config, Overrides};
 use xmtp_proto::refusal::Code;
 use xmtp_proto::time::Clock;
 use xmtp_proto::topic::Topic;
@@ -133,8 +134,18 @@ async fn tls_is_spoken_and_nothing_else() {
         client.get_network(wire::GetNetworkRequest {}).await.unwrap_err();
     }
 
-    // A key that is another certificate's is found before anything starts.
+    // A key that is another certificate's changes nothing; the two together are what the next client sees.
     std::fs::write(&key, another.signing_key.serialize_pem()).unwrap();
+    let reloader = world.node.as_ref().unwrap().reloader();
+    let config = Config::load(&world.folder.path().join("node.toml"), &Overrides::default()).unwrap();
+    assert!(reloader.reload(&config).is_err());
+    trusting(certificate.cert.pem()).connect().await.unwrap();
+    std::fs::write(&cert, another.cert.pem()).unwrap();
+    assert_eq!(reloader.reload(&config).unwrap(), [""; 0]);
+    trusting(another.cert.pem()).connect().await.unwrap();
+
+    // And is found before anything starts.
+    std::fs::write(&cert, certificate.cert.pem()).unwrap();
     world.node.take().unwrap().shutdown().await.unwrap();
     let Output { status, stderr, .. } = xmtp_node(&["check-config"], world.folder.path());
     assert!(!status.success());
@@ -253,6 +264,120 @@ async fn node_drains_and_says_nothing_of_its_users() {
     }
 }
 
+#[tokio::test]
+async fn publishes_in_flight_are_answered_before_the_process_ends() {
+    const PUBLISHERS: u8 = 6;
+    let mut world = World::start().await;
+    world.node.take().unwrap().shutdown().await.unwrap();
+    let folder = world.folder.path().to_owned();
+    let (process, ready) = run(&folder).await;
+    let address: std::net::SocketAddr = ready["listening"].as_str().unwrap().parse().unwrap();
+    let mut publishes = Vec::new();
+    for seed in 2..2 + PUBLISHERS {
+        let person = support::Person::new(seed);
+        let bundle = person.bundle(world.network, 1, 1);
+        let submission = person.own(&world, Topic::Contact(person.account), bundle.to_bytes());
+        let publication = wire::Publication { submission: Some(submission.into()), expected_head: None };
+        let mut client = NodeClient::connect(format!("http://{address}")).await.unwrap();
+        takes_publishes(&world, &client).await;
+        publishes.push(async move { client.publish(wire::PublishRequest { publications: vec![publication] }).await });
+    }
+    // They lie before the node's door when it is told to stop.
+    signal(process.0.id(), "STOP");
+    let told = async {
+        until("all have been sent", async || unread(address.port()) >= PUBLISHERS.into()).await;
+        signal(process.0.id(), "TERM");
+        signal(process.0.id(), "CONT");
+    };
+    let (answers, ()) = tokio::join!(futures_util::future::join_all(publishes), told);
+    for answer in answers {
+        for result in answer.unwrap().into_inner().results {
+            support::outcome(result).unwrap();
+        }
+    }
+    let process = std::sync::Mutex::new(process);
+    let ended = || process.lock().unwrap().0.try_wait().unwrap();
+    until("the process has ended", async || ended().is_some()).await;
+    assert!(ended().unwrap().success());
+    // What was answered is there.
+    world.rebind().await;
+    for seed in 2..2 + PUBLISHERS {
+        let account = support::Person::new(seed).account.to_string();
+        world.client.get_key_bundle(wire::GetKeyBundleRequest { account }).await.unwrap();
+    }
+}
+
+/// Waits until a process has seen its chain, by one and the same publication.
+async fn takes_publishes(world: &World, client: &NodeClient<Channel>) {
+    let person = support::Person::new(99);
+    let bundle = person.bundle(world.network, 1, 1).to_bytes();
+    let topic = Topic::Contact(person.account);
+    let sent_at = xmtp_proto::time::Timestamp::from_secs(world.clock.now().as_secs() / 1000 * 1000);
+    let envelope = xmtp_proto::envelope::Envelope { topic, sent_at, ciphertext: bundle };
+    let owner = person.owner(world.network, &envelope);
+    let submission = xmtp_proto::submission::Submission::new(envelope, vec![owner]).unwrap();
+    let publication = wire::Publication { submission: Some(submission.into()), expected_head: None };
+    let request = wire::PublishRequest { publications: vec![publication] };
+    let is_accepted = async || {
+        let results = client.clone().publish(request.clone()).await.unwrap().into_inner().results;
+        results.into_iter().all(|result| support::outcome(result).is_ok())
+    };
+    until("the chain is seen", is_accepted).await;
+}
+
+/// Connections to a port of this machine on which the server has something to read (proc_net_tcp(5)).
+fn unread(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let is_unread = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields[1].ends_with(&format!(":{port:04X}")) && !fields[4].ends_with(":00000000")
+    };
+    table.lines().skip(1).filter(is_unread).count()
+}
+
+#[tokio::test]
+async fn configuration_is_read_again_when_told_to() {
+    let mut world = World::start().await;
+    world.node.take().unwrap().shutdown().await.unwrap();
+    let folder = world.folder.path().to_owned();
+    let file = folder.join("node.toml");
+    let config = std::fs::read_to_string(&file).unwrap() + "[log]\nformat = \"json\"\n";
+    std::fs::write(&file, &config).unwrap();
+    let (process, ready) = run(&folder).await;
+    world.client = NodeClient::connect(format!("http://{}", ready["listening"].as_str().unwrap())).await.unwrap();
+    takes_publishes(&world, &world.client).await;
+    let logged = |what: &str| std::fs::read_to_string(folder.join("log")).unwrap().matches(what).count();
+    let reload = async |config: &str, line: &str| {
+        let before = logged(line);
+        std::fs::write(&file, config).unwrap();
+        signal(process.0.id(), "HUP");
+        until(line, async || logged(line) > before).await;
+    };
+    let bob = world.join(2).await;
+    let publish = async |world: &mut World, version: u64| {
+        let policy = bob.policy(world.network, version, "stamp(2)").to_bytes();
+        let submission = bob.own(world, Topic::Policy(bob.account), policy);
+        world.publish(submission).await.map_err(|refusal| refusal.code())
+    };
+    assert!(publish(&mut world, 1).await.is_ok());
+
+    // More room than any disk has; and another file may say what is logged, and what waits.
+    let changed =
+        format!("{config}filter = \"xmtp_node=debug\"\n[limits]\nrequests = 7\nmin_free_bytes = {}\n", i64::MAX);
+    reload(&changed, "what is named waits for a restart").await;
+    assert_eq!(logged("limits.requests"), 1);
+    assert_eq!(logged("\"DEBUG\""), 0);
+    assert_eq!(publish(&mut world, 2).await.unwrap_err(), Code::Overloaded);
+    assert!(logged("\"DEBUG\"") > 0, "the filter is the old one");
+
+    reload("listen = 5050", "the node goes on as it was").await;
+    assert_eq!(publish(&mut world, 2).await.unwrap_err(), Code::Overloaded);
+    let lines = logged("\"read the configuration again\"");
+    reload(&config, "\"read the configuration again\"").await;
+    assert_eq!(logged("\"read the configuration again\""), lines + 1);
+    assert!(publish(&mut world, 2).await.is_ok());
+}
+
 fn xmtp_node(arguments: &[&str], folder: &Path) -> Output {
     let config = folder.join("node.toml");
     Command::new(env!("CARGO_BIN_EXE_xmtp-node")).args(arguments).arg("--config").arg(config).output().unwrap()
@@ -340,6 +465,11 @@ async fn doctor_finds_what_is_wrong_and_says_what_would_mend_it() {
     check(&config.replace("http://", "http://127.0.0.2:1/?was="), "rpc");
     check(&format!("{config}[limits]\nmin_free_bytes = {}\n", i64::MAX), "disk.space");
     check(&format!("{config}[limits]\nconnections = 1000000000\n"), "files.open");
+    let warned = |changed: &str, check: &str| {
+        std::fs::write(&file, changed).unwrap();
+        assert_eq!(verdicts(&xmtp_node(&["doctor", "--json"], &folder))[check].0, "warning", "{check}");
+    };
+    warned(&format!("{config}[retention]\nconversation = \"30 days\"\n"), "retention");
     check(&format!("{config}[web]\norigins = [\"app.example/page\"]\n"), "web");
     restrict(&folder.join("operator.password"), 0o644);
     check(&config, "password.mode");

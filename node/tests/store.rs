@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use xmtp_node::operator::Operator;
 use xmtp_node::store::{
     AppendError, Appended, Cancellation, ConversationWrite, Entry, OWNER_WRITES_PER_EPOCH, Opened, OwnTopic,
-    OwnerWrite, Shard, Store,
+    OwnerWrite, RecordKind, Shard, Store, Sweeper, Swept,
 };
 use xmtp_proto::account::Account;
 use xmtp_proto::derive::{Denomination, EnvelopeId, Group, Issue, NetworkId, OperatorId};
@@ -379,4 +379,111 @@ async fn what_was_counted_in_an_epoch_is_dropped_two_epochs_later() {
     assert!(matches!(store.append(opening(2, "again", 1, 1)).await, Err(AppendError::DoubleSpend(_))));
     // The index, and the units.
     assert_eq!(store.forget_before(Issue(0), Epoch(epoch.0 + 1)).unwrap(), 2);
+}
+
+/// Drops to the end, and returns how many records went.
+fn sweep(sweeper: &mut Sweeper, before: Timestamp) -> usize {
+    let mut total = 0;
+    loop {
+        let Swept { dropped, more } = sweeper.sweep(before).unwrap();
+        total += dropped;
+        if !more {
+            return total;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_kept_no_longer_leaves_its_place_its_postmark_and_its_nullifiers() {
+    let folder = TempDir::new().unwrap();
+    let clock = Clock::manual(NOW);
+    let open = || Store::open(folder.path(), operator(5, NETWORK), clock.clone(), JOINING).unwrap();
+    let store = open();
+    let first = store.append(cancelling("first", &[1])).await.unwrap();
+    let other = Topic::Invite(Account::externally_owned([2; 20].into()));
+    store.append(entry(other, "a letter")).await.unwrap();
+    clock.set(NOW.saturating_add(Duration::from_secs(10)));
+    store.append(entry(topic(1), "second")).await.unwrap();
+    let mut sweeper = Sweeper::new(store.clone(), RecordKind::Message);
+    assert_eq!(sweep(&mut sweeper, NOW), 0, "it is not older than that");
+    assert_eq!(sweep(&mut sweeper, NOW.saturating_add(Duration::from_secs(5))), 1);
+    assert_eq!(sweep(&mut sweeper, NOW.saturating_add(Duration::from_secs(5))), 0, "once");
+
+    let check = async |store: &Store| {
+        for descending in [false, true] {
+            assert_eq!(texts(store, &topic(1), 0, 10, descending), (vec!["second".to_owned()], false));
+        }
+        let stretch = store.read(Cursor(0), 10, |_| true).unwrap();
+        assert_eq!(stretch.records.iter().map(|(cursor, _)| cursor.0).collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(store.append(cancelling("first", &[1])).await.unwrap(), first);
+        assert_eq!(store.postmark(&first.postmark.envelope).unwrap(), Some(first));
+        assert!(matches!(store.append(cancelling("thief", &[1])).await, Err(AppendError::DoubleSpend(_))));
+    };
+    check(&store).await;
+    // The newest record goes, too, and its cursor is not given again.
+    assert_eq!(sweep(&mut sweeper, NOW.saturating_add(Duration::from_secs(20))), 1);
+    drop((store, sweeper));
+    clock.set(NOW);
+    let store = open();
+    assert_eq!(store.durable(), Cursor(3));
+    let last = store.append(entry(topic(1), "third")).await.unwrap().postmark;
+    assert_eq!((last.cursor, last.accepted_at), (Cursor(4), NOW.saturating_add(Duration::from_secs(10))));
+    assert_eq!(texts(&store, &topic(1), 0, 10, false), (vec!["third".to_owned()], false));
+}
+
+#[tokio::test]
+async fn of_an_owners_records_the_newest_stays_and_the_others_go_when_they_were_replaced_long_ago() {
+    let folder = TempDir::new().unwrap();
+    let clock = Clock::manual(NOW);
+    let store = Store::open(folder.path(), operator(5, NETWORK), clock.clone(), JOINING).unwrap();
+    let at = |seconds| NOW.saturating_add(Duration::from_secs(seconds));
+    for order in 1..=4_u32 {
+        clock.set(at(order.into()));
+        store.append(owned(order.into(), "policy")).await.unwrap();
+    }
+    let topic = OwnTopic::Policy.of(Account::externally_owned([1; 20].into()));
+    let mut sweeper = Sweeper::new(store.clone(), RecordKind::Own);
+    // The second was replaced at 3, which is not before 3.
+    assert_eq!(sweep(&mut sweeper, at(3)), 1);
+    assert_eq!(texts(&store, &topic, 0, 10, false).0, ["2 policy", "3 policy", "4 policy"]);
+    assert_eq!(sweep(&mut sweeper, at(1000)), 2);
+    assert_eq!(texts(&store, &topic, 0, 10, true).0, ["4 policy"]);
+    let own = store.own_record(&Account::externally_owned([1; 20].into()), OwnTopic::Policy).unwrap().unwrap();
+    assert_eq!(own.cursor, Cursor(4));
+    assert_eq!(sweep(&mut Sweeper::new(store.clone(), RecordKind::Own), at(1000)), 0, "the newest is kept for ever");
+    assert_eq!(refused(store.append(owned(3, "late")).await), Refusal::VersionStale);
+}
+
+#[tokio::test]
+async fn room_of_what_was_dropped_is_used_again() {
+    const ROUNDS: u64 = 10;
+    const RECORDS: usize = 32;
+    let folder = TempDir::new().unwrap();
+    let clock = Clock::manual(NOW);
+    let store = Store::open(folder.path(), operator(5, NETWORK), clock.clone(), JOINING).unwrap();
+    let mut sweeper = Sweeper::new(store.clone(), RecordKind::Message);
+    let mut sizes = Vec::new();
+    for round in 1..=ROUNDS {
+        clock.set(NOW.saturating_add(Duration::from_secs(round)));
+        // 512 KiB.
+        let texts: Vec<String> = (0..RECORDS).map(|it| format!("{round} {it} {}", "x".repeat(16 << 10))).collect();
+        futures_util::future::join_all(texts.iter().map(|text| store.append(entry(topic(1), text)))).await;
+        assert_eq!(
+            sweep(&mut sweeper, NOW.saturating_add(Duration::from_secs(round))),
+            usize::from(round > 1) * RECORDS
+        );
+        sizes.push(bytes_in(folder.path()));
+    }
+    let (early, late) = (sizes[2], *sizes.last().unwrap());
+    assert!(late < early * 2, "the store grows although nothing is kept: {sizes:?}");
+}
+
+fn bytes_in(folder: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries
+        .map(|entry| match entry.metadata().unwrap() {
+            metadata if metadata.is_dir() => bytes_in(&entry.path()),
+            metadata => metadata.len(),
+        })
+        .sum()
 }

@@ -16,7 +16,7 @@ use super::{Api, NetworkInfo, status};
 use crate::store::{OwnTopic, Page};
 
 /// The most records of a page.
-const PAGE_RECORDS: usize = 100;
+pub(crate) const PAGE_RECORDS: usize = 100;
 
 impl Api {
     pub(super) fn network(&self) -> GetNetworkResponse {

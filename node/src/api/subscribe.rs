@@ -24,7 +24,7 @@ use super::{Api, status};
 use crate::store::Stretch;
 
 /// The most filters of one subscription.
-const FILTERS_MAX: usize = 1024;
+pub(crate) const FILTERS_MAX: usize = 1024;
 /// Records read ahead for one subscription.
 const STRETCH_RECORDS: usize = 64;
 /// How often a stream without news says how far it is.

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 use xmtp_proto::derive::NetworkId;
@@ -10,12 +11,16 @@ use xmtp_proto::time::Clock;
 
 use super::Finding;
 use crate::backup::{self, BackupError};
-use crate::config::Config;
+use crate::config::{Config, Keep, Retention};
 use crate::node;
 use crate::operator::Operator;
 use crate::server;
 use crate::store::Store;
 
+/// Letters that are kept for less are missed by who is on holiday.
+const LETTERS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Journals that are kept for less are missed by who comes back a year later.
+const MESSAGES_KEPT: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// scrypt's N below which a stolen key file is soon an open one.
 const SCRYPT_N_MIN: u64 = 1 << 17;
 
@@ -63,12 +68,34 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
         Ok(_) => Finding::good("web", format!("{} origins may call", config.web.origins.len())),
         Err(error) => Finding::bad("web", error.to_string(), "write origins as https://app.example"),
     });
+    findings.push(retention(&config.retention));
     let operator = key
         .ok()
         .zip(deployment.ok())
         .map(|(key, deployment)| Operator::new(key, NetworkId::new(deployment.chain_id, deployment.postage)));
     findings.push(store(config, operator));
     findings
+}
+
+fn retention(retention: &Retention) -> Finding {
+    const CHECK: &str = "retention";
+    let Retention { invite, conversation, superseded: _ } = retention;
+    let short = |keep: &Keep, least| keep.limit().is_some_and(|limit| limit < least);
+    if short(invite, LETTERS_KEPT) {
+        return Finding::warning(
+            CHECK,
+            "letters are dropped within a month",
+            "keep them for longer in retention.invite: whoever is away for so long misses them",
+        );
+    }
+    if short(conversation, MESSAGES_KEPT) {
+        return Finding::warning(
+            CHECK,
+            "messages, and accounts' journals among them, are dropped within a year",
+            "keep them for longer in retention.conversation: clients restored from a wallet find no older conversation",
+        );
+    }
+    Finding::good(CHECK, "nothing is dropped early")
 }
 
 /// A file that only its owner may read.

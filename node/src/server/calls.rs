@@ -91,6 +91,7 @@ impl Calls {
 /// The service of one connection.
 #[derive(Clone)]
 pub(super) struct Counted {
+    pub(super) publishing: Routes,
     pub(super) routes: Routes,
     pub(super) calls: Arc<Calls>,
     /// Whose connection it is; every request is told.
@@ -110,7 +111,8 @@ impl Service<Request<Body>> for Counted {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         request.extensions_mut().insert(self.peer);
         let call = Call::start(&self.calls, request.uri().path());
-        let (calls, mut routes) = (self.calls.clone(), self.routes.clone());
+        let mut routes = if call.method.publishes() { self.publishing.clone() } else { self.routes.clone() };
+        let calls = self.calls.clone();
         Box::pin(async move {
             let Ok(_place) = calls.requests.clone().try_acquire_owned() else { return Ok(call.refuse(overloaded())) };
             match tokio::time::timeout(calls.timeout(&call.method), routes.call(request)).await {

@@ -7,11 +7,9 @@ use crate::metrics::NotServed;
 use crate::peer::Peer;
 
 /// The places of a server. Clones share them.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(super) struct Places {
     taken: Arc<Mutex<HashMap<Peer, usize>>>,
-    total_max: usize,
-    per_address_max: usize,
 }
 
 /// A place for a connection; given back when it is dropped.
@@ -21,17 +19,14 @@ pub(super) struct Place {
 }
 
 impl Places {
-    pub(super) fn new(total_max: usize, per_address_max: usize) -> Self {
-        Self { taken: Arc::default(), total_max, per_address_max }
-    }
-
-    pub(super) fn take(&self, peer: Peer) -> Result<Place, NotServed> {
+    /// One of so many in all, and of so many for an address.
+    pub(super) fn take(&self, peer: Peer, total_max: usize, per_address_max: usize) -> Result<Place, NotServed> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.values().sum::<usize>() >= self.total_max {
+        if taken.values().sum::<usize>() >= total_max {
             return Err(NotServed::Full);
         }
         let here = taken.entry(peer).or_default();
-        if *here >= self.per_address_max {
+        if *here >= per_address_max {
             return Err(NotServed::AddressFull);
         }
         *here += 1;
@@ -64,16 +59,17 @@ mod tests {
     #[test]
     fn places_are_bounded_in_all_and_per_address_and_come_back() {
         let at = |text: &str| Peer::from(text.parse::<IpAddr>().unwrap());
-        let places = Places::new(3, 2);
-        let first = places.take(at("192.0.2.1")).unwrap();
+        let places = Places::default();
+        let take = |peer| places.take(peer, 3, 2);
+        let first = take(at("192.0.2.1")).unwrap();
         // The same address, as a socket for both families writes it.
-        let second = places.take(at("::ffff:192.0.2.1")).unwrap();
-        assert!(matches!(places.take(at("192.0.2.1")), Err(NotServed::AddressFull)));
-        let third = places.take(at("2001:db8::1")).unwrap();
-        assert!(matches!(places.take(at("192.0.2.2")), Err(NotServed::Full)));
+        let second = take(at("::ffff:192.0.2.1")).unwrap();
+        assert!(matches!(take(at("192.0.2.1")), Err(NotServed::AddressFull)));
+        let third = take(at("2001:db8::1")).unwrap();
+        assert!(matches!(take(at("192.0.2.2")), Err(NotServed::Full)));
         drop((first, second));
-        let _fourth = places.take(at("2001:db8::ffff:1")).unwrap();
-        assert!(matches!(places.take(at("2001:db8::2")), Err(NotServed::AddressFull)), "one /64 is one subscriber");
+        let _fourth = take(at("2001:db8::ffff:1")).unwrap();
+        assert!(matches!(take(at("2001:db8::2")), Err(NotServed::AddressFull)), "one /64 is one subscriber");
         drop(third);
         assert_eq!(places.taken(), 1);
     }

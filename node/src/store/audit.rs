@@ -1,31 +1,48 @@
-//! Whether a store keeps its own promises (see [`super`]), record by record. Reads only, through what every store offers, so
-//! that it trusts no index it did not follow.
+//! Whether a store keeps its own promises (see [`super`]), place by place. Reads only, and trusts no index that it did not follow.
 
+use alloy::primitives::B256;
 use xmtp_proto::derive::{EnvelopeId, Issue};
 use xmtp_proto::field::Nullifier;
 use xmtp_proto::pass::Pass;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::submission::Submission;
+use xmtp_proto::time::Epoch;
 use xmtp_proto::wire;
 
+use super::embedded::Place;
 use super::values::postmark_of;
-use super::{Store, StoreError};
+use super::{Shard, Store, StoreError};
+use conversations::Conversations;
 
+mod conversations;
 #[cfg(test)]
 mod tests;
 
-/// Records looked at in one go.
-const AT_ONCE: usize = 100;
 /// Faults after which an audit has seen enough.
 const FAULTS_MAX: usize = 1_000;
+
+/// From when on nullifiers and counts are held; older ones may have been dropped.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// Of stamps.
+    pub issue: Issue,
+    /// Of memberships, and of what is counted by the day.
+    pub epoch: Epoch,
+}
 
 /// What an audit found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
     /// Records in the log.
     pub records: u64,
-    /// Stamps among their passes.
+    /// Records of which only the husk is left.
+    pub dropped: u64,
+    /// Stamps among the passes of both.
     pub stamps: u64,
+    /// And memberships.
+    pub memberships: u64,
+    /// Conversations that are open, or were.
+    pub conversations: u64,
     /// At most 1,000; empty if the promises were kept.
     pub faults: Vec<Fault>,
 }
@@ -33,13 +50,17 @@ pub struct Audit {
 /// A broken promise. The node's fault, or its disk's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// A cursor was left out.
-    #[error("{found:?} stands where {expected:?} should")]
+    /// Nothing stands at a cursor.
+    #[error("nothing stands at {cursor:?}")]
     Gap {
-        /// The next cursor.
-        expected: Cursor,
-        /// What came instead.
-        found: Cursor,
+        /// Where.
+        cursor: Cursor,
+    },
+    /// A record was dropped, and not whole: it is there beside its husk, or readers are still led to it.
+    #[error("the record at {cursor:?} was dropped by half")]
+    HalfDropped {
+        /// Where.
+        cursor: Cursor,
     },
     /// The postmark of a record is for another place or another envelope.
     #[error("the record at {cursor:?} bears another's postmark")]
@@ -57,113 +78,198 @@ pub enum Fault {
         /// Where it is, too.
         again: Cursor,
     },
-    /// A record is not found by its envelope's id, or not in its topic.
-    #[error("the record at {cursor:?} is not found by its id or in its topic")]
+    /// A record is not found by its envelope's id, or not in its topic, or not by who reads the whole log.
+    #[error("the record at {cursor:?} is not found by its id, in its topic, or in the log")]
     Unlisted {
         /// Where.
         cursor: Cursor,
     },
-    /// An envelope is stored, and a stamp of it is not cancelled for it.
-    #[error("the stamp {nullifier:?} of the record at {cursor:?} is not cancelled")]
+    /// An envelope is stored, and an index that one of its passes uses is not cancelled for it.
+    #[error("the nullifier {nullifier:?} of the record at {cursor:?} is not cancelled")]
     NotCancelled {
         /// Where.
         cursor: Cursor,
-        /// Which stamp.
+        /// Of which pass.
         nullifier: Nullifier,
     },
-    /// A stamp is cancelled, and the envelope that it was cancelled for is not stored, or does not bear it.
-    #[error("the stamp {nullifier:?} is cancelled for {id:?}, which is not stored with it")]
+    /// An index is cancelled, and the envelope that it was cancelled for is not stored, or does not bear it.
+    #[error("the nullifier {nullifier:?} is cancelled for {id:?}, which is not stored with it")]
     NotStored {
-        /// The stamp.
+        /// The index.
         nullifier: Nullifier,
         /// The envelope.
         id: EnvelopeId,
     },
+    /// What is counted of a conversation is not what its records come to.
+    #[error("the conversation {id} is counted otherwise than its records")]
+    Miscounted {
+        /// Which.
+        id: B256,
+    },
 }
 
 impl Store {
-    /// Compares the log, its indices and the cancelled nullifiers with one another. Stamps of issues before `held_from`,
-    /// whose nullifiers may have been dropped, are not asked for.
+    /// Compares the log, its indices, the cancelled nullifiers and what is counted with one another.
     ///
     /// # Errors
     /// [`StoreError`], also for a record or an index entry that cannot be read at all.
-    pub fn audit(&self, held_from: Issue) -> Result<Audit, StoreError> {
-        let mut audit = Audit::default();
-        let mut last = Cursor::default();
-        while last < self.durable() && audit.faults.len() < FAULTS_MAX {
-            let stretch = self.read(last, AT_ONCE, |_| true)?;
-            for (cursor, record) in stretch.records {
-                if cursor != last.next() {
-                    audit.faults.push(Fault::Gap { expected: last.next(), found: cursor });
-                }
-                last = cursor;
-                self.audit_record(&mut audit, cursor, record, held_from)?;
-            }
-            // What was read ends in records that are not there.
-            if last < stretch.seen {
-                audit.faults.push(Fault::Gap { expected: last.next(), found: stretch.seen });
-                last = stretch.seen;
-            }
-        }
-        for cancelled in self.cancelled() {
-            let (nullifier, id) = cancelled?;
-            if !self.bears(&id, &nullifier)? {
-                audit.faults.push(Fault::NotStored { nullifier, id });
-            }
-            if audit.faults.len() >= FAULTS_MAX {
-                break;
-            }
-        }
-        Ok(audit)
+    pub fn audit(&self, held: Held) -> Result<Audit, StoreError> {
+        let mut auditor =
+            Auditor { store: self, held, audit: Audit::default(), conversations: Conversations::default() };
+        auditor.log()?;
+        auditor.listings()?;
+        auditor.nullifiers()?;
+        auditor.conversations()?;
+        Ok(auditor.audit)
+    }
+}
+
+struct Auditor<'a> {
+    store: &'a Store,
+    held: Held,
+    audit: Audit,
+    conversations: Conversations,
+}
+
+impl Auditor<'_> {
+    fn is_done(&self) -> bool {
+        self.audit.faults.len() >= FAULTS_MAX
     }
 
-    fn audit_record(
-        &self,
-        audit: &mut Audit,
-        cursor: Cursor,
-        record: wire::Record,
-        held_from: Issue,
-    ) -> Result<(), StoreError> {
-        audit.records += 1;
-        let postmark = postmark_of(&record)?.postmark;
-        let submission = submission_of(record)?;
-        let id = submission.envelope().id(postmark.network);
-        if postmark.cursor != cursor || postmark.envelope != id {
-            audit.faults.push(Fault::Misplaced { cursor });
-        }
-        match self.postmark(&id)?.map(|signed| signed.postmark.cursor) {
-            Some(found) if found == cursor => {}
-            Some(found) => audit.faults.push(Fault::Doubled { id, cursor: found, again: cursor }),
-            None => audit.faults.push(Fault::Unlisted { cursor }),
-        }
-        let page = self.page(&submission.envelope().topic, Cursor(cursor.0.saturating_sub(1)), 1, false)?;
-        let listed = page.records.first().map(postmark_of).transpose()?;
-        if listed.is_none_or(|signed| signed.postmark != postmark) {
-            audit.faults.push(Fault::Unlisted { cursor });
-        }
-        for stamp in submission.passes().iter().filter_map(|pass| match pass {
-            Pass::Stamp(stamp) if stamp.issue >= held_from => Some(stamp),
-            _ => None,
-        }) {
-            audit.stamps += 1;
-            let nullifier = stamp.proof.nullifier;
-            if self.cancelled_for(stamp.issue, &nullifier)? != Some(id) {
-                audit.faults.push(Fault::NotCancelled { cursor, nullifier });
+    fn fault(&mut self, fault: Fault) {
+        self.audit.faults.push(fault);
+    }
+
+    fn log(&mut self) -> Result<(), StoreError> {
+        let mut cursor = Cursor::default();
+        while cursor < self.store.durable() && !self.is_done() {
+            cursor = cursor.next();
+            match self.store.at(cursor)? {
+                Place { record: Some(record), husk: None, .. } => self.record(cursor, record)?,
+                Place { record: None, husk: Some(husk), listed: false } => self.husk(cursor, husk)?,
+                Place { husk: Some(_), .. } => self.fault(Fault::HalfDropped { cursor }),
+                Place { record: None, husk: None, .. } => self.fault(Fault::Gap { cursor }),
             }
         }
         Ok(())
     }
 
-    /// Whether an envelope is stored with this stamp.
+    fn record(&mut self, cursor: Cursor, record: wire::Record) -> Result<(), StoreError> {
+        self.audit.records += 1;
+        let postmark = postmark_of(&record)?.postmark;
+        let submission = submission_of(record)?;
+        let envelope = submission.envelope();
+        let id = envelope.id(postmark.network);
+        if postmark.cursor != cursor || postmark.envelope != id {
+            self.fault(Fault::Misplaced { cursor });
+        }
+        self.found_by_id(cursor, id)?;
+        let before = Cursor(cursor.0.saturating_sub(1));
+        let page = self.store.page(&envelope.topic, before, 1, false)?;
+        let in_topic = page.records.first().map(postmark_of).transpose()?;
+        let in_log = self.store.read(before, 1, |_| true)?.records.into_iter().next();
+        if in_topic.is_none_or(|signed| signed.postmark != postmark) || in_log.is_none_or(|(at, _)| at != cursor) {
+            self.fault(Fault::Unlisted { cursor });
+        }
+        self.passes(cursor, id, submission.passes())?;
+        self.conversations.enter(envelope, postmark.accepted_at);
+        Ok(())
+    }
+
+    fn husk(&mut self, cursor: Cursor, husk: wire::Record) -> Result<(), StoreError> {
+        self.audit.dropped += 1;
+        let postmark = postmark_of(&husk)?.postmark;
+        if postmark.cursor != cursor {
+            self.fault(Fault::Misplaced { cursor });
+        }
+        self.found_by_id(cursor, postmark.envelope)?;
+        self.passes(cursor, postmark.envelope, &passes_of(husk)?)
+    }
+
+    fn found_by_id(&mut self, cursor: Cursor, id: EnvelopeId) -> Result<(), StoreError> {
+        match self.store.postmark(&id)?.map(|signed| signed.postmark.cursor) {
+            Some(found) if found == cursor => {}
+            Some(found) => self.fault(Fault::Doubled { id, cursor: found, again: cursor }),
+            None => self.fault(Fault::Unlisted { cursor }),
+        }
+        Ok(())
+    }
+
+    fn passes(&mut self, cursor: Cursor, id: EnvelopeId, passes: &[Pass]) -> Result<(), StoreError> {
+        for pass in passes {
+            let (shard, nullifier) = match pass {
+                Pass::Stamp(stamp) if stamp.issue >= self.held.issue => {
+                    self.audit.stamps += 1;
+                    (Shard::Issue(stamp.issue), stamp.proof.nullifier)
+                }
+                Pass::Member(member) if member.epoch >= self.held.epoch => {
+                    self.audit.memberships += 1;
+                    (Shard::Epoch(member.epoch), member.proof.nullifier)
+                }
+                _ => continue,
+            };
+            if self.store.cancelled_for(shard, &nullifier)? != Some(id) {
+                self.fault(Fault::NotCancelled { cursor, nullifier });
+            }
+        }
+        Ok(())
+    }
+
+    /// Readers are led to nothing that is not there.
+    fn listings(&mut self) -> Result<(), StoreError> {
+        for listed in self.store.listed() {
+            let cursor = listed?;
+            // The log's own places have been looked at.
+            if self.store.at(cursor)?.record.is_none() && !self.audit.faults.contains(&Fault::HalfDropped { cursor }) {
+                self.fault(Fault::HalfDropped { cursor });
+            }
+            if self.is_done() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn nullifiers(&mut self) -> Result<(), StoreError> {
+        for cancelled in self.store.cancelled() {
+            let (nullifier, id) = cancelled?;
+            if !self.bears(&id, &nullifier)? {
+                self.fault(Fault::NotStored { nullifier, id });
+            }
+            if self.is_done() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an envelope is stored with a pass of this nullifier.
     fn bears(&self, id: &EnvelopeId, nullifier: &Nullifier) -> Result<bool, StoreError> {
-        let Some(signed) = self.postmark(id)? else { return Ok(false) };
-        let before = Cursor(signed.postmark.cursor.0.saturating_sub(1));
-        let Some((_, record)) = self.read(before, 1, |_| true)?.records.into_iter().next() else { return Ok(false) };
-        Ok(submission_of(record)?.passes().iter().any(|pass| pass.nullifier() == Some(*nullifier)))
+        let Some(signed) = self.store.postmark(id)? else { return Ok(false) };
+        let Place { record, husk, .. } = self.store.at(signed.postmark.cursor)?;
+        let Some(kept) = record.or(husk) else { return Ok(false) };
+        let is_its_own = postmark_of(&kept)?.postmark.envelope == *id;
+        Ok(is_its_own && passes_of(kept)?.iter().any(|pass| pass.nullifier() == Some(*nullifier)))
+    }
+
+    fn conversations(&mut self) -> Result<(), StoreError> {
+        // What was dropped was counted, too.
+        let exact = self.audit.dropped == 0;
+        self.audit.conversations = self.conversations.opened();
+        for id in self.conversations.miscounted(self.store, self.held.epoch, exact)? {
+            self.fault(Fault::Miscounted { id });
+        }
+        Ok(())
     }
 }
 
 fn submission_of(record: wire::Record) -> Result<Submission, StoreError> {
     let submission = record.submission.and_then(|wire| Submission::try_from(wire).ok());
     submission.ok_or(StoreError::Damaged { what: "submission" })
+}
+
+fn passes_of(record: wire::Record) -> Result<Vec<Pass>, StoreError> {
+    let submission = record.submission.ok_or(StoreError::Damaged { what: "submission" })?;
+    let passes = submission.passes.into_iter().map(|wire| Pass::try_from(wire).ok());
+    passes.collect::<Option<_>>().ok_or(StoreError::Damaged { what: "pass" })
 }

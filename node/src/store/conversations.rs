@@ -51,7 +51,7 @@ impl Opened {
             .concat()
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, StoreError> {
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self, StoreError> {
         const DAMAGED: StoreError = StoreError::Damaged { what: "conversation entry" };
         let (opened_at, rest) = bytes.split_first_chunk().ok_or(DAMAGED)?;
         let (expires_at, quota) = rest.split_first_chunk().ok_or(DAMAGED)?;

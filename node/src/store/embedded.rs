@@ -23,16 +23,22 @@ use xmtp_proto::wire;
 
 use super::durable::{Folder, create_folder};
 use super::values::{self, Owned, postmark_of};
-use super::{AppendError, Appended, Entry, Evidence, OwnRecord, OwnTopic, Page, Shard, StoreError, Stretch, keys};
+use super::{AppendError, Appended, Entry, Evidence, OwnRecord, OwnTopic, PAGE_BYTES, Page, StoreError, Stretch, keys};
 use crate::chain::{ChainStore, ChainStoreError};
 use crate::metrics::CommitMetrics;
 use crate::operator::Operator;
 use committer::{Committer, Waiting};
 
 mod committer;
+mod inspect;
 mod sweep;
 
+pub(super) use inspect::Place;
+pub use sweep::{Sweeper, Swept};
+
 const FORMAT: &[u8] = b"xmtp-node store 1";
+/// A store from which records were dropped: a version that does not know of it would give their cursors out again.
+const FORMAT_WITH_HUSKS: &[u8] = b"xmtp-node store 2";
 const FORMAT_KEY: &[u8] = b"format";
 const OWNER_KEY: &[u8] = b"owner";
 const LOG_TREE: &[u8] = b"log";
@@ -40,8 +46,6 @@ const CHAIN_TREE: &[u8] = b"chain";
 
 /// Appends that may wait for the committer; more are refused as overload.
 const WAITING_MAX: usize = 1024;
-/// A page ends behind this many bytes of records.
-const PAGE_BYTES: usize = 1 << 20;
 /// Entries that one reading of the log passes over at the most.
 const ENTRIES_AT_ONCE: usize = 10_000;
 /// Memory that sled may use for its cache.
@@ -124,7 +128,7 @@ impl Store {
                 db.insert(OWNER_KEY, owner).map_err(failed)?;
                 db.insert(FORMAT_KEY, FORMAT).map_err(failed)?;
             }
-            Some(found) if found == FORMAT => {
+            Some(found) if found == FORMAT || found == FORMAT_WITH_HUSKS => {
                 if db.get(OWNER_KEY).map_err(failed)?.is_none_or(|found| found != owner) {
                     return Err(OpenError::Owner { path: path.to_owned() });
                 }
@@ -136,14 +140,14 @@ impl Store {
         }
         let log = db.open_tree(LOG_TREE).map_err(failed)?;
         let chain = db.open_tree(CHAIN_TREE).map_err(failed)?;
-        let (last, accepted_at) = match log.scan_prefix(keys::records()).next_back() {
-            None => Default::default(),
-            Some(entry) => {
+        let (mut last, mut accepted_at) = Default::default();
+        for place in [keys::records(), keys::husks()] {
+            if let Some(entry) = log.scan_prefix(place).next_back() {
                 let (_, record) = entry.map_err(failed)?;
                 let postmark = postmark_of(&values::record(&record)?)?.postmark;
-                (postmark.cursor, postmark.accepted_at)
+                (last, accepted_at) = (postmark.cursor, postmark.accepted_at).max((last, accepted_at));
             }
-        };
+        }
         let folder = Arc::new(std::sync::Mutex::new(Folder::new(path)));
         sync(&db, &folder)?;
 
@@ -214,10 +218,12 @@ impl Store {
         if cursor > self.durable() {
             return Ok(None);
         }
-        postmark_of(&self.record(cursor)?).map(Some)
+        let kept = self.record(cursor)?.map_or_else(|| self.husk(cursor), |record| Ok(Some(record)))?;
+        postmark_of(&kept.ok_or(StoreError::Damaged { what: "record entry" })?).map(Some)
     }
 
-    /// A page of a topic: at most `limit` records, and no more than 1 MiB unless the first alone is larger.
+    /// A page of a topic: at most `limit` records, and no more than 1 MiB unless the first alone is larger. What was dropped
+    /// is left out.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -225,7 +231,7 @@ impl Store {
         let durable = self.durable();
         let cursors: Box<dyn Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>> = if descending {
             let before = if after == Cursor::default() || after > durable { durable.next() } else { after };
-            Box::new(self.log.range(keys::topic(topic, Cursor::default())..keys::topic(topic, before)).rev())
+            Box::new(self.log.range(keys::topic_before(topic, before)).rev())
         } else if after < durable {
             Box::new(self.log.range(keys::topic(topic, after.next())..=keys::topic(topic, durable)))
         } else {
@@ -241,7 +247,8 @@ impl Store {
                 page.more = true;
                 break;
             }
-            let record = self.record(cursor)?;
+            // Dropped since its key was read.
+            let Some(record) = self.record(cursor)? else { continue };
             bytes += record.encoded_len();
             if bytes > PAGE_BYTES && !page.records.is_empty() {
                 page.more = true;
@@ -253,8 +260,8 @@ impl Store {
     }
 
     /// Reads the log behind a cursor, oldest first: at most `limit` records of which `wanted` holds, no more than 1 MiB of
-    /// them unless the first alone is larger, and no more than 10,000 entries of any kind. What was read is behind
-    /// [`Stretch::seen`].
+    /// them unless the first alone is larger, and no more than 10,000 entries of any kind. What was dropped is passed over.
+    /// What was read is behind [`Stretch::seen`].
     ///
     /// # Errors
     /// [`StoreError`].
@@ -274,12 +281,14 @@ impl Store {
                 if stretch.records.len() == limit {
                     return Ok(stretch);
                 }
-                let record = self.record(cursor)?;
-                bytes += record.encoded_len();
-                if bytes > PAGE_BYTES && !stretch.records.is_empty() {
-                    return Ok(stretch);
+                // Nothing if it was dropped since its key was read.
+                if let Some(record) = self.record(cursor)? {
+                    bytes += record.encoded_len();
+                    if bytes > PAGE_BYTES && !stretch.records.is_empty() {
+                        return Ok(stretch);
+                    }
+                    stretch.records.push((cursor, record));
                 }
-                stretch.records.push((cursor, record));
             }
             stretch.seen = cursor;
             if passed + 1 == ENTRIES_AT_ONCE {
@@ -307,7 +316,8 @@ impl Store {
         let Some(owned) = self.log.get(keys::owned(account, topic)).map_err(disk)? else { return Ok(None) };
         let Owned { cursor, .. } = Owned::from_bytes(&owned)?;
         if cursor <= self.durable() {
-            return Ok(Some(OwnRecord { cursor, record: self.record(cursor)? }));
+            let record = self.record(cursor)?.ok_or(StoreError::Damaged { what: "own record" })?;
+            return Ok(Some(OwnRecord { cursor, record }));
         }
         // A newer one is about to become durable; until then its predecessor stands.
         let Page { records, .. } = self.page(&topic.of(*account), Cursor::default(), 1, true)?;
@@ -316,25 +326,6 @@ impl Store {
             .next()
             .map(|record| Ok(OwnRecord { cursor: postmark_of(&record)?.postmark.cursor, record }))
             .transpose()
-    }
-
-    /// All nullifiers that are used, each with the envelope that used it.
-    pub(super) fn cancelled(&self) -> impl Iterator<Item = Result<(Nullifier, EnvelopeId), StoreError>> {
-        self.log.scan_prefix(keys::all_nullifiers()).map(|entry| {
-            let (key, value) = entry.map_err(disk)?;
-            let nullifier = keys::nullifier_of(&key).ok_or(StoreError::Damaged { what: "nullifier key" })?;
-            let id = value.first_chunk::<32>().ok_or(StoreError::Damaged { what: "nullifier" })?;
-            Ok((nullifier, EnvelopeId::from(*id)))
-        })
-    }
-
-    /// The envelope that used a nullifier.
-    pub(super) fn cancelled_for(&self, issue: Issue, nullifier: &Nullifier) -> Result<Option<EnvelopeId>, StoreError> {
-        let Some(used) = self.log.get(keys::nullifier(Shard::Issue(issue), nullifier)).map_err(disk)? else {
-            return Ok(None);
-        };
-        let id = used.first_chunk::<32>().ok_or(StoreError::Damaged { what: "nullifier" })?;
-        Ok(Some(EnvelopeId::from(*id)))
     }
 
     /// All evidence of one index used for two envelopes.
@@ -368,19 +359,19 @@ impl Store {
         self.log.contains_key(keys::closed(issue, nullifier)).map_err(disk)
     }
 
-    /// What no disk should do: puts an entry in the place of another, or takes it away.
-    #[cfg(test)]
-    pub(super) fn damage(&self, key: &[u8], value: Option<&[u8]>) {
-        match value {
-            Some(value) => self.log.insert(key, value).map(drop).unwrap(),
-            None => self.log.remove(key).map(drop).unwrap(),
+    /// What stands at a cursor; nothing if it was dropped.
+    fn record(&self, cursor: Cursor) -> Result<Option<wire::Record>, StoreError> {
+        let record = self.log.get(keys::record(cursor)).map_err(disk)?;
+        if record.is_none() && self.husk(cursor)?.is_none() {
+            return Err(StoreError::Damaged { what: "record entry" });
         }
+        record.map(|bytes| values::record(&bytes)).transpose()
     }
 
-    fn record(&self, cursor: Cursor) -> Result<wire::Record, StoreError> {
-        let bytes =
-            self.log.get(keys::record(cursor)).map_err(disk)?.ok_or(StoreError::Damaged { what: "record entry" })?;
-        values::record(&bytes)
+    /// What is left of a record that was dropped.
+    fn husk(&self, cursor: Cursor) -> Result<Option<wire::Record>, StoreError> {
+        let husk = self.log.get(keys::husk(cursor)).map_err(disk)?;
+        husk.map(|bytes| values::record(&bytes)).transpose()
     }
 }
 

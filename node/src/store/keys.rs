@@ -11,6 +11,7 @@ use xmtp_proto::topic::Topic;
 use super::{OwnTopic, Shard};
 
 const RECORD: u8 = b'r';
+const HUSK: u8 = b'h';
 const TOPIC: u8 = b't';
 const ENTRY: u8 = b'c';
 const ENVELOPE: u8 = b'e';
@@ -33,12 +34,32 @@ pub(super) const fn records() -> [u8; 1] {
     [RECORD]
 }
 
+/// Cursor → what is left of a record that was dropped: its passes and its postmark.
+pub(super) fn husk(cursor: Cursor) -> Vec<u8> {
+    concat(HUSK, &[&cursor.0.to_be_bytes()])
+}
+
+/// All that is left of records that were dropped.
+pub(super) const fn husks() -> [u8; 1] {
+    [HUSK]
+}
+
 /// Topic, cursor → nothing. Names hold no zero byte, so none is a prefix of another's entries.
 pub(super) fn topic(topic: &Topic, cursor: Cursor) -> Vec<u8> {
     concat(TOPIC, &[topic.to_string().as_bytes(), &[0], &cursor.0.to_be_bytes()])
 }
 
-/// The cursor at the end of a [`topic`] key.
+/// The entries of a topic before a cursor.
+pub(super) fn topic_before(it: &Topic, cursor: Cursor) -> std::ops::Range<Vec<u8>> {
+    topic(it, Cursor::default())..topic(it, cursor)
+}
+
+/// What readers are led by: the entries of all topics, and those of the whole log.
+pub(super) const fn listings() -> [[u8; 1]; 2] {
+    [[TOPIC], [ENTRY]]
+}
+
+/// The cursor at the end of a [`topic`] or an [`entry`] key.
 pub(super) fn cursor_of(key: &[u8]) -> Option<Cursor> {
     key.last_chunk().map(|bytes| Cursor(u64::from_be_bytes(*bytes)))
 }
@@ -66,9 +87,9 @@ pub(super) fn closed(issue: Issue, nullifier: &Nullifier) -> Vec<u8> {
     concat(CLOSED, &[&issue.0.to_be_bytes(), nullifier.as_bytes()])
 }
 
-/// All nullifiers.
-pub(super) const fn all_nullifiers() -> [u8; 1] {
-    [NULLIFIER]
+/// All nullifiers that are used: of stamps, and of memberships.
+pub(super) const fn all_nullifiers() -> [[u8; 1]; 2] {
+    [[NULLIFIER], [EPOCH_NULLIFIER]]
 }
 
 /// All nullifiers, used and closed, of issues before this one.
@@ -94,6 +115,26 @@ pub(super) fn quota(epoch: Epoch, account: &Account) -> Vec<u8> {
 /// Conversation → opened-at u64, expiry u64 (both in nanoseconds), quota u32.
 pub(super) fn conversation(id: &B256) -> Vec<u8> {
     concat(CONVERSATION, &[id.as_slice()])
+}
+
+/// All conversations.
+pub(super) const fn conversations() -> [u8; 1] {
+    [CONVERSATION]
+}
+
+/// The conversation at the end of a [`conversation`] or a [`units`] key.
+pub(super) fn conversation_of(key: &[u8]) -> Option<B256> {
+    key.last_chunk::<32>().map(B256::from)
+}
+
+/// The epoch in a [`units`] key.
+pub(super) fn epoch_of(key: &[u8]) -> Option<Epoch> {
+    key.get(1..)?.first_chunk().map(|bytes| Epoch(u64::from_be_bytes(*bytes)))
+}
+
+/// All units that are counted.
+pub(super) const fn all_units() -> [u8; 1] {
+    [UNITS]
 }
 
 /// Epoch, conversation → units written.

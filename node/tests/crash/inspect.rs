@@ -7,18 +7,23 @@ use std::path::Path;
 
 use alloy::signers::local::PrivateKeySigner;
 use xmtp_node::operator::Operator;
-use xmtp_node::store::{Audit, Fault, Store};
+use xmtp_node::store::{Audit, Fault, Held, Store};
 use xmtp_proto::derive::{EnvelopeId, Issue};
-use xmtp_proto::time::Clock;
+use xmtp_proto::time::{Clock, Epoch};
 
 use crate::ledger::Ledger;
 use crate::machine::Machine;
 use crate::support::World;
 
+/// No campaign lasts so long that anything counted is over.
+const EVERYTHING: Held = Held { issue: Issue(0), epoch: Epoch(0) };
+
 #[derive(Default)]
 pub(crate) struct Found {
     pub(crate) records: u64,
+    pub(crate) dropped: u64,
     pub(crate) stamps: u64,
+    pub(crate) memberships: u64,
     pub(crate) unanswered_stored: u64,
 }
 
@@ -31,7 +36,7 @@ pub(crate) fn disk(machine: &Machine, world: &World, ledger: &mut Ledger) -> Fou
         Ok(store) => store,
         Err(error) => return all_is_lost(ledger, &error.to_string()),
     };
-    let Audit { records, stamps, faults } = match store.audit(Issue(0)) {
+    let Audit { records, dropped, stamps, memberships, conversations: _, faults } = match store.audit(EVERYTHING) {
         Ok(audit) => audit,
         Err(error) => return all_is_lost(ledger, &error.to_string()),
     };
@@ -39,9 +44,12 @@ pub(crate) fn disk(machine: &Machine, world: &World, ledger: &mut Ledger) -> Fou
         match fault {
             Fault::Gap { .. } => ledger.faults.cursor_reuse += 1,
             Fault::Doubled { .. } => ledger.faults.doubled += 1,
-            Fault::Misplaced { .. } | Fault::Unlisted { .. } | Fault::NotCancelled { .. } | Fault::NotStored { .. } => {
-                ledger.faults.torn += 1;
-            }
+            Fault::Misplaced { .. }
+            | Fault::Unlisted { .. }
+            | Fault::HalfDropped { .. }
+            | Fault::NotCancelled { .. }
+            | Fault::NotStored { .. }
+            | Fault::Miscounted { .. } => ledger.faults.torn += 1,
         }
         ledger.faults.example(fault);
     }
@@ -61,7 +69,7 @@ pub(crate) fn disk(machine: &Machine, world: &World, ledger: &mut Ledger) -> Fou
     for (id, signed) in &stored {
         ledger.give(signed.postmark.cursor, *id);
     }
-    Found { records, stamps, unanswered_stored: stored.len().try_into().unwrap() }
+    Found { records, dropped, stamps, memberships, unanswered_stored: stored.len().try_into().unwrap() }
 }
 
 fn all_is_lost(ledger: &mut Ledger, why: &str) -> Found {

@@ -1,5 +1,6 @@
 //! Letters, and the stamps they fight for. A *contest* is a handful of letters that want the same stamps: however they are
-//! sent, and whatever crashes in between, no stamp carries two of them and none is cancelled for nothing.
+//! sent, and whatever crashes in between, no stamp carries two of them and none is cancelled for nothing. Openings are letters
+//! here, and the indices of a membership stamps.
 
 use std::collections::HashMap;
 
@@ -14,11 +15,13 @@ use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::{FieldElement, Leaf, Nullifier, Scope};
 use xmtp_proto::pass::{self, Pass, Stamp};
 use xmtp_proto::submission::Submission;
+use xmtp_proto::time::Epoch;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 use xmtp_prover::{Bucket, Index, Limit, PassSecret, Path, Statement, Witness, prove};
 
 use crate::support::{Person, World, proving_key, until};
+use crate::talk::{Talk, is_over};
 
 /// Contests of two letters for one stamp.
 const PAIRS: usize = 16;
@@ -33,21 +36,33 @@ const SHORT: (u32, usize) = (1, 1000);
 /// All letters of a campaign, and who gets them.
 pub(crate) struct Pool {
     pub(crate) contests: Vec<Contest>,
+    /// What the talkers open.
+    pub(crate) talk: Talk,
     /// Asks for nothing beyond the network's requirement.
     plain: Person,
     /// Asks for two units.
     dear: Person,
+    /// Who opens conversations.
+    member: Person,
 }
 
 pub(crate) struct Contest {
     pub(crate) letters: Vec<Letter>,
+    /// Beyond this day it cannot be held; for ever if there is none.
+    pub(crate) epoch: Option<Epoch>,
+}
+
+impl Contest {
+    pub(crate) fn is_over(&self) -> bool {
+        self.epoch.is_some_and(is_over)
+    }
 }
 
 #[derive(Clone)]
 pub(crate) struct Letter {
     pub(crate) id: EnvelopeId,
     pub(crate) submission: wire::Submission,
-    nullifiers: Vec<Nullifier>,
+    pub(crate) nullifiers: Vec<Nullifier>,
 }
 
 impl Letter {
@@ -80,7 +95,7 @@ struct Tree {
 impl Pool {
     /// Buys the stamps and proves every letter's.
     pub(crate) async fn make(world: &mut World) -> Self {
-        let (plain, dear) = (person(1), person(2));
+        let (plain, dear, member) = (person(1), person(2), person(3));
         let mut books = Vec::new();
         let mut contests: Vec<Vec<Plan>> = Vec::new();
         for number in 0..PAIRS {
@@ -99,8 +114,20 @@ impl Pool {
             }
         }
         let trees = buy(world, &books).await;
-        let contests = tokio::task::block_in_place(|| frank(world, &books, &trees, contests));
-        Self { contests, plain, dear }
+        let letters = tokio::task::block_in_place(|| frank(world, &books, &trees, contests));
+        for person in [&plain, &dear, &member] {
+            let (_, bundle) = bundle(person, world.network);
+            world.publish_wire(bundle, None).await.unwrap();
+        }
+        let mut talk = Talk::make(world, &member).await;
+        // Dealt out evenly, for a round takes a stretch of them.
+        let mut openings = std::mem::take(&mut talk.contests).into_iter();
+        let mut contests = Vec::new();
+        for (number, contest) in letters.into_iter().enumerate() {
+            contests.push(contest);
+            contests.extend((number % 2 == 0).then(|| openings.next()).flatten());
+        }
+        Self { contests, talk, plain, dear, member }
     }
 
     pub(crate) fn describe(&self) -> String {
@@ -114,14 +141,15 @@ impl Pool {
 
     /// What makes the recipients reachable, in the order to publish it.
     pub(crate) fn join(&self, network: NetworkId) -> Vec<(EnvelopeId, wire::Submission)> {
-        let bundle = |person: &Person| {
-            let bundle = person.bundle(network, 1, 1).to_bytes();
-            own(person, network, Topic::Contact(person.account), bundle)
-        };
         let policy = self.dear.policy(network, 1, "stamp(2)").to_bytes();
         let policy = own(&self.dear, network, Topic::Policy(self.dear.account), policy);
-        vec![bundle(&self.plain), bundle(&self.dear), policy]
+        let [plain, dear, member] = [&self.plain, &self.dear, &self.member].map(|it| bundle(it, network));
+        vec![plain, dear, member, policy]
     }
+}
+
+fn bundle(person: &Person, network: NetworkId) -> (EnvelopeId, wire::Submission) {
+    own(person, network, Topic::Contact(person.account), person.bundle(network, 1, 1).to_bytes())
 }
 
 /// Somebody, told from others by a number.
@@ -201,7 +229,7 @@ fn frank(world: &World, books: &[Book], trees: &HashMap<u32, Tree>, contests: Ve
             letter(world, books, trees, plan, &text, &mut rng)
         };
         let mut letter = letter;
-        contests.iter().map(|plans| Contest { letters: plans.iter().map(&mut letter).collect() }).collect()
+        contests.iter().map(|plans| Contest { letters: plans.iter().map(&mut letter).collect(), epoch: None }).collect()
     };
     std::thread::scope(|scope| {
         let parts: Vec<_> =

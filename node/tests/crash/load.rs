@@ -22,6 +22,7 @@ use crate::ledger::Ledger;
 use crate::letters::{Contest, Letter, Pool, own, person};
 use crate::machine::Machine;
 use crate::support::{self, Person};
+use crate::talk::Talker;
 
 /// Accounts that write to their own topics, all at once.
 const WRITERS: u64 = 32;
@@ -51,6 +52,14 @@ impl Node {
 pub(crate) struct Publishers {
     network: NetworkId,
     writers: Vec<Writer>,
+    talkers: Vec<Talker>,
+}
+
+/// Who comes back from a round, to go on in the next.
+enum Back {
+    Writer(Box<Writer>),
+    Talker(Box<Talker>),
+    Nobody,
 }
 
 struct Writer {
@@ -63,7 +72,7 @@ struct Writer {
 }
 
 impl Publishers {
-    pub(crate) fn new(network: NetworkId, dice: &mut Dice) -> Self {
+    pub(crate) fn new(network: NetworkId, pool: &Pool, dice: &mut Dice) -> Self {
         let writer = |number| Writer {
             person: person(number),
             next_person: number + WRITERS,
@@ -71,7 +80,9 @@ impl Publishers {
             last: None,
             dice: dice.fork(),
         };
-        Self { network, writers: (1_000..1_000 + WRITERS).map(writer).collect() }
+        let writers = (1_000..1_000 + WRITERS).map(writer).collect();
+        let talkers = pool.talk.opened.iter().map(|(key, _)| Talker::new(key.clone(), dice.fork()));
+        Self { network, writers, talkers: talkers.collect() }
     }
 }
 
@@ -125,9 +136,13 @@ pub(crate) async fn run(
         let client = node.connect().await.expect("the node takes connections");
         tasks.spawn(write(writer, client, publishers.network, ledger.clone(), crashing.clone()));
     }
+    for talker in std::mem::take(&mut publishers.talkers) {
+        let client = node.connect().await.expect("the node takes connections");
+        tasks.spawn(talk(talker, client, publishers.network, ledger.clone(), crashing.clone()));
+    }
     // All letters at about the same time, so that they meet in one commit.
     let burst = Duration::from_millis(dice.between(0, 400));
-    for contest in contests {
+    for contest in contests.iter().filter(|it| !it.is_over()) {
         let clients = [node.connect().await, node.connect().await].map(|it| it.expect("the node takes connections"));
         tasks.spawn(send(burst, contest.letters.clone(), clients, ledger.clone(), crashing.clone()));
     }
@@ -139,7 +154,7 @@ pub(crate) async fn run(
             provider.raw_request::<_, String>("evm_mine".into(), ()).await.unwrap();
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        None
+        Back::Nobody
     });
 
     let started = Instant::now();
@@ -155,7 +170,11 @@ pub(crate) async fn run(
     crashing.store(true, Ordering::SeqCst);
     machine.crash(dice).await;
     while let Some(ended) = tasks.join_next().await {
-        publishers.writers.extend(ended.unwrap());
+        match ended.unwrap() {
+            Back::Writer(writer) => publishers.writers.push(*writer),
+            Back::Talker(talker) => publishers.talkers.push(*talker),
+            Back::Nobody => {}
+        }
     }
     let ledger = ledger.lock().unwrap();
     Round { acknowledged: ledger.acknowledged - before, unanswered: ledger.open.len().try_into().unwrap() }
@@ -168,7 +187,7 @@ async fn write(
     network: NetworkId,
     ledger: Shared,
     crashing: Arc<AtomicBool>,
-) -> Option<Writer> {
+) -> Back {
     while !crashing.load(Ordering::SeqCst) {
         let new = writer.write(network);
         let mut call = vec![new.clone()];
@@ -182,7 +201,24 @@ async fn write(
         }
         writer.last = Some(new);
     }
-    Some(writer)
+    Back::Writer(Box::new(writer))
+}
+
+/// Writes to an open conversation until the node is gone, or the day's quota is.
+async fn talk(
+    mut talker: Talker,
+    mut client: NodeClient<Channel>,
+    network: NetworkId,
+    ledger: Shared,
+    crashing: Arc<AtomicBool>,
+) -> Back {
+    while !crashing.load(Ordering::SeqCst) {
+        let message = talker.message(network);
+        if !publish(&mut client, &[message], &ledger, &crashing, is_quota).await {
+            break;
+        }
+    }
+    Back::Talker(Box::new(talker))
 }
 
 /// Sends the letters of a contest at the same time, over two connections.
@@ -192,7 +228,7 @@ async fn send(
     clients: [NodeClient<Channel>; 2],
     ledger: Shared,
     crashing: Arc<AtomicBool>,
-) -> Option<Writer> {
+) -> Back {
     tokio::time::sleep(after).await;
     let calls = letters.into_iter().enumerate().map(|(number, letter)| {
         let mut client = clients[number % 2].clone();
@@ -201,7 +237,7 @@ async fn send(
     });
     // Whoever is not answered is asked for again after the crash.
     let _ = futures_util::future::join_all(calls).await;
-    None
+    Back::Nobody
 }
 
 /// Publishes until all have an answer; false if the node is gone first. `expected` are the refusals that are right answers.
@@ -277,6 +313,16 @@ fn is_busy(refusal: &Refusal) -> bool {
     matches!(refusal.code(), Code::Overloaded | Code::ChainViewStale)
 }
 
+/// A conversation has so many units in a day.
+fn is_quota(refusal: &Refusal) -> bool {
+    refusal.code() == Code::QuotaExhausted
+}
+
+/// The members' root is not known yet: they are counted soon after they have joined.
+fn is_early(refusal: &Refusal) -> bool {
+    refusal.code() == Code::RootUnknown
+}
+
 /// The stamp was used for a rival; or, since two rivals give the secret away, is no good any more.
 fn is_used(refusal: &Refusal) -> bool {
     matches!(refusal.code(), Code::NullifierUsed | Code::SecretClosed)
@@ -291,18 +337,33 @@ pub(crate) async fn settle(node: &Node, ledger: &Shared, pool: &Pool, publishers
     for call in if is_new { pool.join(publishers.network) } else { Vec::new() } {
         assert!(publish(&mut client, &[call], ledger, &calm, |_| false).await, "the node is gone");
     }
-    for contest in &pool.contests {
+    if is_new && !pool.talk.is_over() {
+        for (_, opening) in &pool.talk.opened {
+            open(&mut client, ledger, opening, &calm).await;
+        }
+    }
+    for contest in pool.contests.iter().filter(|it| !it.is_over()) {
         let touched = contest.letters.iter().any(|it| ledger.lock().unwrap().sent.contains_key(&it.id));
         if touched {
             settle_contest(&mut client, ledger, contest).await;
         }
     }
     // In the order in which an account wrote: a writer has one write open at the most.
-    let open: Vec<_> = ledger.lock().unwrap().open.clone().into_iter().collect();
-    assert!(publish_all(&mut client, &open, ledger, &calm).await);
+    let unanswered: Vec<_> = ledger.lock().unwrap().open.clone().into_iter().collect();
+    assert!(publish_all(&mut client, &unanswered, ledger, &calm).await, "the node is gone");
     let promised: Vec<_> = ledger.lock().unwrap().promised.keys().copied().collect();
     let one_in = (promised.len() as u64 / 100).max(1);
     ask_again(&mut client, ledger, promised.into_iter().filter(|_| dice.one_in(one_in)).collect()).await;
+}
+
+/// Opens a conversation, as soon as the node counts who has joined.
+async fn open(client: &mut NodeClient<Channel>, ledger: &Shared, opening: &Letter, calm: &AtomicBool) {
+    let call = [(opening.id, opening.submission.clone())];
+    let started = Instant::now();
+    while !ledger.lock().unwrap().promised.contains_key(&opening.id) {
+        assert!(started.elapsed() < PATIENCE, "the members' root never comes");
+        assert!(publish(client, &call, ledger, calm, is_early).await, "the node is gone");
+    }
 }
 
 /// Offers every letter of a contest once more. What is stored keeps its postmark; what is not is refused if and only if a
@@ -367,12 +428,12 @@ async fn ask_again(client: &mut NodeClient<Channel>, ledger: &Shared, ids: Vec<E
 }
 
 /// At the end of a life: every postmark once more, and the letters as their recipients see them.
-pub(crate) async fn ask_for_everything(node: &Node, ledger: &Shared, recipients: [Account; 2]) {
+pub(crate) async fn ask_for_everything(node: &Node, ledger: &Shared, recipients: &[Account]) {
     let mut client = node.connect().await.unwrap();
     let promised: Vec<_> = ledger.lock().unwrap().promised.keys().copied().collect();
     ask_again(&mut client, ledger, promised).await;
     for account in recipients {
-        let topic = Topic::Invite(account).to_string();
+        let topic = Topic::Invite(*account).to_string();
         let mut found = Vec::new();
         let mut after = 0;
         loop {

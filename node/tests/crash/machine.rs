@@ -36,12 +36,21 @@ pub(crate) enum Sync {
     Ignored,
 }
 
+/// For how long the node keeps records.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeps {
+    ForEver,
+    /// So that records are dropped all the time, also while it crashes.
+    Moments,
+}
+
 pub(crate) struct Machine {
     /// Holds the node's configuration.
     world: PathBuf,
     crash: Crash,
     sync: Sync,
     python: PathBuf,
+    keeps: Keeps,
     node: Option<Process>,
     /// Serves the file system, where the power can be cut.
     disk: Option<Process>,
@@ -50,10 +59,10 @@ pub(crate) struct Machine {
 
 impl Machine {
     /// A machine with an empty disk.
-    pub(crate) fn new(world: &Path, crash: Crash, sync: Sync, python: &Path) -> Self {
+    pub(crate) fn new(world: &Path, crash: Crash, sync: Sync, keeps: Keeps, python: &Path) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         fs::create_dir(scratch.path().join("mount")).unwrap();
-        Self { world: world.to_owned(), crash, sync, python: python.to_owned(), node: None, disk: None, scratch }
+        Self { world: world.to_owned(), crash, sync, python: python.to_owned(), keeps, node: None, disk: None, scratch }
     }
 
     /// The store's folder.
@@ -73,7 +82,13 @@ impl Machine {
         let ready = self.scratch.path().join("ready.json");
         let _ = fs::remove_file(&ready);
         let log = self.scratch.path().join("node.log");
-        let node = Command::new(env!("CARGO_BIN_EXE_xmtp-node"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xmtp-node"));
+        if self.keeps == Keeps::Moments {
+            for kind in ["INVITE", "CONVERSATION", "SUPERSEDED"] {
+                command.env(format!("XMTP_NODE_RETENTION__{kind}"), "200ms");
+            }
+        }
+        let node = command
             .args(["run", "--config"])
             .arg(self.world.join("node.toml"))
             .arg("--data-dir")

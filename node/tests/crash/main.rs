@@ -18,6 +18,7 @@ mod load;
 mod machine;
 #[path = "../support/mod.rs"]
 mod support;
+mod talk;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ use dice::Dice;
 use ledger::{Faults, Ledger};
 use letters::Pool;
 use load::{Node, Publishers};
-use machine::{Crash, Machine, Sync};
+use machine::{Crash, Keeps, Machine, Sync};
 use support::World;
 use xmtp_proto::time::Clock;
 
@@ -58,6 +59,10 @@ struct Report {
     acknowledged: u64,
     unanswered: u64,
     unanswered_stored: u64,
+    /// On the disk at the end of lives: memberships that opened conversations, and records that were dropped.
+    memberships: u64,
+    dropped: u64,
+    lives: u32,
     faults: Faults,
 }
 
@@ -83,11 +88,13 @@ async fn main() -> ExitCode {
     campaign.crash(Crash::Kill, kills).await;
     campaign.crash(Crash::PowerCut, cuts).await;
     let control = if cuts > 0 { Some(campaign.control().await) } else { None };
-    let Report { acknowledged, unanswered, unanswered_stored, faults } = campaign.report;
+    let Report { acknowledged, unanswered, unanswered_stored, memberships, dropped, lives, faults } = campaign.report;
 
     eprintln!("── {kills} kills, {cuts} power cuts");
     eprintln!("acknowledged   {acknowledged}");
     eprintln!("unanswered     {unanswered}, of which {unanswered_stored} were stored");
+    eprintln!("memberships    {memberships}");
+    eprintln!("dropped        {dropped}, as told to");
     eprintln!("lost           {}", faults.lost);
     eprintln!("doubled        {}", faults.doubled);
     eprintln!("cursor reuse   {}", faults.cursor_reuse);
@@ -100,7 +107,10 @@ async fn main() -> ExitCode {
         eprintln!("control        without syncing a power cut lost {lost} of {promised}");
     }
     let control = control.map(|(promised, lost)| serde_json::json!({ "acknowledged": promised, "lost": lost }));
-    let void = acknowledged == 0 || control.as_ref().is_some_and(|control| control["lost"] == 0);
+    let void = acknowledged == 0
+        || memberships == 0
+        || (lives > 1 && dropped == 0)
+        || control.as_ref().is_some_and(|control| control["lost"] == 0);
     if void {
         eprintln!("void: nothing was at stake");
     }
@@ -112,6 +122,8 @@ async fn main() -> ExitCode {
         "acknowledged": acknowledged,
         "unanswered": unanswered,
         "unanswered_stored": unanswered_stored,
+        "memberships": memberships,
+        "dropped": dropped,
         "lost": faults.lost,
         "doubled": faults.doubled,
         "cursor_reuse": faults.cursor_reuse,
@@ -136,10 +148,13 @@ impl Campaign {
 
     /// One log: load and crash, several times; then a last look through the API, and one at the disk after a clean stop.
     async fn life(&mut self, crash: Crash, numbers: std::ops::RangeInclusive<u32>, of: u32) {
-        let mut machine = self.machine(crash, Sync::Honoured);
+        // Every other log is one from which records are dropped.
+        let keeps = if self.report.lives % 2 == 0 { Keeps::ForEver } else { Keeps::Moments };
+        self.report.lives += 1;
+        let mut machine = self.machine(crash, Sync::Honoured, keeps);
         let ledger = Arc::new(Mutex::new(Ledger::default()));
-        let mut publishers = Publishers::new(self.world.network, &mut self.dice);
         let pool = self.pool.clone();
+        let mut publishers = Publishers::new(self.world.network, &pool, &mut self.dice);
         let mut letters = pool.contests.chunks(pool.contests.len().div_ceil(numbers.clone().count()));
         for number in numbers {
             let started = Instant::now();
@@ -153,19 +168,25 @@ impl Campaign {
             self.report.unanswered += round.unanswered;
             self.report.unanswered_stored += found.unanswered_stored;
             eprintln!(
-                "{crash} {number}/{of}: back in {:.1} s; {} acknowledged, {} unanswered, {} of these stored; {} records, {} stamps",
+                "{crash} {number}/{of}: back in {:.1} s; {} acknowledged, {} unanswered, {} of these stored; {} records, {} dropped, {} stamps, \
+                 {} memberships",
                 back.as_secs_f32(),
                 round.acknowledged,
                 round.unanswered,
                 found.unanswered_stored,
                 found.records,
+                found.dropped,
                 found.stamps,
+                found.memberships,
             );
         }
         let node = self.boot(&mut machine, &ledger, &mut publishers).await;
-        load::ask_for_everything(&node, &ledger, pool.recipients()).await;
+        let readable = if keeps == Keeps::ForEver { pool.recipients().to_vec() } else { Vec::new() };
+        load::ask_for_everything(&node, &ledger, &readable).await;
         machine.stop().await;
-        inspect::disk(&machine, &self.world, &mut ledger.lock().unwrap());
+        let found = inspect::disk(&machine, &self.world, &mut ledger.lock().unwrap());
+        self.report.memberships += found.memberships;
+        self.report.dropped += found.dropped;
         let mut ledger = ledger.lock().unwrap();
         self.report.acknowledged += ledger.acknowledged;
         self.report.faults.add(std::mem::take(&mut ledger.faults));
@@ -173,9 +194,9 @@ impl Campaign {
 
     /// The same power cut on a disk that lies about syncing: what was acknowledged, and what of it is lost.
     async fn control(&mut self) -> (u64, u64) {
-        let mut machine = self.machine(Crash::PowerCut, Sync::Ignored);
+        let mut machine = self.machine(Crash::PowerCut, Sync::Ignored, Keeps::ForEver);
         let ledger = Arc::new(Mutex::new(Ledger::default()));
-        let mut publishers = Publishers::new(self.world.network, &mut self.dice);
+        let mut publishers = Publishers::new(self.world.network, &self.pool, &mut self.dice);
         let node = self.boot(&mut machine, &ledger, &mut publishers).await;
         let pool = self.pool.clone();
         let contests = &pool.contests[..10];
@@ -185,8 +206,8 @@ impl Campaign {
         (ledger.acknowledged, ledger.faults.lost)
     }
 
-    fn machine(&self, crash: Crash, sync: Sync) -> Machine {
-        Machine::new(self.world.folder.path(), crash, sync, &self.python)
+    fn machine(&self, crash: Crash, sync: Sync, keeps: Keeps) -> Machine {
+        Machine::new(self.world.folder.path(), crash, sync, keeps, &self.python)
     }
 
     /// Starts the node and settles what a crash left open.

@@ -1,24 +1,28 @@
 use std::num::NonZeroU32;
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use alloy::signers::local::PrivateKeySigner;
 use tempfile::TempDir;
-use xmtp_proto::derive::{Denomination, EnvelopeId, Group, Issue, NetworkId};
+use xmtp_proto::account::Account;
+use xmtp_proto::derive::{Denomination, EnvelopeId, Group, Issue, NetworkId, OperatorId};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::{FieldElement, Nullifier};
-use xmtp_proto::pass::{Pass, Proof, Stamp};
+use xmtp_proto::opening::Opening;
+use xmtp_proto::pass::{Member, Pass, Proof, Stamp};
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::submission::Submission;
-use xmtp_proto::time::{Clock, Timestamp};
+use xmtp_proto::time::{Clock, Epoch, Timestamp};
 use xmtp_proto::topic::Topic;
 
-use super::super::{Cancellation, Entry, Shard, keys};
-use super::{Audit, Fault, Store};
+use super::super::{Cancellation, ConversationWrite, Entry, Opened, RecordKind, Shard, Sweeper, keys};
+use super::{Audit, Fault, Held, Store};
 use crate::operator::Operator;
 
 const NETWORK: NetworkId = NetworkId(B256::ZERO);
-const TOPIC: Topic = Topic::Conversation(B256::ZERO);
+const TOPIC: Topic = Topic::Invite(Account::externally_owned(Address::ZERO));
 const ISSUE: Issue = Issue(7);
+const EPOCH: Epoch = Epoch(20_000);
+const HELD: Held = Held { issue: ISSUE, epoch: EPOCH };
 
 fn nullifier(number: u64) -> Nullifier {
     FieldElement::from(number).into()
@@ -63,23 +67,51 @@ async fn check(damage: impl Fn(&Store), faults: &[Fault]) {
     for number in 1..=3 {
         store.append(entry(number)).await.unwrap();
     }
-    assert_eq!(store.audit(ISSUE).unwrap(), Audit { records: 3, stamps: 3, faults: Vec::new() });
+    assert_eq!(store.audit(HELD).unwrap(), Audit { records: 3, stamps: 3, ..Audit::default() });
     damage(&store);
-    assert_eq!(store.audit(ISSUE).unwrap().faults, faults);
+    assert_eq!(store.audit(HELD).unwrap().faults, faults);
 }
 
 #[tokio::test]
-async fn a_cursor_is_missing() {
+async fn a_record_is_missing() {
+    let damage = |store: &Store| {
+        for key in [keys::record(Cursor(2)), keys::entry(Cursor(2)), keys::topic(&TOPIC, Cursor(2))] {
+            store.damage(&key, None);
+        }
+        store.damage(&keys::envelope(&id(2)), None);
+    };
+    check(damage, &[Fault::Gap { cursor: Cursor(2) }, Fault::NotStored { nullifier: nullifier(2), id: id(2) }]).await;
+}
+
+#[tokio::test]
+async fn the_log_does_not_lead_to_a_record() {
     let damage = |store: &Store| store.damage(&keys::entry(Cursor(2)), None);
-    let gap = Fault::Gap { expected: Cursor(2), found: Cursor(3) };
-    check(damage, &[gap, Fault::NotStored { nullifier: nullifier(2), id: id(2) }]).await;
+    check(damage, &[Fault::Unlisted { cursor: Cursor(2) }]).await;
 }
 
 #[tokio::test]
-async fn the_end_of_the_log_is_missing() {
+async fn the_end_of_the_log_is_not_led_to() {
     let damage = |store: &Store| store.damage(&keys::entry(Cursor(3)), None);
-    let gap = Fault::Gap { expected: Cursor(3), found: Cursor(3) };
-    check(damage, &[gap, Fault::NotStored { nullifier: nullifier(3), id: id(3) }]).await;
+    check(damage, &[Fault::Unlisted { cursor: Cursor(3) }]).await;
+}
+
+#[tokio::test]
+async fn a_record_was_dropped_and_its_topic_leads_there() {
+    let damage = |store: &Store| {
+        Sweeper::new(store.clone(), RecordKind::Letter).sweep(Timestamp::from_nanos(u64::MAX)).unwrap();
+        assert_eq!(store.audit(HELD).unwrap(), Audit { dropped: 3, stamps: 3, ..Audit::default() });
+        store.damage(&keys::topic(&TOPIC, Cursor(2)), Some(&[]));
+    };
+    check(damage, &[Fault::HalfDropped { cursor: Cursor(2) }]).await;
+}
+
+#[tokio::test]
+async fn a_record_was_dropped_and_is_there() {
+    let damage = |store: &Store| {
+        let record = store.at(Cursor(2)).unwrap().record.unwrap();
+        store.damage(&keys::husk(Cursor(2)), Some(&prost::Message::encode_to_vec(&record)));
+    };
+    check(damage, &[Fault::HalfDropped { cursor: Cursor(2) }]).await;
 }
 
 #[tokio::test]
@@ -133,5 +165,81 @@ async fn nullifiers_of_old_issues_may_be_gone() {
     let store = Store::open(folder.path(), operator, Clock::system(), NonZeroU32::MIN).unwrap();
     store.append(entry(1)).await.unwrap();
     store.damage(&keys::nullifier(Shard::Issue(ISSUE), &nullifier(1)), None);
-    assert_eq!(store.audit(Issue(8)).unwrap(), Audit { records: 1, stamps: 0, faults: Vec::new() });
+    assert_eq!(store.audit(Held { issue: Issue(8), epoch: EPOCH }).unwrap(), Audit { records: 1, ..Audit::default() });
+}
+
+/// A conversation that a membership opened and one message followed, and something that happens to it.
+async fn check_conversation(damage: impl Fn(&Store, B256, Epoch), faults: impl Fn(B256) -> Vec<Fault>) {
+    let folder = TempDir::new().unwrap();
+    let operator = Operator::new(PrivateKeySigner::random(), NETWORK);
+    let store = Store::open(folder.path(), operator, Clock::system(), NonZeroU32::MIN).unwrap();
+    let opening = Opening::new(NETWORK, [7; 32], 10, Timestamp::from_secs(u32::MAX.into()), |_| [0; 64]).unwrap();
+    let Topic::Conversation(conversation) = opening.topic() else { panic!() };
+    let epoch = Clock::system().now().epoch();
+    let field = FieldElement::from(9);
+    let proof =
+        Proof { root: field.into(), nullifier: field.into(), share: field.into(), tag: field.into(), points: [0; 128] };
+    let operator = OperatorId::new(Address::ZERO);
+    let member = Pass::Member(Member { operator, generation: 1, epoch, proof });
+    let entry = |ciphertext: Vec<u8>, passes: Vec<Pass>, cancels, conversation| {
+        let envelope = Envelope { topic: opening.topic(), sent_at: Timestamp::from_secs(1), ciphertext };
+        Entry {
+            id: envelope.id(NETWORK),
+            topic: opening.topic(),
+            submission: Submission::new(envelope, passes).unwrap().into(),
+            cancels,
+            owner: None,
+            conversation: Some(conversation),
+            expected_head: None,
+        }
+    };
+    let cancel = Cancellation {
+        group: Group::Members { operator, generation: 1 },
+        shard: Shard::Epoch(epoch),
+        nullifier: field.into(),
+        share: field.into(),
+    };
+    let opened = Opened { opened_at: Timestamp::from_secs(1), expires_at: opening.expires_at(), quota: 10 };
+    let write = ConversationWrite::Open(opened);
+    store.append(entry(opening.to_bytes().to_vec(), vec![member], vec![cancel], write)).await.unwrap();
+    let message = entry(vec![0; 5000], Vec::new(), Vec::new(), ConversationWrite::Post { units: 2 });
+    store.append(message).await.unwrap();
+    let held = Held { issue: ISSUE, epoch };
+    let whole = Audit { records: 2, memberships: 1, conversations: 1, ..Audit::default() };
+    assert_eq!(store.audit(held).unwrap(), whole);
+    damage(&store, conversation, epoch);
+    assert_eq!(store.audit(held).unwrap().faults, faults(conversation));
+}
+
+#[tokio::test]
+async fn a_membership_is_not_cancelled() {
+    let damage = |store: &Store, _, epoch| store.damage(&keys::nullifier(Shard::Epoch(epoch), &nullifier(9)), None);
+    check_conversation(damage, |_| vec![Fault::NotCancelled { cursor: Cursor(1), nullifier: nullifier(9) }]).await;
+}
+
+#[tokio::test]
+async fn a_membership_is_cancelled_for_nothing() {
+    let damage = |store: &Store, _, epoch| {
+        let value = [id(9).as_bytes().as_slice(), &[0; 32]].concat();
+        store.damage(&keys::nullifier(Shard::Epoch(epoch), &nullifier(8)), Some(&value));
+    };
+    check_conversation(damage, |_| vec![Fault::NotStored { nullifier: nullifier(8), id: id(9) }]).await;
+}
+
+#[tokio::test]
+async fn a_conversation_was_opened_and_is_not_open() {
+    let damage = |store: &Store, id, _| store.damage(&keys::conversation(&id), None);
+    check_conversation(damage, |id| vec![Fault::Miscounted { id }]).await;
+}
+
+#[tokio::test]
+async fn units_are_counted_that_nobody_wrote() {
+    let damage = |store: &Store, id, epoch| store.damage(&keys::units(epoch, &id), Some(&3_u32.to_be_bytes()));
+    check_conversation(damage, |id| vec![Fault::Miscounted { id }]).await;
+}
+
+#[tokio::test]
+async fn units_were_written_that_nobody_counted() {
+    let damage = |store: &Store, id, epoch| store.damage(&keys::units(epoch, &id), None);
+    check_conversation(damage, |id| vec![Fault::Miscounted { id }]).await;
 }

@@ -125,8 +125,13 @@ impl Room {
         let Entry { id, topic, submission, cancels, owner, conversation, expected_head } = entry;
         if let Some(cursor) = log.get(&keys::envelope(&id))? {
             let cursor = keys::cursor_of(&cursor).ok_or(StoreError::Damaged { what: "envelope entry" })?;
-            let record = log.get(&keys::record(cursor))?.ok_or(StoreError::Damaged { what: "record entry" })?;
-            return Ok(postmark_of(&values::record(&record)?)?);
+            // In this order: what is dropped between the two leaves its husk in the same write.
+            let kept = match log.get(&keys::record(cursor))? {
+                Some(record) => Some(record),
+                None => log.get(&keys::husk(cursor))?,
+            };
+            let kept = kept.ok_or(StoreError::Damaged { what: "record entry" })?;
+            return Ok(postmark_of(&values::record(&kept)?)?);
         }
 
         if let Some(write) = &owner

@@ -1,0 +1,88 @@
+//! What an audit looks at: everything as it lies there.
+
+use alloy::primitives::B256;
+use xmtp_proto::derive::EnvelopeId;
+use xmtp_proto::field::Nullifier;
+use xmtp_proto::postmark::Cursor;
+use xmtp_proto::time::Epoch;
+use xmtp_proto::wire;
+
+use super::super::{Opened, Shard, StoreError, keys, values};
+use super::{Store, disk};
+
+/// A place in the log.
+pub(in super::super) struct Place {
+    /// What was written there.
+    pub(in super::super) record: Option<wire::Record>,
+    /// What is left of it.
+    pub(in super::super) husk: Option<wire::Record>,
+    /// Whether readers of the log are led there.
+    pub(in super::super) listed: bool,
+}
+
+impl Store {
+    pub(in super::super) fn at(&self, cursor: Cursor) -> Result<Place, StoreError> {
+        let record = self.log.get(keys::record(cursor)).map_err(disk)?;
+        let record = record.map(|bytes| values::record(&bytes)).transpose()?;
+        let listed = self.log.contains_key(keys::entry(cursor)).map_err(disk)?;
+        Ok(Place { record, husk: self.husk(cursor)?, listed })
+    }
+
+    /// Every cursor that a reader is led to, in its topic and in the log.
+    pub(in super::super) fn listed(&self) -> impl Iterator<Item = Result<Cursor, StoreError>> {
+        keys::listings().into_iter().flat_map(|kind| self.log.scan_prefix(kind)).map(|entry| {
+            let (key, _) = entry.map_err(disk)?;
+            keys::cursor_of(&key).ok_or(StoreError::Damaged { what: "topic key" })
+        })
+    }
+
+    /// All nullifiers that are used, each with the envelope that used it.
+    pub(in super::super) fn cancelled(&self) -> impl Iterator<Item = Result<(Nullifier, EnvelopeId), StoreError>> {
+        keys::all_nullifiers().into_iter().flat_map(|kind| self.log.scan_prefix(kind)).map(|entry| {
+            let (key, value) = entry.map_err(disk)?;
+            let nullifier = keys::nullifier_of(&key).ok_or(StoreError::Damaged { what: "nullifier key" })?;
+            let id = value.first_chunk::<32>().ok_or(StoreError::Damaged { what: "nullifier" })?;
+            Ok((nullifier, EnvelopeId::from(*id)))
+        })
+    }
+
+    /// The envelope that used a nullifier.
+    pub(in super::super) fn cancelled_for(
+        &self,
+        shard: Shard,
+        nullifier: &Nullifier,
+    ) -> Result<Option<EnvelopeId>, StoreError> {
+        let Some(used) = self.log.get(keys::nullifier(shard, nullifier)).map_err(disk)? else { return Ok(None) };
+        let id = used.first_chunk::<32>().ok_or(StoreError::Damaged { what: "nullifier" })?;
+        Ok(Some(EnvelopeId::from(*id)))
+    }
+
+    /// All conversations, and how they were opened.
+    pub(in super::super) fn conversations(&self) -> impl Iterator<Item = Result<(B256, Opened), StoreError>> {
+        self.log.scan_prefix(keys::conversations()).map(|entry| {
+            let (key, value) = entry.map_err(disk)?;
+            let id = keys::conversation_of(&key).ok_or(StoreError::Damaged { what: "conversation key" })?;
+            Ok((id, Opened::from_bytes(&value)?))
+        })
+    }
+
+    /// All units that are counted, by day and conversation.
+    pub(in super::super) fn units(&self) -> impl Iterator<Item = Result<(Epoch, B256, u32), StoreError>> {
+        self.log.scan_prefix(keys::all_units()).map(|entry| {
+            let (key, value) = entry.map_err(disk)?;
+            let ids = keys::epoch_of(&key).zip(keys::conversation_of(&key));
+            let (epoch, id) = ids.ok_or(StoreError::Damaged { what: "units key" })?;
+            let units = value.as_ref().try_into().map_err(|_| StoreError::Damaged { what: "units" })?;
+            Ok((epoch, id, u32::from_be_bytes(units)))
+        })
+    }
+
+    /// What no disk should do: puts an entry in the place of another, or takes it away.
+    #[cfg(test)]
+    pub(in super::super) fn damage(&self, key: &[u8], value: Option<&[u8]>) {
+        match value {
+            Some(value) => self.log.insert(key, value).map(drop).unwrap(),
+            None => self.log.remove(key).map(drop).unwrap(),
+        }
+    }
+}
