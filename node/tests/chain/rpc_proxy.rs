@@ -1,6 +1,8 @@
 //! An RPC in front of a real one, with moods. It speaks as much HTTP as the follower's client does: one request per
 //! connection, with its length in front.
 
+#![allow(dead_code)] // Each test binary uses its part.
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -26,6 +28,10 @@ pub(crate) enum Mood {
     OmitsLogs,
     /// Has logs for so many blocks at once and no more.
     TakesRangesOf(u64),
+    /// Names as the head a block so far below it.
+    IsBehind(u64),
+    /// Says that its head is so much higher than it is.
+    Boasts(u64),
 }
 
 /// Ends with its handle.
@@ -111,16 +117,15 @@ async fn answer(mut connection: TcpStream, state: &State) -> std::io::Result<()>
             return Ok(());
         }
         Mood::Garbles => "<html>bad gateway</html>".to_owned(),
-        Mood::Answers | Mood::OmitsLogs | Mood::TakesRangesOf(_) => {
+        Mood::Answers | Mood::OmitsLogs | Mood::TakesRangesOf(_) | Mood::IsBehind(_) | Mood::Boasts(_) => {
             let request: Value = serde_json::from_slice(&body)?;
-            match of_its_own(now, &request, state) {
+            let own = match of_its_own(now, &request, state) {
+                None => of_the_head(now, &request, state).await?,
+                own => own,
+            };
+            match own {
                 Some(answer) => answer.to_string(),
-                None => {
-                    let target = state.target.lock().unwrap().clone();
-                    let request = state.client.post(target).header("content-type", "application/json").body(body);
-                    let answer = async { request.send().await?.text().await };
-                    answer.await.map_err(std::io::Error::other)?
-                }
+                None => forward(body, state).await?,
             }
         }
     };
@@ -130,6 +135,39 @@ async fn answer(mut connection: TcpStream, state: &State) -> std::io::Result<()>
     );
     connection.write_all(head.as_bytes()).await?;
     connection.write_all(answer.as_bytes()).await
+}
+
+async fn forward(body: Vec<u8>, state: &State) -> std::io::Result<String> {
+    let target = state.target.lock().unwrap().clone();
+    let request = state.client.post(target).header("content-type", "application/json").body(body);
+    let answer = async { request.send().await?.text().await };
+    answer.await.map_err(std::io::Error::other)
+}
+
+/// What a mood makes of a question for the head.
+async fn of_the_head(mood: Mood, request: &Value, state: &State) -> std::io::Result<Option<Value>> {
+    let lies = matches!(mood, Mood::IsBehind(_) | Mood::Boasts(_));
+    if !lies || request["method"] != "eth_getBlockByNumber" || request["params"][0] != "latest" {
+        return Ok(None);
+    }
+    let ask = async |request: &Value| -> std::io::Result<Value> {
+        Ok(serde_json::from_str(&forward(request.to_string().into_bytes(), state).await?)?)
+    };
+    let mut head = ask(request).await?;
+    let number = head["result"]["number"].as_str().and_then(|it| u64::from_str_radix(&it[2..], 16).ok());
+    let number = number.ok_or(std::io::ErrorKind::InvalidData)?;
+    Ok(match mood {
+        Mood::IsBehind(blocks) => {
+            let mut older = request.clone();
+            older["params"][0] = json!(format!("{:#x}", number.saturating_sub(blocks)));
+            Some(ask(&older).await?)
+        }
+        Mood::Boasts(blocks) => {
+            head["result"]["number"] = json!(format!("{:#x}", number + blocks));
+            Some(head)
+        }
+        _ => None,
+    })
 }
 
 /// What a mood makes of a request for logs.

@@ -1,5 +1,7 @@
 //! Chance, from a seed.
 
+#![allow(dead_code)] // Each campaign uses its part.
+
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 

@@ -136,6 +136,18 @@ impl World {
         self.rebind().await;
     }
 
+    /// Stops the node and starts another on the same folder, which asks this RPC.
+    pub(crate) async fn restart_through(&mut self, rpc: url::Url) {
+        self.config.chain.rpc_url = rpc;
+        self.restart().await;
+    }
+
+    /// Starts the node anew with this bound on clients that take nothing.
+    pub(crate) async fn limit_sending(&mut self, timeout: Duration) {
+        self.config.limits.send_timeout = timeout;
+        self.restart_in_place().await;
+    }
+
     /// Starts a node on the folder of one that has ended.
     pub(crate) async fn rebind(&mut self) {
         let node = Node::bind(self.config.clone(), self.clock.clone()).await.unwrap();

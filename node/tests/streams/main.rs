@@ -1,0 +1,172 @@
+//! A campaign of readers that come and go: by topic, by prefix, through the SDK; they hang up in the middle of what they read, take
+//! nothing for too long, and find the node restarted. Every message reaches each of them once. `scripts/campaign streams` runs it;
+//! without harness, for it takes numbers and ends with figures.
+//!
+//! ```text
+//! append ──► log ──► readers, each with a cursor of its own ──► missed? twice?
+//!    └── restart the node, and go on
+//! ```
+
+#![allow(clippy::unwrap_used)] // A test may.
+
+#[path = "../crash/dice.rs"]
+mod dice;
+mod mail;
+mod reader;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use alloy::primitives::B256;
+use clap::Parser;
+use dice::Dice;
+use mail::Mail;
+use reader::{Found, Reader, Wants};
+use support::World;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use xmtp_node::store::{Entry, Store};
+use xmtp_proto::derive::{EnvelopeId, NetworkId};
+use xmtp_proto::time::{Clock, Timestamp};
+use xmtp_proto::topic::Topic;
+use xmtp_proto::wire;
+
+/// Conversations that the messages go to, in turn.
+pub(crate) const CONVERSATIONS: u8 = 16;
+/// Long enough that some hundred fill what a reader has ahead of it.
+const MESSAGE_BYTES: usize = 512;
+/// Messages that are appended together.
+const TOGETHER: u64 = 128;
+/// Stretches of messages, with a restart of the node between two.
+const STRETCHES: u64 = 4;
+/// When all is there, no reader needs longer than this after another.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// A reader that takes nothing is cut off after this.
+pub(crate) const SEND_TIMEOUT: Duration = Duration::from_secs(1);
+/// Messages for each letter that goes through the SDK: letters take a proof.
+const MESSAGES_PER_LETTER: u64 = 1_000;
+const LETTERS_MAX: u64 = 24;
+
+#[derive(Parser)]
+struct Options {
+    /// How many.
+    #[arg(long, default_value_t = 4_000)]
+    messages: u64,
+    /// When readers hang up. Chosen by the clock if left out.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    let Options { messages, seed } = Options::parse();
+    let seed = seed.unwrap_or_else(|| Clock::system().now().as_nanos());
+    // Whole turns, so that every conversation gets as many.
+    let turn = STRETCHES * u64::from(CONVERSATIONS);
+    let messages = messages.div_ceil(turn) * turn;
+    eprintln!("seed {seed}; {messages} messages");
+    let mut dice = Dice::new(seed);
+    let mut world = World::start().await;
+    let letters = (messages / MESSAGES_PER_LETTER).clamp(STRETCHES, LETTERS_MAX) / STRETCHES * STRETCHES;
+    let mail = Mail::start(&world, letters).await;
+    world.limit_sending(SEND_TIMEOUT).await;
+    let url = format!("http://{}", world.node.as_ref().unwrap().address());
+
+    let (complete, is_complete) = watch::channel(false);
+    let mut readers = JoinSet::new();
+    let each = messages / u64::from(CONVERSATIONS);
+    for wants in Wants::all() {
+        let reader = Reader::new(url.clone(), wants, each, is_complete.clone(), dice.fork());
+        readers.spawn(reader.read());
+    }
+    let reading = mail.read(letters, dice.fork());
+    let writing = async {
+        for stretch in 0..STRETCHES {
+            let store = world.node.as_ref().unwrap().store().clone();
+            append(&store, stretch * messages / STRETCHES..(stretch + 1) * messages / STRETCHES).await;
+            drop(store);
+            mail.send(letters / STRETCHES).await;
+            if stretch + 1 < STRETCHES {
+                world.restart_in_place().await;
+            }
+            eprintln!("{}/{STRETCHES}: {} messages are there", stretch + 1, (stretch + 1) * messages / STRETCHES);
+        }
+        complete.send_replace(true);
+    };
+    let ((), post) = tokio::join!(writing, reading);
+
+    let mut found = Found::default();
+    while let Ok(Some(ended)) = tokio::time::timeout(PATIENCE, readers.join_next()).await {
+        found.add(ended.unwrap());
+    }
+    let (stuck, readers) = (readers.len(), Wants::all().len());
+    eprintln!("── {messages} messages, {readers} readers, {} restarts of the node", STRETCHES - 1);
+    eprintln!("received       {}", found.received);
+    eprintln!("hung up        {}", found.hung_up);
+    eprintln!("cut off        {}", found.cut_off);
+    eprintln!("interrupted    {}", found.interrupted);
+    eprintln!("missed         {}", found.missed);
+    eprintln!("twice          {}", found.twice);
+    eprintln!("stuck          {stuck}");
+    eprintln!("letters        {letters}, of which {} came; {} out of turn", post.received, post.out_of_turn);
+    let void = found.hung_up == 0 || found.cut_off == 0 || found.interrupted == 0 || post.hung_up == 0;
+    if void {
+        eprintln!("void: nobody hung up, or nobody was cut off");
+    }
+    let json = serde_json::json!({
+        "campaign": "streams",
+        "seed": seed,
+        "messages": messages,
+        "readers": readers,
+        "restarts": STRETCHES - 1,
+        "received": found.received,
+        "hung_up": found.hung_up,
+        "cut_off": found.cut_off,
+        "interrupted": found.interrupted,
+        "missed": found.missed,
+        "twice": found.twice,
+        "stuck": stuck,
+        "letters": letters,
+        "letters_received": post.received,
+        "letters_out_of_turn": post.out_of_turn,
+    });
+    println!("{json}");
+    let broken = found.missed + found.twice + post.out_of_turn > 0 || stuck > 0 || post.received != letters;
+    if void || broken { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// A conversation, told from others by its first bits.
+pub(crate) fn conversation(number: u8) -> Topic {
+    let mut id = [7; 32];
+    id[0] = number * (u8::MAX / CONVERSATIONS + 1);
+    Topic::Conversation(B256::from(id))
+}
+
+/// Puts messages into the log, past the door: this is about reading. Each says which of its conversation it is.
+async fn append(store: &Store, numbers: std::ops::Range<u64>) {
+    let numbers: Vec<u64> = numbers.collect();
+    for together in numbers.chunks(usize::try_from(TOGETHER).unwrap()) {
+        let appends = together.iter().map(|number| {
+            let topic = conversation(u8::try_from(number % u64::from(CONVERSATIONS)).unwrap());
+            let mut ciphertext = vec![0; MESSAGE_BYTES];
+            ciphertext[..8].copy_from_slice(&(number / u64::from(CONVERSATIONS)).to_be_bytes());
+            let id = EnvelopeId::new(NetworkId(B256::ZERO), &topic, Timestamp::default(), &ciphertext);
+            let envelope = wire::Envelope { topic: topic.to_string(), sent_at_ns: 0, ciphertext };
+            store.append(Entry {
+                id,
+                topic,
+                submission: wire::Submission { envelope: Some(envelope), passes: Vec::new() },
+                cancels: Vec::new(),
+                owner: None,
+                conversation: None,
+                expected_head: None,
+            })
+        });
+        // In order: appends are queued in the order in which they are begun.
+        for appended in futures_util::future::join_all(appends).await {
+            appended.unwrap();
+        }
+    }
+}
