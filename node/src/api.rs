@@ -11,7 +11,8 @@ use xmtp_proto::wire::node_server;
 use xmtp_proto::wire::{
     GetBucketRequest, GetBucketResponse, GetKeyBundleRequest, GetKeyBundleResponse, GetNetworkRequest,
     GetNetworkResponse, GetRequirementsRequest, GetRequirementsResponse, GetRootsRequest, GetRootsResponse,
-    PublishRequest, PublishResponse, QueryRequest, QueryResponse, SubscribeRequest,
+    PublishRequest, PublishResponse, QueryConversationsRequest, QueryConversationsResponse, QueryRequest,
+    QueryResponse, SubscribeRequest,
 };
 
 use crate::chain::ChainHandle;
@@ -20,12 +21,14 @@ use crate::members::MembersHandle;
 use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::store::Store;
+use crate::traffic::Traffic;
 use crate::validate::Rules;
 pub(crate) use read::PAGE_RECORDS;
 pub(crate) use subscribe::FILTERS_MAX;
 use subscribe::Subscription;
 
 mod groups;
+mod prefix;
 mod publish;
 mod read;
 mod status;
@@ -48,6 +51,7 @@ pub(crate) struct Api {
     pub(crate) chain: ChainHandle,
     pub(crate) members: MembersHandle,
     pub(crate) rules: Arc<Rules>,
+    pub(crate) traffic: Traffic,
     pub(crate) info: NetworkInfo,
     pub(crate) clock: Clock,
     /// Reads that touch the disk or the trees at once; more wait for their turn.
@@ -97,6 +101,14 @@ impl node_server::Node for Api {
     async fn query(&self, request: Request<QueryRequest>) -> Result<Response<QueryResponse>, Status> {
         let request = request.into_inner();
         self.answering(move |api| api.query_topic(request)).await
+    }
+
+    async fn query_conversations(
+        &self,
+        request: Request<QueryConversationsRequest>,
+    ) -> Result<Response<QueryConversationsResponse>, Status> {
+        let request = request.into_inner();
+        self.answering(move |api| api.query_prefix(request)).await
     }
 
     type SubscribeStream = Subscription;

@@ -1,7 +1,7 @@
 //! The configuration: file < environment < flags, read once, whole. Every key is in `config.example.toml`.
 
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -178,6 +178,8 @@ pub struct RulesConfig {
     /// Openings, and free envelopes, that a member has per epoch: a multiple of 16, at most 1,024. It stands in every leaf.
     #[serde(deserialize_with = "member_limit")]
     pub member_limit: Limit,
+    /// Readers of conversations name so many bits of an id that they leave at least so many active ones to choose from.
+    pub conversations_per_prefix: NonZeroU32,
 }
 
 impl Default for RulesConfig {
@@ -191,6 +193,7 @@ impl Default for RulesConfig {
             ]),
             opening: Requirement::Member,
             member_limit: MEMBER_LIMIT,
+            conversations_per_prefix: NonZeroU32::MIN.saturating_add(31),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::live::Live;
 use crate::members;
 use crate::metrics::Metrics;
 use crate::store::{RecordKind, Store, StoreError, Sweeper, Swept};
+use crate::traffic::Traffic;
 use crate::validate::Rules;
 
 /// Between two rounds, unless something is kept for a shorter time.
@@ -30,6 +31,7 @@ pub(crate) struct Housekeeping {
     pub(crate) store: Store,
     pub(crate) chain: ChainHandle,
     pub(crate) rules: Arc<Rules>,
+    pub(crate) traffic: Traffic,
     pub(crate) live: watch::Receiver<Live>,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
@@ -43,6 +45,7 @@ impl Housekeeping {
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), JoinError> {
         let mut sweepers = RecordKind::ALL.map(|kind| (kind, Some(Sweeper::new(self.store.clone(), kind))));
         loop {
+            self.count().await?;
             if let Some(head) = self.chain.view().head() {
                 let now = self.clock.now().min(head.time);
                 self.forget(now, &stop).await?;
@@ -58,6 +61,14 @@ impl Housekeeping {
                 () = stop.cancelled() => return Ok(()),
             }
         }
+    }
+
+    /// Counts yesterday's conversations, for what readers are told.
+    async fn count(&self) -> Result<(), JoinError> {
+        let (traffic, store, today) = (self.traffic.clone(), self.store.clone(), self.clock.now().epoch());
+        let counted = tokio::task::spawn_blocking(move || traffic.follow(&store, today)).await?;
+        counted.unwrap_or_else(|error| failed(&error));
+        Ok(())
     }
 
     async fn forget(&self, now: Timestamp, stop: &CancellationToken) -> Result<(), JoinError> {

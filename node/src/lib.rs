@@ -8,9 +8,9 @@
 //!   └─► groups ◄── members ◄───────────────────┘
 //! ```
 //!
-//! In reading order: [`ingest`], the one door; [`validate`], the rules; `proving`, where
-//! proofs are checked; [`store`], the log; [`chain`] and [`groups`], what is
-//! known of the settlement chain; `members`, the groups that the log itself makes; `api`, the gRPC service; [`node`], who owns the tasks; [`config`].
+//! In reading order: [`ingest`], the one door; [`validate`], the rules; `proving`, where proofs are checked; [`store`], the
+//! log; [`chain`] and [`groups`], what is known of the settlement chain; `members`, the groups that the log itself makes;
+//! `traffic`, what readers are told of it; `api`, the gRPC service; [`node`], who owns the tasks; [`config`].
 
 mod admin;
 mod api;
@@ -32,4 +32,5 @@ mod peer;
 mod proving;
 pub mod server;
 pub mod store;
+mod traffic;
 pub mod validate;

@@ -36,6 +36,7 @@ use crate::operator::Operator;
 use crate::proving::{Gathering, Proving};
 use crate::server::{self, BadOrigin, Server, TlsError};
 use crate::store::{OpenError, Store, StoreError};
+use crate::traffic::Traffic;
 use crate::validate::Rules;
 
 /// The chain id of development networks: there alone development keys are good.
@@ -164,6 +165,7 @@ impl Node {
         let network = NetworkId::new(deployment.chain_id, deployment.postage);
         let operator = Operator::new(key, network);
         let info = NetworkInfo { chain_id: deployment.chain_id, token: deployment.token, operator: operator.address() };
+        let traffic = Traffic::new(rules.conversations_per_prefix);
         let rules = Arc::new(Rules {
             network,
             postage: deployment.postage,
@@ -186,6 +188,7 @@ impl Node {
         let (follower, chain_handle) =
             Chain::open(chain.follow(&deployment), Arc::new(store.clone()), clock.clone()).await?;
         let (members, members_handle) = Members::open(members, store.clone(), clock.clone()).await?;
+        traffic.follow(&store, clock.now().epoch()).map_err(OpenError::from)?;
         let (gauge, disk) = disk::Gauge::new(&data_dir, live.clone()).map_err(StartError::Disk)?;
         let metrics = Metrics::new(store.commit_metrics());
         let (listener, address) = listen_on(listen).await?;
@@ -226,6 +229,7 @@ impl Node {
             chain: chain_handle.clone(),
             members: members_handle,
             rules: rules.clone(),
+            traffic: traffic.clone(),
             info,
             clock: clock.clone(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
@@ -296,7 +300,8 @@ impl Node {
             let (closing, stop) = (Closing::new(rules.clone(), chain_handle.clone(), store.clone()), stop.clone());
             async move { closing.run(stop).await.map_err(|_| RunError::Store) }
         });
-        let house = Housekeeping { store: store.clone(), chain: chain_handle.clone(), rules, live, metrics, clock };
+        let house =
+            Housekeeping { store: store.clone(), chain: chain_handle.clone(), rules, traffic, live, metrics, clock };
         rooms.spawn({
             let stop = stop.clone();
             async move { Ok(house.run(stop).await?) }

@@ -5,6 +5,7 @@
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
 use alloy::primitives::U256;
 use alloy::signers::local::PrivateKeySigner;
@@ -12,25 +13,28 @@ use support::World;
 use tempfile::TempDir;
 use url::Url;
 use xmtp_contracts::IXmtpToken;
+use xmtp_proto::time::{Clock, GENERATION_SECONDS, Generation, Timestamp};
 use xmtp_prover::Limit;
-use xmtp_sdk::client::Client;
+use xmtp_sdk::client::{Builder, Client, PublishError};
 use xmtp_sdk::conversation::Conversation;
 use xmtp_sdk::inbox::{Inbox, Which};
 
 const ALICE: usize = 1;
 const BOB: usize = 2;
 
-async fn client(world: &World, person: usize, home: &Path) -> Client {
+fn builder(world: &World, person: usize, home: &Path) -> Builder {
     let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[person].to_bytes()).unwrap();
     let node: Url = format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap();
     Client::builder(wallet, world.deployment.clone(), home.to_owned())
         .node(node)
         .rpc(world.anvil().endpoint_url())
         .cache(env!("CARGO_TARGET_TMPDIR").into())
+        .delay(Duration::ZERO)
         .clock(world.clock.clone())
-        .connect()
-        .await
-        .unwrap()
+}
+
+async fn client(world: &World, person: usize, home: &Path) -> Client {
+    builder(world, person, home).connect().await.unwrap()
 }
 
 /// Alice, with stamps for some letters, and Bob.
@@ -212,4 +216,176 @@ async fn message_that_met_a_dead_node_arrives_once() {
     of_bob.send("two").await.unwrap();
     of_bob.send("three").await.unwrap();
     assert_eq!(texts(&with(&alice, &bob).await, &alice).await, ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn copy_for_other_installations_waits_for_its_time_and_survives_the_process() {
+    let mut world = World::start_with("all()", Clock::manual(Clock::system().now())).await;
+    let (alice, bob, homes) = people(&world).await;
+    drop(alice);
+    let slow = builder(&world, ALICE, homes[0].path()).delay(Duration::from_secs(3600));
+    let alice = slow.clone().connect().await.unwrap();
+    alice.send(&bob.account().to_string(), "Dear Bob").await.unwrap();
+    let due = alice.settle().await.unwrap().expect("it is put off");
+    let wait = due.since(world.clock.now());
+    assert!(wait <= Duration::from_secs(3600));
+    drop(alice);
+
+    let home = tempfile::tempdir().unwrap();
+    let alice_again = client(&world, ALICE, home.path()).await;
+    alice_again.restore_identity().await.unwrap();
+    assert!(alice_again.conversations().await.unwrap().is_empty(), "not yet");
+
+    // Another process of the first installation, later.
+    world.set_clock(due).await;
+    let alice = slow.connect().await.unwrap();
+    assert_eq!(alice.settle().await.unwrap(), None, "nothing more is put off");
+    assert_eq!(alice_again.conversations().await.unwrap().len(), 1);
+
+    // Or at once, when somebody asks for it.
+    alice.send(&bob.account().to_string(), "Dear Bob, again").await.unwrap();
+    assert_eq!(alice.sync().await.unwrap(), 1);
+    assert_eq!(alice_again.conversations().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn number_of_bits_follows_the_traffic_and_nothing_is_missed_or_comes_twice() {
+    let mut world = World::start_with("all()", Clock::manual(Clock::system().now())).await;
+    let (alice, bob, homes) = people(&world).await;
+    for number in 0..4 {
+        alice.send(&bob.account().to_string(), &format!("letter {number}")).await.unwrap();
+    }
+    for (number, conversation) in bob.conversations().await.unwrap().iter().enumerate() {
+        conversation.send(&format!("{number}.first")).await.unwrap();
+    }
+    let read = async |client: &Client, word: &str| {
+        for (number, conversation) in client.conversations().await.unwrap().iter().enumerate() {
+            let read = conversation.messages(Which::New).await.unwrap();
+            let texts: Vec<_> = lines(&read, client).into_iter().map(|(_, text)| text).collect();
+            assert_eq!(texts, [format!("{number}.{word}")]);
+        }
+    };
+    read(&alice, "first").await;
+    read(&bob, "first").await;
+    drop((alice, bob));
+
+    // Six topics were written in on the first day, both journals among them; on the third day none.
+    let mut today = world.clock.now();
+    for (days, bits, word) in [(1, 1, "second"), (2, 0, "third")] {
+        today = today.saturating_add(Duration::from_secs(days * 86_400));
+        world.set_clock(today).await;
+        world.restart_in_place().await;
+        let alice = client(&world, ALICE, homes[0].path()).await;
+        let bob = client(&world, BOB, homes[1].path()).await;
+        assert_eq!(alice.node().await.unwrap().network().conversation_bits, bits, "{word}");
+        for (number, conversation) in alice.conversations().await.unwrap().iter().enumerate() {
+            conversation.send(&format!("{number}.{word}")).await.unwrap();
+        }
+        read(&bob, word).await;
+        read(&alice, word).await;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let again = client(&world, BOB, home.path()).await;
+    again.restore_identity().await.unwrap();
+    for (number, conversation) in again.conversations().await.unwrap().iter().enumerate() {
+        let said = ["first", "second", "third"].map(|word| format!("{number}.{word}"));
+        assert_eq!(texts(conversation, &again).await, said);
+    }
+}
+
+/// The last second of a quarter, a while from now.
+fn edge() -> Timestamp {
+    Timestamp::from_secs(u64::from(Generation::at(Clock::system().now()).0 + 1) * GENERATION_SECONDS)
+}
+
+async fn generation_of(client: &Client) -> (u32, u32) {
+    let keys = client.identity_status().await.unwrap().published.unwrap().bundle.bundle().keys;
+    (keys.revision, keys.generation)
+}
+
+#[tokio::test]
+async fn quarter_turns_and_the_keys_are_attested_anew_by_whoever_comes_first() {
+    let day = Duration::from_secs(86_400);
+    let before = edge().saturating_sub(day);
+    let old = Generation::at(before).0;
+    let mut world = World::start_with("all()", Clock::manual(before)).await;
+    let (alice, bob, _homes) = people(&world).await;
+    let home = tempfile::tempdir().unwrap();
+    let bob_again = client(&world, BOB, home.path()).await;
+    bob_again.restore_identity().await.unwrap();
+    let to = bob.account().to_string();
+    alice.send(&to, "first letter").await.unwrap();
+    with(&bob, &alice).await.send("in the old quarter").await.unwrap();
+    assert_eq!(generation_of(&bob).await, (1, old));
+
+    world.set_clock(edge().saturating_add(day)).await;
+    alice.send(&to, "second letter").await.unwrap();
+    assert_eq!(generation_of(&alice).await, (2, old + 1));
+    // The newest of the two conversations, which was not open: membership of the new quarter opens it.
+    let of_bob = with(&bob, &alice).await;
+    assert!(of_bob.send("in the new quarter").await.unwrap().opened);
+    assert_eq!(generation_of(&bob).await, (2, old + 1));
+    assert_eq!(texts(&with(&alice, &bob).await, &alice).await, ["in the new quarter"]);
+
+    // The other one goes on, and nothing in it reads as written with replaced keys.
+    let of_alice = alice.conversations().await.unwrap();
+    of_alice[0].send("still here").await.unwrap();
+    assert_eq!(texts(&of_alice[0], &alice).await, ["in the old quarter", "still here"]);
+
+    // The other installation follows, finds the same journal, and opens what it writes in next.
+    assert_eq!(bob_again.inbox(Which::All).await.unwrap().messages.len(), 2);
+    assert_eq!(generation_of(&bob_again).await, (2, old + 1), "attested once");
+    assert_eq!(bob_again.state().identity().unwrap().unwrap().generation(), old + 1);
+    assert_eq!(bob_again.conversations().await.unwrap().iter().filter(|it| it.is_accepted()).count(), 2);
+    world.set_clock(world.clock.now().saturating_add(day)).await;
+    alice.send(&to, "third letter").await.unwrap();
+    assert!(with(&bob_again, &alice).await.send("by the other one").await.unwrap().opened);
+}
+
+#[tokio::test]
+async fn clocks_that_differ_by_a_minute_at_the_edge_of_a_quarter_open_conversations_all_the_same() {
+    let minute = Duration::from_secs(60);
+    let old = Generation::at(edge().saturating_sub(minute)).0;
+    let mut world = World::start_with("all()", Clock::manual(edge().saturating_sub(minute))).await;
+    let (alice, bob, homes) = people(&world).await;
+    let to = bob.account().to_string();
+    alice.send(&to, "first letter").await.unwrap();
+    alice.send(&to, "second letter").await.unwrap();
+    drop(bob);
+
+    // Bob is ahead: his quarter has turned, the node's has not.
+    let ahead = builder(&world, BOB, homes[1].path()).clock(Clock::manual(edge().saturating_add(minute / 2)));
+    let bob = ahead.connect().await.unwrap();
+    assert!(bob.conversations().await.unwrap()[0].send("from the future").await.unwrap().opened);
+    assert_eq!(generation_of(&bob).await, (2, old + 1));
+
+    // Alice is behind: the node's quarter has turned, hers has not.
+    world.set_clock(edge().saturating_add(minute)).await;
+    drop(alice);
+    let behind = builder(&world, ALICE, homes[0].path()).clock(Clock::manual(edge().saturating_sub(minute / 2)));
+    let alice = behind.connect().await.unwrap();
+    assert!(alice.conversations().await.unwrap()[1].send("from the past").await.unwrap().opened);
+    assert_eq!(generation_of(&alice).await, (1, old));
+}
+
+#[tokio::test]
+async fn replaced_keys_take_over_in_a_new_home_and_the_old_ones_are_told() {
+    let world = World::start().await;
+    let (alice, bob, _homes) = people(&world).await;
+    let home = tempfile::tempdir().unwrap();
+    let fresh = client(&world, BOB, home.path()).await;
+    assert!(matches!(bob.replace_identity().await, Err(PublishError::Exists(_))), "here are keys");
+    let replaced = fresh.replace_identity().await.unwrap();
+    assert_eq!(replaced.bundle.bundle().keys.revision, 2);
+    assert!(matches!(fresh.replace_identity().await, Err(PublishError::Exists(_))), "once is enough");
+
+    alice.send(&fresh.account().to_string(), "to the new keys").await.unwrap();
+    assert_eq!(fresh.inbox(Which::All).await.unwrap().messages.len(), 1);
+    let read = bob.inbox(Which::All).await.unwrap();
+    assert_eq!((read.messages.len(), read.unverified.len()), (0, 1), "the old keys do not open it");
+    let refused = bob.set_policy("stamp(2)".parse().unwrap()).await.unwrap_err();
+    assert!(matches!(&refused, PublishError::Refused { .. }), "{refused}");
+    let third = tempfile::tempdir().unwrap();
+    let restored = client(&world, BOB, third.path()).await;
+    assert_eq!(restored.restore_identity().await.unwrap().bundle, replaced.bundle, "the vault has the new ones");
 }

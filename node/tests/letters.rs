@@ -5,6 +5,7 @@
 mod support;
 
 use std::path::Path;
+use std::time::Duration;
 
 use alloy::primitives::U256;
 use alloy::signers::local::PrivateKeySigner;
@@ -30,6 +31,7 @@ async fn client(world: &World, wallet: PrivateKeySigner, home: &Path) -> Client 
         .cache(env!("CARGO_TARGET_TMPDIR").into())
         // These clients are dropped without a farewell, and count their stamps.
         .run_length(1)
+        .delay(Duration::ZERO)
         .connect()
         .await
         .unwrap()

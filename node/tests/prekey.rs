@@ -30,6 +30,7 @@ fn builder(world: &World, number: usize, home: &Path) -> Builder {
         .node(node)
         .rpc(world.anvil().endpoint_url())
         .cache(env!("CARGO_TARGET_TMPDIR").into())
+        .delay(Duration::ZERO)
         .clock(world.clock.clone())
 }
 
@@ -76,7 +77,7 @@ async fn month_old_prekey_is_replaced_once_and_every_installation_has_it() {
     alice.buy_stamps(1.try_into().unwrap(), Limit::new(4).unwrap()).await.unwrap();
     let to = bob.account().to_string();
     alice.send(&to, "to the old prekey").await.unwrap();
-    assert_eq!(bob.keep_prekey_fresh().await.unwrap(), None, "it is young");
+    assert_eq!(bob.keep_keys_fresh().await.unwrap(), None, "it is young");
 
     a_month_passes(&world).await;
     assert_eq!(texts(&bob, Which::New).await, ["to the old prekey"]);
@@ -111,7 +112,7 @@ async fn rotation_that_was_cut_short_is_finished_by_whoever_comes_next() {
             assert!(!fatal, "the process dies here, and the test knows");
         });
         let dies = dies.connect().await.unwrap();
-        AssertUnwindSafe(dies.keep_prekey_fresh()).catch_unwind().await.unwrap_err();
+        AssertUnwindSafe(dies.keep_keys_fresh()).catch_unwind().await.unwrap_err();
         drop(dies);
 
         let next = next.clone().connect().await.unwrap();
@@ -121,7 +122,7 @@ async fn rotation_that_was_cut_short_is_finished_by_whoever_comes_next() {
         drop(next);
         for it in [&one, &two] {
             let it = it.clone().connect().await.unwrap();
-            it.keep_prekey_fresh().await.unwrap();
+            it.keep_keys_fresh().await.unwrap();
             assert_eq!(versions(&it).await, (version, version), "after {writes} writes");
         }
     }
@@ -137,7 +138,7 @@ async fn two_installations_that_rotate_at_once_agree() {
     two.restore_identity().await.unwrap();
     for version in 2..6 {
         a_month_passes(&world).await;
-        let (first, second) = tokio::join!(one.keep_prekey_fresh(), two.keep_prekey_fresh());
+        let (first, second) = tokio::join!(one.keep_keys_fresh(), two.keep_keys_fresh());
         let [first, second] = [first, second].map(|it| it.unwrap().unwrap().bundle);
         assert_eq!(first, second);
         assert_eq!(versions(&one).await, (version, version));

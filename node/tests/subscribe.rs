@@ -179,3 +179,48 @@ async fn filters_that_are_none_are_refused() {
         assert_eq!(status.code(), tonic::Code::InvalidArgument, "{sentence}");
     }
 }
+
+#[tokio::test]
+async fn conversations_are_read_by_prefix_a_bounded_page_at_a_time() {
+    let world = World::start().await;
+    let store = world.node.as_ref().unwrap().store();
+    let mut wanted = Vec::new();
+    for number in 0..40_u8 {
+        // Ids that begin with 1010 and 1011, and an invite between them.
+        let first = (if number % 2 == 0 { 0b1010_0000 } else { 0b1011_0000 }) | (number % 16);
+        let text = format!("message {number}");
+        append(store, conversation(first, number), &text).await;
+        append(store, Topic::Contact(support::Person::new(9).account), &text).await;
+        if number % 2 == 0 {
+            wanted.push(text);
+        }
+    }
+    let read = async |bits, first: u8, after, limit| {
+        let mut prefix = vec![0; 32];
+        prefix[0] = first;
+        let prefix = Some(wire::ConversationPrefix { bits, prefix });
+        let request = wire::QueryConversationsRequest { prefix, after, limit };
+        world.client.clone().query_conversations(request).await.map(tonic::Response::into_inner)
+    };
+    let text =
+        |record: wire::Record| String::from_utf8(record.submission.unwrap().envelope.unwrap().ciphertext).unwrap();
+    let (mut got, mut after) = (Vec::new(), 0);
+    loop {
+        let page = read(4, 0b1010_1111, after, 7).await.unwrap();
+        assert!(page.records.len() <= 7);
+        assert!(page.seen > after || !page.more, "it goes on");
+        after = page.seen;
+        got.extend(page.records.into_iter().map(text));
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(got, wanted);
+    assert_eq!(after, store.durable().0, "what other topics hold was passed over for good");
+    let nothing = read(4, 0b1010_1111, after, 7).await.unwrap();
+    assert_eq!((nothing.records.len(), nothing.seen, nothing.more), (0, after, false));
+    // Whatever a client names as its cursor, nothing lies behind the end.
+    assert_eq!(read(0, 0, after + 100, 0).await.unwrap().records.len(), 0);
+    assert_eq!(read(0, 0, 0, 0).await.unwrap().records.len(), 40, "no bits are all conversations, and no contacts");
+    assert_eq!(read(257, 0, 0, 0).await.unwrap_err().code(), tonic::Code::InvalidArgument);
+}

@@ -831,6 +831,7 @@ fn network_describes_itself() {
             joining_requirement: Some(Requirement::nothing().into()),
             now_ns: now().as_nanos(),
             member_limit: 256,
+            conversation_bits: 9,
         },
         "
             0a 20 11*32 // network_id
@@ -847,6 +848,7 @@ fn network_describes_itself() {
               12 00 // all_of
             50 8180a8b1e39fe7cb17 // now_ns: 1,700,000,000,000,000,001
             58 80 02 // member_limit: 256
+            60 09 // conversation_bits
         ",
     );
 }
@@ -912,6 +914,33 @@ fn query_call_and_its_answer() {
             0a db 03 // records
             {record_table}
             10 01 // more
+            "
+        ),
+    );
+}
+
+#[test]
+fn query_by_prefix_and_its_answer() {
+    let prefix = Some(wire::ConversationPrefix { bits: 9, prefix: vec![0x19; 32] });
+    check_bytes(
+        wire::QueryConversationsRequest { prefix, after: 7, limit: 100 },
+        "
+            0a 24 // prefix
+              08 09 // bits
+              12 20 19*32 // prefix
+            10 07 // after
+            18 64 // limit
+        ",
+    );
+    let record_table = record_table();
+    check_bytes(
+        wire::QueryConversationsResponse { records: vec![record().into()], seen: 300, more: true },
+        &format!(
+            "
+            0a db 03 // records
+            {record_table}
+            10 ac 02 // seen: 300
+            18 01 // more
             "
         ),
     );

@@ -3,9 +3,10 @@
 //! | part | does |
 //! |---|---|
 //! | `account` | makes, publishes and restores the identity; publishes the policy |
-//! | `prekey` | makes the prekey anew every month |
+//! | `renewal` | makes the prekey anew every month, and the pass secrets every quarter |
 //! | `ask` | asks what writing to somebody takes, and believes nothing unverified |
 //! | `journal` | shares with the account's other installations, and opens conversations |
+//! | `reading` | reads conversations and the journal by prefix |
 //! | `stamps` | buys books, and finds those again whose purchase was cut short |
 //! | `reserve` | has the journal grant stamps to this client before they are used |
 //! | `send` | seals, franks and publishes a letter, and sends again what did not get through |
@@ -15,13 +16,15 @@
 mod account;
 mod ask;
 mod journal;
-mod prekey;
+mod reading;
+mod renewal;
 mod reserve;
 mod send;
 mod stamps;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
 use tokio::sync::OnceCell;
@@ -36,9 +39,12 @@ use crate::chain::{Chain, Wallet};
 use crate::identity::Identity;
 use crate::journal::{RUN_LENGTH, Session};
 use crate::state::{State, StateError};
-use crate::transport::{Connection, Node, Role, TransportError};
+use crate::transport::{Connection, Node, Proxies, Proxy, Role, TransportError};
 
 pub use account::{IdentityStatus, PublishError, Published, PublishedPolicy, RestoreError};
+pub(crate) use journal::Copies;
+pub(crate) use reading::Reached;
+
 pub use ask::{AskError, Recipient, WhatItTakes};
 pub use send::{Draft, SendError, Sent};
 pub use stamps::{BookStatus, BoughtBook, BuyStampsError, Keeper, TakeOverError};
@@ -47,6 +53,8 @@ pub use stamps::{BookStatus, BoughtBook, BuyStampsError, Keeper, TakeOverError};
 pub const DEV_CHAIN: u64 = 31_337;
 /// A group of fewer books is not spent from unless the user says so; development networks aside.
 pub const SMALL_GROUP: u32 = 64;
+/// The longest random delay of copies in the journal, unless another is named.
+pub const DELAY: Duration = Duration::from_secs(30);
 /// A group of fewer leaves offers little cover.
 pub const LITTLE_COVER: u32 = 1_000;
 
@@ -58,6 +66,8 @@ pub struct Client {
     state: State,
     clock: Clock,
     node_url: Url,
+    proxies: Proxies,
+    delay: Duration,
     node: OnceCell<Node>,
     chain: Option<Chain>,
     cache: PathBuf,
@@ -97,6 +107,8 @@ pub enum Step {
     WaitingForRoot,
     /// The proving key is read, or made if this is the first time.
     LoadingProvingKey,
+    /// A random moment passes between two calls that a node should not link.
+    Lingering,
     /// The journal is asked for stamps, or for the index of a membership.
     Reserving,
     /// The journal was read since. What it granted is known to this process alone.
@@ -153,6 +165,8 @@ pub struct Builder {
     cache: Option<PathBuf>,
     proving_key: Option<PathBuf>,
     node: Url,
+    proxies: Proxies,
+    delay: Duration,
     rpc: Option<Url>,
     clock: Clock,
     run_length: u16,
@@ -230,6 +244,21 @@ impl Builder {
         self
     }
 
+    /// Sends a role's connections to the node through a proxy; by default none. The way to the chain is not among them.
+    #[must_use]
+    pub fn proxy(mut self, role: Role, proxy: Arc<Proxy>) -> Self {
+        self.proxies.set(role, proxy);
+        self
+    }
+
+    /// The longest random delay of what must not follow a letter at once: copies for the account's other installations, and,
+    /// no longer than some seconds, openings; by default [`DELAY`]. None makes them follow at once.
+    #[must_use]
+    pub fn delay(mut self, longest: Duration) -> Self {
+        self.delay = longest;
+        self
+    }
+
     /// The chain's JSON-RPC endpoint. Without one, nothing can be bought.
     #[must_use]
     pub fn rpc(mut self, url: Url) -> Self {
@@ -281,7 +310,20 @@ impl Builder {
     /// # Errors
     /// [`ConnectError`].
     pub async fn connect(self) -> Result<Client, ConnectError> {
-        let Self { wallet, deployment, home, cache, proving_key, node, rpc, clock, run_length, on_step } = self;
+        let Self {
+            wallet,
+            deployment,
+            home,
+            cache,
+            proving_key,
+            node,
+            proxies,
+            delay,
+            rpc,
+            clock,
+            run_length,
+            on_step,
+        } = self;
         let named = NetworkId(deployment.network_id);
         let network = NetworkId::new(deployment.chain_id, deployment.postage);
         if named != network {
@@ -294,6 +336,8 @@ impl Builder {
             state,
             clock,
             node_url: node,
+            proxies,
+            delay,
             node: OnceCell::new(),
             chain: rpc.map(|rpc| Chain::new(rpc, deployment.clone(), Arc::clone(&wallet))),
             cache: cache.unwrap_or_else(|| home.join("cache")),
@@ -321,6 +365,8 @@ impl Client {
             cache: None,
             proving_key: None,
             node: default_node(),
+            proxies: Proxies::default(),
+            delay: DELAY,
             rpc: None,
             clock: Clock::system(),
             run_length: RUN_LENGTH,
@@ -364,6 +410,12 @@ impl Client {
         &self.node_url
     }
 
+    /// By which proxies its connections go there.
+    #[must_use]
+    pub const fn proxies(&self) -> &Proxies {
+        &self.proxies
+    }
+
     /// The node, greeted.
     ///
     /// # Errors
@@ -372,7 +424,7 @@ impl Client {
         self.node
             .get_or_try_init(|| async {
                 self.step(Step::Asking);
-                Node::greet(&self.node_url, self.network, self.verifying_key_hash()).await
+                Node::greet(&self.node_url, &self.proxies, self.network, self.verifying_key_hash()).await
             })
             .await
     }

@@ -23,21 +23,20 @@ use xmtp_proto::account::Account;
 use xmtp_proto::derive::EnvelopeId;
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::malformed::Malformed;
-use xmtp_proto::opening;
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
 use xmtp_proto::record::Record;
 use xmtp_proto::refusal::{Code, Refusal};
-use xmtp_proto::time::MAX_AGE;
+use xmtp_proto::time::{MAX_AGE, Timestamp};
 use xmtp_proto::topic::Topic;
 
-use crate::client::{Client, NoIdentity, ProvingKeyError, Step};
+use crate::client::{Client, Copies, NoIdentity, ProvingKeyError, Step};
 use crate::content::{Content, InvalidContent};
 use crate::franking::FrankError;
 use crate::identity::Identity;
 use crate::inbox::{Failed, Inbox, InboxError, Message, Reason, Which, unverified};
 use crate::message::{Channel, SealMessageError};
 use crate::state::{self, Letter, MembershipsError, StateError};
-use crate::transport::{Connection, Order, Role, TransportError};
+use crate::transport::{Order, Role, TransportError};
 
 /// Records asked for at once.
 const PAGE: u32 = 100;
@@ -86,6 +85,9 @@ pub enum ConversationError {
     /// Sixteen other installations of this account have opened conversations within the last days, or claim to.
     #[error("all slots for installations of this account are taken: wait for a day, or use one of the others")]
     NoSlot,
+    /// The log has grown by more than is read in one go. What came is kept: try again, and it goes on from there.
+    #[error("more came than is read in one go; what came is kept: try again")]
+    Behind,
     /// So many conversations can be opened in a day. Wait for midnight UTC.
     #[error("this installation can open no more conversations today: the count starts anew at midnight UTC")]
     UsedUp,
@@ -164,10 +166,56 @@ impl Client {
         Ok(self.conversations().await?.into_iter().rfind(|conversation| conversation.peer() == peer))
     }
 
+    /// With whom the account has begun or accepted conversations, and where.
+    pub(crate) fn kept_topics(&self) -> Result<Vec<(Account, Topic)>, StateError> {
+        let kept = self.state().kept_conversations()?;
+        let topic = |letter: &Letter| (peer_of(letter, self.account()), letter.conversation(self.network()).topic());
+        Ok(kept.iter().map(|kept| topic(&kept.letter)).collect())
+    }
+
+    /// One of those, by where it is.
+    pub(crate) fn kept_conversation(&self, topic: &Topic) -> Result<Option<Conversation<'_>>, StateError> {
+        let kept = self.state().kept_conversations()?.into_iter();
+        let conversation = |letter: Letter| Conversation {
+            client: self,
+            channel: letter.conversation(self.network()),
+            is_accepted: true,
+            letter,
+        };
+        Ok(kept.map(|kept| conversation(kept.letter)).find(|it| it.topic() == *topic))
+    }
+
+    /// Does what was put off until now, and nothing that is to wait longer: copies conversations into the journal, so that the
+    /// account's other installations find them. Returns when there is more to do; none if there is nothing.
+    ///
+    /// # Errors
+    /// [`ConversationError`]; what was not done stays to be done.
+    pub async fn settle(&self) -> Result<Option<Timestamp>, ConversationError> {
+        let identity = self.identity()??;
+        self.journal_conversations(&identity, Copies::Due).await?;
+        Ok(self.next_copy()?)
+    }
+
+    /// Does at once what was put off, and learns what the account's other installations have done: who watches the node sees
+    /// what belongs together. Returns how many conversations were copied into the journal.
+    ///
+    /// # Errors
+    /// [`ConversationError`]; what was not done stays to be done.
+    pub async fn sync(&self) -> Result<usize, ConversationError> {
+        self.care_for_keys().await?;
+        let identity = self.identity()??;
+        self.journal_books(&identity).await?;
+        let copies = self.journal_conversations(&identity, Copies::All).await?;
+        self.read_journal(&identity).await?;
+        Ok(copies)
+    }
+
     /// Sees to it that the account's other installations find its books and its conversations. For whoever wants something else: it is
     /// tried again with the next message.
     pub(crate) async fn care_for_journal(&self, identity: &Identity) -> Result<(), StateError> {
-        for result in [self.journal_books(identity).await, self.journal_conversations(identity).await] {
+        for result in
+            [self.journal_books(identity).await, self.journal_conversations(identity, Copies::Due).await.map(drop)]
+        {
             if let Err(ConversationError::State(error)) = result {
                 return Err(error);
             }
@@ -186,7 +234,7 @@ impl Client {
             for record in &page.records {
                 cursor = record.postmark.postmark.cursor;
                 match self.open(identity, record) {
-                    Ok((_, letter)) => letters.push(letter),
+                    Ok((_, letter)) => letters.push((letter, cursor)),
                     Err(Failed::State(error)) => return Err(error.into()),
                     // The inbox says why.
                     Err(Failed::Reason(_)) => {}
@@ -240,6 +288,7 @@ impl Conversation<'_> {
     /// # Errors
     /// [`ConversationError`].
     pub async fn send_content(&self, content: &Content) -> Result<SentMessage, ConversationError> {
+        self.client.care_for_keys().await?;
         let identity = self.client.identity()??;
         let state = self.client.state();
         self.client.step(Step::WritingDown);
@@ -277,47 +326,39 @@ impl Conversation<'_> {
     /// [`ConversationError`].
     pub async fn messages(&self, which: Which) -> Result<Inbox, ConversationError> {
         let identity = self.client.identity()??;
-        let connection: Connection = self.client.connection(Role::Reading).await?;
         let topic = self.topic();
+        self.client.read_on(&identity, topic).await?;
         let mut cursor = match which {
             Which::All => Cursor::default(),
             Which::New => self.client.state().cursor(&topic)?,
         };
-        let mut read = Inbox::default();
-        for _ in 0..MAX_PAGES {
-            let page = connection.query(topic, cursor, Order::OldestFirst, PAGE).await?;
-            let mut ids = Vec::new();
-            for record in &page.records {
-                cursor = record.postmark.postmark.cursor;
-                if record.submission.envelope().ciphertext.len() == opening::BYTES {
-                    continue;
+        let (mut read, mut ids) = (Inbox::default(), Vec::new());
+        for record in &self.client.state().records(&topic, cursor)? {
+            cursor = record.postmark.postmark.cursor;
+            match self.read(record) {
+                Ok(message) => {
+                    ids.push(message.envelope);
+                    read.messages.push(message);
                 }
-                match self.read(record) {
-                    Ok(message) => {
-                        ids.push(message.envelope);
-                        read.messages.push(message);
-                    }
-                    Err(Failed::State(error)) => return Err(error.into()),
-                    Err(Failed::Reason(reason)) => read.unverified.push(unverified(&identity, record, reason)),
-                }
-            }
-            self.client.state().read_messages(&topic, cursor, &ids)?;
-            if !page.more {
-                break;
+                Err(Failed::State(error)) => return Err(error.into()),
+                Err(Failed::Reason(reason)) => read.unverified.push(unverified(&identity, record, reason)),
             }
         }
+        self.client.state().read_messages(&topic, cursor, &ids)?;
         Ok(read)
     }
 
     /// Opens and verifies a record of the conversation.
-    fn read(&self, record: &Record) -> Result<Message, Failed> {
+    pub(crate) fn read(&self, record: &Record) -> Result<Message, Failed> {
         let envelope = record.submission.envelope();
         let id = envelope.id(self.client.network());
         let opened = self.channel.open(envelope).map_err(Reason::from)?;
         let author = self.channel.party(opened.author);
         let seen = self.client.state().seen(author.account, state::Record::Bundle)?;
         // What was genuine when it was first read stays so.
-        if seen.is_some_and(|seen| seen.revision > author.revision) && !self.client.state().has_read(id)? {
+        if seen.is_some_and(|seen| seen.has_replaced(author.revision, &author.identity_key))
+            && !self.client.state().has_read(id)?
+        {
             return Err(Reason::KeysReplaced(author.account).into());
         }
         Ok(Message {

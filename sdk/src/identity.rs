@@ -1,6 +1,7 @@
 //! Identities: the messaging keys of an account, private ([`Identity`]) and public ([`VerifiedBundle`]) (docs/protocol.md,
 //! "Identities and keys"; litepaper 4.1).
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
@@ -202,6 +203,35 @@ impl Identity {
         Ok(())
     }
 
+    /// Whether the bundle's commitments are of a quarter that is over.
+    #[must_use]
+    pub fn generation_is_due(&self, now: Timestamp) -> bool {
+        Generation::at(now).0 > self.generation
+    }
+
+    /// Has the wallet attest the commitments of the present quarter, with a new prekey: the next revision and version of the
+    /// bundle. All other keys stay. Write the vault before the bundle.
+    ///
+    /// # Errors
+    /// [`IdentityError`]; nothing was changed.
+    pub async fn renew<S: Signer + Sync + ?Sized>(&mut self, wallet: &S, now: Timestamp) -> Result<(), IdentityError> {
+        let revision = self.revision.checked_add(1).ok_or(IdentityError::Versions)?;
+        let generation = Generation::at(now).0;
+        let text = self.attested_as(revision, generation).attestation_text(self.network);
+        let signature = wallet::sign(wallet, &text).await?;
+        self.rotate_prekey(now)?;
+        (self.revision, self.generation, self.wallet_signature) = (revision, generation, *signature);
+        self.name_bundle();
+        Ok(())
+    }
+
+    /// Whether a bundle holds these keys, under whatever attestation.
+    #[must_use]
+    pub fn is_of(&self, bundle: &VerifiedBundle) -> bool {
+        let keys = &bundle.bundle.keys;
+        bundle.network == self.network && *keys == self.attested_as(keys.revision, keys.generation)
+    }
+
     /// The pass for a topic of the account's own.
     #[must_use]
     pub fn sign_owner(&self, id: EnvelopeId) -> Owner {
@@ -229,11 +259,15 @@ impl Identity {
     /// # Errors
     /// [`NotPublished`] if they are others, or older.
     pub fn require_published(&self, published: &VerifiedBundle) -> Result<(), NotPublished> {
-        let same_keys = published.network == self.network
-            && published.bundle.keys == self.attested()
-            && published.bundle.wallet_signature == self.wallet_signature;
+        let revision = published.bundle.keys.revision;
+        let same_attestation = match revision.cmp(&self.revision) {
+            Ordering::Less => self.bundle().verify(self.network).is_ok(),
+            Ordering::Equal => published.bundle.wallet_signature == self.wallet_signature,
+            Ordering::Greater => false,
+        };
         let prekey = self.prekey_of(published.digest).map(|prekey| prekey.key.public());
-        if same_keys && prekey == Some(published.bundle.prekey) { Ok(()) } else { Err(NotPublished) }
+        let is_published = self.is_of(published) && same_attestation && prekey == Some(published.bundle.prekey);
+        if is_published { Ok(()) } else { Err(NotPublished) }
     }
 
     /// Signs a digest of [`signature::digest`].
@@ -263,14 +297,18 @@ impl Identity {
     }
 
     fn attested(&self) -> AttestedKeys {
+        self.attested_as(self.revision, self.generation)
+    }
+
+    fn attested_as(&self, revision: u32, generation: u32) -> AttestedKeys {
         AttestedKeys {
             account: self.account,
-            revision: self.revision,
+            revision,
             identity_key: self.identity_key.public(),
             agreement_key: self.agreement_key.public(),
-            generation: self.generation,
-            claim_commitment: self.postal_seed.claim_secret(self.generation).commitment(),
-            member_commitment: self.postal_seed.member_secret(self.generation).commitment(),
+            generation,
+            claim_commitment: self.postal_seed.claim_secret(generation).commitment(),
+            member_commitment: self.postal_seed.member_secret(generation).commitment(),
         }
     }
 

@@ -113,7 +113,7 @@ impl Client {
     /// # Errors
     /// [`InboxError`].
     pub async fn inbox(&self, which: Which) -> Result<Inbox, InboxError> {
-        self.care_for_prekey().await?;
+        self.care_for_keys().await?;
         let identity = self.identity()??;
         let connection = self.connection(Role::Mine).await?;
         let topic = Topic::Invite(self.account());
@@ -130,7 +130,7 @@ impl Client {
                 match self.open(&identity, record) {
                     Ok((message, letter)) => {
                         inbox.messages.push(message);
-                        received.push(letter);
+                        received.push((letter, cursor));
                     }
                     Err(Failed::State(error)) => return Err(error.into()),
                     Err(Failed::Reason(reason)) => inbox.unverified.push(unverified(&identity, record, reason)),
@@ -141,6 +141,7 @@ impl Client {
                 break;
             }
         }
+        self.care_for_journal(&identity).await?;
         Ok(inbox)
     }
 
@@ -150,12 +151,15 @@ impl Client {
         let from = opened.sender.account();
         let seen = self.state().seen(from, state::Record::Bundle)?;
         let (revision, _) = opened.sender.bundle().order();
+        let identity_key = opened.sender.bundle().keys.identity_key;
         if seen.is_none_or(|seen| seen.revision < revision) {
             self.state().remember_attested(&opened.sender)?;
         }
         let letter = Letter::received(identity, envelope, opened);
         // What was genuine when it was first read stays so.
-        if seen.is_some_and(|seen| seen.revision > revision) && !self.state().has_received(letter.id)? {
+        if seen.is_some_and(|seen| seen.has_replaced(revision, &identity_key))
+            && !self.state().has_received(letter.id)?
+        {
             return Err(Reason::KeysReplaced(from).into());
         }
         let stamps = record.submission.passes().iter().filter_map(|pass| match pass {

@@ -17,6 +17,7 @@ mod runs;
 
 use std::collections::BTreeMap;
 
+use alloy::primitives::B256;
 use xmtp_proto::derive::{EnvelopeId, Purpose};
 use xmtp_proto::time::{Epoch, Timestamp};
 use xmtp_prover::{Index, Limit};
@@ -102,13 +103,13 @@ pub(crate) struct View {
     books: Books,
 }
 
-/// The journal of an account: label `xmtp/key/journal/1`, and the digest of the attested keys for both bundles, as bundles
-/// change with every prekey.
+/// The journal of an account: label `xmtp/key/journal/1`, and the identity key in the place of both bundles' digests, as
+/// bundles change with every prekey and attestations with every quarter.
 pub(crate) fn channel(identity: &Identity) -> Channel {
     let bundle = identity.verified_bundle();
-    let digest = bundle.bundle().keys.digest(identity.network());
-    let keys = ConversationKeys::new(&identity.postal_seed().journal(), digest, digest);
-    let party = Party { bundle: digest, ..Party::of(&bundle) };
+    let stable = B256::from(bundle.bundle().keys.identity_key);
+    let keys = ConversationKeys::new(&identity.postal_seed().journal(), stable, stable);
+    let party = Party { bundle: stable, ..Party::of(&bundle) };
     Channel::new(identity.network(), keys, party, party)
 }
 

@@ -5,6 +5,7 @@
 //! only this crate reads their bytes.
 
 use std::fmt;
+use std::time::Duration;
 
 use alloy::primitives::{B256, hex};
 use ed25519_dalek::SigningKey;
@@ -38,6 +39,14 @@ pub(crate) fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>, NoRandomnes
     let mut bytes = Zeroizing::new([0; N]);
     getrandom::fill(&mut *bytes).map_err(|_| NoRandomness)?;
     Ok(bytes)
+}
+
+/// A uniform duration below `max`; nothing if that is nothing.
+pub(crate) fn random_up_to(max: Duration) -> Result<Duration, NoRandomness> {
+    let of_u64 = u128::from(u64::from_be_bytes(*random()?));
+    // The upper half of the product. Nobody waits for more than the 584 years that 64 bits hold.
+    let nanos = (u128::from(u64::try_from(max.as_nanos()).unwrap_or(u64::MAX)) * of_u64) >> 64;
+    Ok(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
 }
 
 /// HKDF-SHA256: `label` as the salt, the parts one after the other as the info.
@@ -234,6 +243,19 @@ impl PostalSeed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn random_waits_fill_their_range() {
+        let max = Duration::from_secs(10);
+        let waits: Vec<_> = (0..1_000).map(|_| random_up_to(max).unwrap()).collect();
+        assert!(waits.iter().all(|wait| *wait < max));
+        for tenth in 0..10 {
+            let within = waits.iter().filter(|wait| wait.as_secs() == tenth).count();
+            // Of a binomial with mean 100, further away than any run will see.
+            assert!((40..200).contains(&within), "{within} of 1000 in second {tenth}");
+        }
+        assert_eq!(random_up_to(Duration::ZERO).unwrap(), Duration::ZERO);
+    }
     use crate::testing::{SMALL_ORDER, assert_secret};
 
     assert_secret!(

@@ -17,6 +17,7 @@
 //! | `books` | the books of stamps, from the wish to buy on, and which index of which went with which envelope |
 //! | `letters` | the letters sent, with the bytes that a retry sends again, and those received, with how far was read |
 //! | `conversations` | which letters' conversations were begun or accepted, what is on its way in them, and what was read |
+//! | `reading` | the records of conversations, and how far the log was read for each |
 //! | `journal` | what the journal says, and which index of a membership went with which envelope |
 //! | `seen` | the newest bundle and policy of every account, so that no node can roll one back |
 //! | `folder`, `store` | the folder and its lock; the database and the sealing |
@@ -28,6 +29,7 @@ mod conversations;
 mod folder;
 mod journal;
 mod letters;
+mod reading;
 mod seen;
 mod store;
 
@@ -40,7 +42,7 @@ use xmtp_proto::account::Account;
 use xmtp_proto::derive::NetworkId;
 
 pub use books::{Book, BookId, BooksError, Bought, InvalidBookId, Purchase, StampUse, Supply};
-pub use conversations::Kept;
+pub use conversations::{JournalCopy, Kept};
 pub use journal::{MemberIndex, MembershipsError};
 pub use letters::{Delivery, Letter, LettersError, Outgoing};
 pub use seen::{Order, Record, RememberError, Seen};

@@ -41,7 +41,9 @@ use xmtp_sdk::identity::Identity;
 use xmtp_sdk::inbox::{Inbox, Message, Reason, Which};
 use xmtp_sdk::invite::{Invitation, seal_invite};
 use xmtp_sdk::state::RememberError;
-use xmtp_sdk::transport::{Connection, Event, Filter, Node, Order, Role, StampGroup, TransportError, WrongPostmark};
+use xmtp_sdk::transport::{
+    Connection, Event, Filter, Node, Order, Prefix, Proxies, Role, StampGroup, TransportError, WrongPostmark,
+};
 
 const CHAIN: u64 = 31_337;
 const POSTAGE: Address = Address::repeat_byte(7);
@@ -57,6 +59,7 @@ struct Liar {
 struct Said {
     results: Vec<wire::PublishResult>,
     records: Vec<wire::Record>,
+    stretch: wire::QueryConversationsResponse,
     events: Vec<Option<Streamed>>,
     status: Option<Status>,
     /// Calls that fail before one is answered.
@@ -98,6 +101,7 @@ impl Liar {
             joining_requirement: Some(nothing),
             now_ns: 1,
             member_limit: 256,
+            conversation_bits: 0,
         };
         Self { network, said: Arc::default() }
     }
@@ -152,6 +156,13 @@ impl Service for Liar {
             let kept = kept.into_iter().map(wire::Record::from);
             wire::QueryResponse { records: said.records.iter().cloned().chain(kept).collect(), more: false }
         })
+    }
+
+    async fn query_conversations(
+        &self,
+        _: Request<wire::QueryConversationsRequest>,
+    ) -> Result<Response<wire::QueryConversationsResponse>, Status> {
+        self.answer(|said| said.stretch.clone())
     }
 
     async fn subscribe(&self, _: Request<wire::SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
@@ -237,7 +248,7 @@ async fn forwarded(to: &Url) -> (Url, JoinSet<()>) {
 
 async fn connected() -> (World, Connection) {
     let world = serve(Liar::new()).await;
-    let node = Node::greet(&world.url, network(), VerifyingKey::dev().keccak()).await.unwrap();
+    let node = Node::greet(&world.url, &Proxies::default(), network(), VerifyingKey::dev().keccak()).await.unwrap();
     (world, node.open(Role::Mine))
 }
 
@@ -377,17 +388,25 @@ async fn page_holds_records_of_the_topic_in_order() {
 #[tokio::test]
 async fn network_and_verifying_key_must_be_the_clients() {
     let world = serve(Liar::new()).await;
-    let greet = Node::greet(&world.url, NetworkId::new(1, POSTAGE), VerifyingKey::dev().keccak()).await;
+    let greet =
+        Node::greet(&world.url, &Proxies::default(), NetworkId::new(1, POSTAGE), VerifyingKey::dev().keccak()).await;
     assert!(matches!(greet, Err(TransportError::OtherNetwork { .. })));
-    let greet = Node::greet(&world.url, network(), B256::ZERO).await;
+    let greet = Node::greet(&world.url, &Proxies::default(), network(), B256::ZERO).await;
     assert!(matches!(greet, Err(TransportError::OtherVerifyingKey { .. })));
 
     // A name that its own chain and contract do not make.
     let mut liar = Liar::new();
     liar.network.chain_id = 1;
     let world = serve(liar).await;
-    let greet = Node::greet(&world.url, network(), VerifyingKey::dev().keccak()).await;
+    let greet = Node::greet(&world.url, &Proxies::default(), network(), VerifyingKey::dev().keccak()).await;
     assert!(matches!(greet, Err(TransportError::OtherNetwork { .. })));
+
+    // One that wants to know which conversations are read.
+    let mut liar = Liar::new();
+    liar.network.conversation_bits = 17;
+    let world = serve(liar).await;
+    let greet = Node::greet(&world.url, &Proxies::default(), network(), VerifyingKey::dev().keccak()).await;
+    assert!(matches!(greet, Err(TransportError::Malformed(_))), "{greet:?}");
 }
 
 #[tokio::test]
@@ -421,11 +440,14 @@ async fn nobody_there_is_said_with_the_address() {
     let free = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let url: Url = format!("http://{}", free.local_addr().unwrap()).parse().unwrap();
     drop(free);
-    let error = Node::greet(&url, network(), VerifyingKey::dev().keccak()).await.unwrap_err();
+    let error = Node::greet(&url, &Proxies::default(), network(), VerifyingKey::dev().keccak()).await.unwrap_err();
     assert!(matches!(&error, TransportError::Unreachable { .. }), "{error}");
     assert!(error.to_string().contains(url.as_str()), "{error}");
     for address in ["ftp://somewhere", "https://somewhere"] {
-        let error = Node::greet(&address.parse().unwrap(), network(), VerifyingKey::dev().keccak()).await.unwrap_err();
+        let error =
+            Node::greet(&address.parse().unwrap(), &Proxies::default(), network(), VerifyingKey::dev().keccak())
+                .await
+                .unwrap_err();
         assert!(matches!(error, TransportError::Address(_)), "{error}");
     }
 }
@@ -520,6 +542,42 @@ async fn letter_under_keys_that_the_wallet_replaced_is_not_genuine_unless_it_was
 }
 
 #[tokio::test]
+async fn stretch_is_believed_as_far_as_it_can_be_true() {
+    let envelope = Envelope {
+        topic: Topic::Conversation(B256::repeat_byte(0xa5)),
+        sent_at: Timestamp::from_secs(1),
+        ciphertext: vec![1, 2, 3],
+    };
+    let submission = Submission::new(envelope, Vec::new()).unwrap();
+    let id = submission.envelope().id(network());
+    let record = |cursor, by: &PrivateKeySigner| {
+        let postmark = Postmark { envelope: id, cancelled: cancelled_hash(&[]), ..postmark(cursor) };
+        wire::Record::from(Record { submission: submission.clone(), postmark: signed(postmark, by) })
+    };
+    let mine = |cursors: &[u64]| cursors.iter().map(|cursor| record(*cursor, &operator())).collect::<Vec<_>>();
+    let fits = Prefix::of(B256::repeat_byte(0xa7), 6);
+    let (world, connection) = connected().await;
+    // What was asked for behind cursor 5, what came, up to where, whether there was more, and whether it is believed.
+    for (sentence, prefix, records, seen, more, believed) in [
+        ("a page", fits, mine(&[6, 9]), 11, true, true),
+        ("nothing there", fits, mine(&[]), 5, false, true),
+        ("nothing there yet", fits, mine(&[]), 10_005, true, true),
+        ("another prefix", Prefix::of(B256::ZERO, 1), mine(&[6]), 6, false, false),
+        ("a record from before", fits, mine(&[5]), 6, false, false),
+        ("a record twice", fits, mine(&[6, 6]), 6, false, false),
+        ("less than came", fits, mine(&[6, 9]), 8, true, false),
+        ("a page that goes back", fits, mine(&[]), 4, true, false),
+        ("no way on", fits, mine(&[]), 5, true, false),
+        ("a forged postmark", fits, vec![record(6, &PrivateKeySigner::random())], 6, false, false),
+    ] {
+        world.said.lock().unwrap().stretch = wire::QueryConversationsResponse { records, seen, more };
+        let answer = connection.query_conversations(prefix, Cursor(5), 100).await;
+        assert_eq!(answer.is_ok(), believed, "{sentence}: {answer:?}");
+        assert!(answer.is_ok() || !answer.unwrap_err().is_passing(), "{sentence}");
+    }
+}
+
+#[tokio::test]
 async fn stream_is_believed_as_far_as_it_can_be_true() {
     let record = |cursor| {
         let record = Record { submission: submission(), postmark: signed(postmark(cursor), &operator()) };
@@ -529,7 +587,7 @@ async fn stream_is_believed_as_far_as_it_can_be_true() {
     let seen = |cursor| Some(Streamed::Seen(cursor));
     let mine = Filter::Topic(topic());
     let others = Filter::Topic(Topic::Contact(Account::externally_owned(Address::repeat_byte(1))));
-    let all = Filter::Conversations { bits: 0, prefix: [0; 32] };
+    let all = Filter::Conversations(Prefix::of(B256::ZERO, 0));
     // What was subscribed to behind cursor 5, what came, and how much of it is believed.
     for (sentence, filters, events, believed) in [
         ("history and news", vec![mine], vec![record(6), seen(8), seen(8), record(9), seen(9)], 5),
@@ -567,7 +625,8 @@ async fn stream_that_breaks_or_falls_silent_may_be_asked_again() {
     tokio::time::resume();
 
     let (url, wire) = forwarded(&world.url).await;
-    let connection = Node::greet(&url, network(), VerifyingKey::dev().keccak()).await.unwrap().open(Role::Mine);
+    let connection =
+        Node::greet(&url, &Proxies::default(), network(), VerifyingKey::dev().keccak()).await.unwrap().open(Role::Mine);
     world.said.lock().unwrap().events = vec![Some(Streamed::Seen(1))];
     let mut subscription = connection.subscribe(vec![Filter::Topic(topic())], Cursor(0)).await.unwrap();
     assert_eq!(subscription.next().await.unwrap(), Event::Seen(Cursor(1)));

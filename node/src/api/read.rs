@@ -33,16 +33,14 @@ impl Api {
             joining_requirement: Some(self.rules.joining.clone().into()),
             now_ns: self.clock.now().as_nanos(),
             member_limit: self.rules.member_limit.get(),
+            conversation_bits: self.traffic.conversation_bits(),
         }
     }
 
     pub(super) fn query_topic(&self, request: QueryRequest) -> Result<QueryResponse, Status> {
         let QueryRequest { topic, after, limit, descending } = request;
         let topic = parse_topic(&topic)?;
-        let limit = match usize::try_from(limit) {
-            Ok(limit @ 1..=PAGE_RECORDS) => limit,
-            _ => PAGE_RECORDS,
-        };
+        let limit = page_records(limit);
         let Page { records, more } =
             self.store.page(&topic, Cursor(after), limit, descending).map_err(|error| status::store(&error))?;
         Ok(QueryResponse { records, more })
@@ -81,6 +79,14 @@ impl Api {
         let own = self.store.own_record(&account, OwnTopic::Contact).map_err(|error| status::store(&error))?;
         let own = own.ok_or_else(|| status::refused(&Refusal::NoSuchInbox))?;
         Ok(GetKeyBundleResponse { record: Some(own.record) })
+    }
+}
+
+/// How many records of a page were asked for; 0 asks for as many as there may be.
+pub(super) fn page_records(limit: u32) -> usize {
+    match usize::try_from(limit) {
+        Ok(limit @ 1..=PAGE_RECORDS) => limit,
+        _ => PAGE_RECORDS,
     }
 }
 

@@ -16,10 +16,9 @@ use xmtp_proto::malformed::Malformed;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::refusal::Refusal;
 use xmtp_proto::topic::Topic;
-use xmtp_proto::wire::{
-    ConversationPrefix, Record, SubscribeRequest, SubscribeResponse, TopicFilter, subscribe_response, topic_filter,
-};
+use xmtp_proto::wire::{Record, SubscribeRequest, SubscribeResponse, TopicFilter, subscribe_response, topic_filter};
 
+use super::prefix::Prefix;
 use super::{Api, status};
 use crate::store::Stretch;
 
@@ -38,13 +37,6 @@ pub(crate) type Subscription = Pin<Box<dyn Stream<Item = Result<SubscribeRespons
 struct Filter {
     topics: HashSet<Topic>,
     prefixes: Vec<Prefix>,
-}
-
-/// The first bits of conversation ids.
-#[derive(Clone, Copy)]
-struct Prefix {
-    bits: usize,
-    prefix: [u8; 32],
 }
 
 /// A reader: what was read and not sent yet, and what is behind it.
@@ -141,62 +133,6 @@ impl Filter {
     }
 
     fn matches(&self, topic: &Topic) -> bool {
-        self.topics.contains(topic)
-            || matches!(topic, Topic::Conversation(id) if self.prefixes.iter().any(|prefix| prefix.matches(&id.0)))
-    }
-}
-
-impl Prefix {
-    fn matches(self, id: &[u8; 32]) -> bool {
-        let (whole, rest) = (self.bits / 8, self.bits % 8);
-        id[..whole] == self.prefix[..whole] && (rest == 0 || (id[whole] ^ self.prefix[whole]) >> (8 - rest) == 0)
-    }
-}
-
-impl TryFrom<ConversationPrefix> for Prefix {
-    type Error = Malformed;
-
-    fn try_from(wire: ConversationPrefix) -> Result<Self, Malformed> {
-        let ConversationPrefix { bits, prefix } = wire;
-        let got = prefix.len();
-        Ok(Self {
-            bits: usize::try_from(bits)
-                .ok()
-                .filter(|bits| *bits <= 256)
-                .ok_or_else(|| Malformed::OutOfRange { field: "conversations.bits", got: bits.into() })?,
-            prefix: prefix.try_into().map_err(|_| Malformed::Length {
-                field: "conversations.prefix",
-                expected: 32,
-                got,
-            })?,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn prefix_compares_its_bits_and_no_more() {
-        let mut id = [0; 32];
-        (id[0], id[1]) = (0b1010_0000, 0b1100_0000);
-        let prefix = |bits, first, second| {
-            let mut prefix = [0xff; 32];
-            (prefix[0], prefix[1]) = (first, second);
-            Prefix { bits, prefix }
-        };
-        for (prefix, expected) in [
-            (prefix(0, 0xff, 0xff), true),
-            (prefix(3, 0b1011_1111, 0xff), true),
-            (prefix(4, 0b1011_1111, 0xff), false),
-            (prefix(8, 0b1010_0000, 0xff), true),
-            (prefix(10, 0b1010_0000, 0b1111_1111), true),
-            (prefix(11, 0b1010_0000, 0b1111_1111), false),
-            (Prefix { bits: 256, prefix: id }, true),
-            (Prefix { bits: 256, prefix: [0xff; 32] }, false),
-        ] {
-            assert_eq!(prefix.matches(&id), expected, "{} bits", prefix.bits);
-        }
+        self.topics.contains(topic) || self.prefixes.iter().any(|prefix| prefix.matches(topic))
     }
 }

@@ -17,7 +17,7 @@ use xmtp_proto::account::Account;
 use xmtp_proto::derive::{EnvelopeId, Issue};
 use xmtp_proto::field::Nullifier;
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
-use xmtp_proto::time::Clock;
+use xmtp_proto::time::{Clock, Epoch};
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 
@@ -297,6 +297,14 @@ impl Store {
         }
         stretch.seen = durable;
         Ok(stretch)
+    }
+
+    /// How many conversations messages were written in on a day.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn conversations_written(&self, epoch: Epoch) -> Result<u64, StoreError> {
+        self.log.scan_prefix(keys::units_of(epoch)).try_fold(0, |count, entry| entry.map(|_| count + 1).map_err(disk))
     }
 
     /// Waits until there is something behind a cursor to read.

@@ -142,6 +142,11 @@ pub(super) fn units(epoch: Epoch, id: &B256) -> Vec<u8> {
     concat(UNITS, &[&epoch.0.to_be_bytes(), id.as_slice()])
 }
 
+/// All conversations that were written in on a day.
+pub(super) fn units_of(epoch: Epoch) -> Vec<u8> {
+    concat(UNITS, &[&epoch.0.to_be_bytes()])
+}
+
 /// All that was counted in epochs before this one: owner writes, units, nullifiers.
 pub(super) fn counted_before(epoch: Epoch) -> [std::ops::Range<Vec<u8>>; 3] {
     [QUOTA, UNITS, EPOCH_NULLIFIER].map(|kind| vec![kind]..concat(kind, &[&epoch.0.to_be_bytes()]))

@@ -518,6 +518,7 @@ fn configure(folder: &Path, anvil: &AnvilInstance, deployment: &Deployment, join
         checkpoints = "every-block"
         [rules]
         joining = "{joining}"
+        conversations_per_prefix = 1
         "#,
         anvil.endpoint(),
         deployment_file.display(),

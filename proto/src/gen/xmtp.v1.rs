@@ -487,6 +487,10 @@ pub struct GetNetworkResponse {
     /// node keeps no group of members.
     #[prost(uint32, tag = "11")]
     pub member_limit: u32,
+    /// How many bits of a conversation's id a reader is to name, so that many active conversations begin alike: at most 16.
+    /// Follows the traffic, slowly.
+    #[prost(uint32, tag = "12")]
+    pub conversation_bits: u32,
 }
 /// At most 4 MiB.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -554,6 +558,33 @@ pub struct QueryResponse {
     pub records: ::prost::alloc::vec::Vec<Record>,
     /// Whether there was more when the page was read.
     #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+/// A page of conversations that begin alike.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueryConversationsRequest {
+    /// Required.
+    #[prost(message, optional, tag = "1")]
+    pub prefix: ::core::option::Option<ConversationPrefix>,
+    /// Records behind this cursor of the operator's log; 0 from the beginning.
+    #[prost(uint64, tag = "2")]
+    pub after: u64,
+    /// At most 100; 0 means 100. A page also ends at 1 MiB, though never before its first record, and behind 10,000 records of
+    /// any topic: it may be empty, and not the last.
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+/// A page.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryConversationsResponse {
+    /// At most 100, in the order of the log.
+    #[prost(message, repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<Record>,
+    /// All that begins so up to this cursor was sent: what to read on behind.
+    #[prost(uint64, tag = "2")]
+    pub seen: u64,
+    /// Whether there was more of the log when the page was read.
+    #[prost(bool, tag = "3")]
     pub more: bool,
 }
 /// What is asked of a sender at a topic.
@@ -941,6 +972,32 @@ pub mod node_client {
             req.extensions_mut().insert(GrpcMethod::new("xmtp.v1.Node", "Query"));
             self.inner.unary(req, path, codec).await
         }
+        /// Reads a page of all conversations whose ids begin alike behind a cursor, oldest first, so that the node does not learn
+        /// which of them is read. Returns `INVALID_ARGUMENT` for a prefix that is none.
+        pub async fn query_conversations(
+            &mut self,
+            request: impl tonic::IntoRequest<super::QueryConversationsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QueryConversationsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/xmtp.v1.Node/QueryConversations",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("xmtp.v1.Node", "QueryConversations"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Streams the records behind a cursor that match any of the filters, in the order of the log, without gap or repeat, and
         /// goes on as the log grows. Ends with `UNAVAILABLE` when the node stops: subscribe again behind the last cursor. Returns
         /// `INVALID_ARGUMENT` for no filter, for too many, or one that is none.
@@ -1096,6 +1153,15 @@ pub mod node_server {
             &self,
             request: tonic::Request<super::QueryRequest>,
         ) -> std::result::Result<tonic::Response<super::QueryResponse>, tonic::Status>;
+        /// Reads a page of all conversations whose ids begin alike behind a cursor, oldest first, so that the node does not learn
+        /// which of them is read. Returns `INVALID_ARGUMENT` for a prefix that is none.
+        async fn query_conversations(
+            &self,
+            request: tonic::Request<super::QueryConversationsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QueryConversationsResponse>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the Subscribe method.
         type SubscribeStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::SubscribeResponse, tonic::Status>,
@@ -1336,6 +1402,51 @@ pub mod node_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = QuerySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/xmtp.v1.Node/QueryConversations" => {
+                    #[allow(non_camel_case_types)]
+                    struct QueryConversationsSvc<T: Node>(pub Arc<T>);
+                    impl<
+                        T: Node,
+                    > tonic::server::UnaryService<super::QueryConversationsRequest>
+                    for QueryConversationsSvc<T> {
+                        type Response = super::QueryConversationsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::QueryConversationsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Node>::query_conversations(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = QueryConversationsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::{Args as Group, Parser, Subcommand};
 use clap_complete::Shell;
@@ -13,6 +14,8 @@ use xmtp_prover::Limit;
 use xmtp_sdk::ens::{EnsName, InvalidName};
 use xmtp_sdk::state::BookId;
 
+use crate::way::Way;
+
 /// Mail between blockchain accounts: end-to-end encrypted, and delivered on the recipient's conditions.
 #[derive(Debug, Parser)]
 #[command(name = "xmtp", version, arg_required_else_help = true)]
@@ -20,8 +23,8 @@ use xmtp_sdk::state::BookId;
 #[command(
     after_help = "The wallet's key is read from --keystore, else from $XMTP_WALLET_KEY (64 hexadecimal digits), else asked for.\n\n\
                         What is set neither by a flag nor by the environment is read from config.toml in the home, else in the\n\
-                        system's folder for configuration: network, node, rpc, ens_rpc, proving_key, keystore,\n\
-                        password_file.\n\n\
+                        system's folder for configuration: network, node, proxy, delay, rpc, ens_rpc, proving_key,\n\
+                        keystore, password_file.\n\n\
                         Exit status: 0 done, 1 refused or failed, 2 wrong usage.\n\
                         With --json a failure is {\"error\":{\"code\",\"message\",\"hint\"}} on stdout."
 )]
@@ -40,6 +43,17 @@ pub(crate) struct Global {
     /// The node to publish to and read from [default: http://127.0.0.1:5050].
     #[arg(long, env = "XMTP_NODE", value_name = "URL", global = true, help_heading = "Network")]
     pub(crate) node: Option<Url>,
+    /// A proxy to the node: socks5://, http:// or, with a way of its own for each connection, tor://; behind mine=, reading=,
+    /// posting= or asking= for the connections of one role. May be given again; the last one for a role counts.
+    // Such addresses often hold a password.
+    #[arg(long, env = "XMTP_PROXY", hide_env_values = true, value_name = "[ROLE=]URL", global = true)]
+    #[arg(value_delimiter = ',', action = clap::ArgAction::Append, help_heading = "Network")]
+    pub(crate) proxy: Vec<Way>,
+    /// The longest random delay of copies for the account's other installations, and of openings, so that a watcher of the node
+    /// does not see what belongs together; 0s for none [default: 30s].
+    #[arg(long, env = "XMTP_DELAY", value_name = "DURATION", global = true, value_parser = humantime::parse_duration)]
+    #[arg(help_heading = "Network")]
+    pub(crate) delay: Option<Duration>,
     /// The chain's JSON-RPC endpoint, needed to buy stamps [default: http://127.0.0.1:8545].
     // Such addresses often hold a key of their provider's.
     #[arg(long, env = "XMTP_RPC", hide_env_values = true, value_name = "URL", global = true, help_heading = "Network")]
@@ -111,12 +125,17 @@ pub(crate) enum Command {
         #[arg(long)]
         new: bool,
     },
-    /// Wait for letters and print each as it comes, until Ctrl-C. With --json one object per line.
+    /// Wait for letters and messages and print each as it comes, until Ctrl-C. With --json one object per line.
     Watch {
         /// Begin with the first letter there is, not with the first that this client has not read.
         #[arg(long)]
         all: bool,
+        /// Letters only, not what follows them.
+        #[arg(long)]
+        letters: bool,
     },
+    /// Do at once what was put off for a random while, and learn what the account's other installations have done.
+    Sync,
     /// Look for what stands between this machine and a letter; exit status 1 if something does.
     Doctor,
     /// Files with wallets' keys.
@@ -179,7 +198,12 @@ impl FromStr for Who {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Identity {
     /// Make messaging keys, have the wallet attest them, and publish them.
-    New,
+    New {
+        /// In the place of published ones, because those may be in other hands; in a --home without keys. Whatever only the old
+        /// ones open, stamps too, stays where they are.
+        #[arg(long)]
+        replace: bool,
+    },
     /// Show the account's messaging keys, here and as published.
     Show,
     /// Recover the messaging keys from the network, with the wallet alone.

@@ -13,6 +13,7 @@ mod requirements;
 mod send;
 mod shown;
 mod stamps;
+mod sync;
 mod watch;
 
 use clap::ArgMatches;
@@ -57,7 +58,8 @@ pub(crate) async fn run(args: Args, matches: &ArgMatches, output: &Output) -> Re
         }
         Command::Inbox { new } => inbox::run(new, &connect().await?, output).await,
         // Watching leaves the account's state to other commands while nothing comes.
-        Command::Watch { all } => watch::run(all, context::builder(settings, output)?, output).await,
+        Command::Watch { all, letters } => watch::run(all, letters, context::builder(settings, output)?, output).await,
+        Command::Sync => sync::run(&connect().await?, output).await,
         Command::Doctor => return doctor::run(settings, output).await,
         Command::Keystore(Keystore::New { file }) => keystore::new(file, settings, output),
         Command::Config(Config::Show { origin }) => config::show(origin, settings, output),

@@ -1,9 +1,12 @@
 //! From the command line to a client.
 
+use std::sync::Arc;
+
 use xmtp_contracts::Deployment;
 use xmtp_proto::account::Account;
 use xmtp_sdk::client::{Builder, Client, Step};
 use xmtp_sdk::ens;
+use xmtp_sdk::transport::Role;
 
 use crate::args::Who;
 use crate::failure::Failure;
@@ -25,6 +28,11 @@ pub(crate) fn builder(settings: &Settings, output: &Output) -> Result<Builder, F
         Some(file) => builder.proving_key(file.value.clone()),
         None => builder,
     };
+    let builder = builder.delay(settings.delay.value);
+    let builder = Role::ALL.into_iter().fold(builder, |builder, role| match settings.proxies().of(role) {
+        Some(proxy) => builder.proxy(role, Arc::clone(proxy)),
+        None => builder,
+    });
     // A command ends when its letter is sent: it reserves what that takes, and has nothing to hand back.
     Ok(builder.run_length(1).on_step(move |step| progress.now(described(step))))
 }
@@ -49,6 +57,7 @@ const fn described(step: Step) -> &'static str {
         Step::Buying => "buying: waiting for the chain",
         Step::WaitingForRoot => "waiting for the node to see the book",
         Step::LoadingProvingKey => "loading the proving key (made anew the first time)",
+        Step::Lingering => "waiting for a random moment, so that a watcher cannot link two calls",
         Step::Reserving | Step::Reserved => "reserving in the account's journal",
         Step::WritingDown | Step::WrittenDown => "writing down what is sent",
         Step::Proving | Step::Proved => "proving that a stamp is paid for",

@@ -159,6 +159,9 @@ impl From<TransportError> for Failure {
             TransportError::Unreachable { .. } | TransportError::Silent { .. } => {
                 Self::new("unreachable", &error).hint("is the node running? name another with --node or $XMTP_NODE")
             }
+            TransportError::Proxy { .. } => {
+                Self::new("proxy", &error).hint("does the proxy run? name another with --proxy or $XMTP_PROXY")
+            }
             TransportError::OtherNetwork { .. } => Self::new("other_network", &error),
             TransportError::OtherVerifyingKey { .. } => Self::new("other_verifying_key", &error),
             TransportError::Failed { .. } => Self::new("node_failed", &error).hint("try again later, or another node"),
@@ -197,6 +200,7 @@ impl From<PublishError> for Failure {
             PublishError::Exists(_) => {
                 Self::new("identity_exists", &error).hint("xmtp identity show; on a new machine: xmtp identity restore")
             }
+            PublishError::NothingToReplace(_) => Self::new("no_such_inbox", &error).hint("xmtp identity new"),
             PublishError::Replaced(_) => {
                 Self::new("keys_replaced", &error).hint("xmtp --home <new folder> identity restore")
             }
@@ -383,11 +387,14 @@ impl From<ConversationError> for Failure {
         match error {
             ConversationError::NoIdentity(error) => error.into(),
             ConversationError::NoMembers => Self::new("not_offered", &error).hint("use another node"),
-            ConversationError::GenerationOver(_) => Self::new("generation_over", &error),
+            ConversationError::GenerationOver(_) => {
+                Self::new("generation_over", &error).hint("xmtp sync has the wallet attest the keys for this quarter")
+            }
             ConversationError::NoSlot => Self::new("no_slot", &error),
             ConversationError::NotGranted => {
                 Self::new("not_granted", &error).hint("run the same command again, or name another node with --node")
             }
+            ConversationError::Behind => Self::new("behind", &error).hint("run the same command again"),
             ConversationError::UsedUp => Self::new("quota_exhausted", &error),
             ConversationError::Memberships(MembershipsError::State(error)) | ConversationError::State(error) => {
                 error.into()

@@ -11,6 +11,7 @@ mod keystore;
 mod output;
 mod settings;
 mod wallet;
+mod way;
 
 use std::process::ExitCode;
 

@@ -2,15 +2,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use directories::ProjectDirs;
 use serde::Deserialize;
 use url::Url;
+use xmtp_sdk::client::DELAY;
+use xmtp_sdk::transport::Proxies;
 
 use crate::args::Global;
 use crate::failure::Failure;
+use crate::way::{self, Way};
 
 const NODE: &str = "http://127.0.0.1:5050";
 const RPC: &str = "http://127.0.0.1:8545";
@@ -37,6 +41,8 @@ pub(crate) struct Said<T> {
 pub(crate) struct Settings {
     pub(crate) network: Option<Said<PathBuf>>,
     pub(crate) node: Said<Url>,
+    pub(crate) proxy: Option<Said<Vec<Way>>>,
+    pub(crate) delay: Said<Duration>,
     pub(crate) rpc: Said<Url>,
     pub(crate) ens_rpc: Option<Said<Url>>,
     pub(crate) proving_key: Option<Said<PathBuf>>,
@@ -54,6 +60,10 @@ pub(crate) struct Settings {
 struct File {
     network: Option<PathBuf>,
     node: Option<Url>,
+    #[serde(default)]
+    proxy: Vec<Way>,
+    #[serde(default, with = "humantime_serde")]
+    delay: Option<Duration>,
     rpc: Option<Url>,
     ens_rpc: Option<Url>,
     proving_key: Option<PathBuf>,
@@ -104,7 +114,17 @@ impl Settings {
                 Err(error) => Err(Failure::usage(format!("{url}: {error}"))),
             },
         };
+        let proxy = match (&global.proxy[..], file.proxy) {
+            ([], in_file) => Said { value: in_file, origin: from_file() },
+            (given_value, _) => Said { value: given_value.to_vec(), origin: given("proxy") },
+        };
         Ok(Self {
+            delay: match (global.delay, file.delay) {
+                (Some(value), _) => Said { value, origin: given("delay") },
+                (None, Some(value)) => Said { value, origin: from_file() },
+                (None, None) => Said { value: DELAY, origin: Origin::BuiltIn },
+            },
+            proxy: Some(proxy).filter(|said| !said.value.is_empty()),
             network: path_of("network", &global.network, file.network),
             node: or_built_in(url_of("node", &global.node, file.node), NODE)?,
             rpc: or_built_in(url_of("rpc", &global.rpc, file.rpc), RPC)?,
@@ -116,6 +136,13 @@ impl Settings {
             cache,
             files,
         })
+    }
+}
+
+impl Settings {
+    /// For each role its proxy, if it has one.
+    pub(crate) fn proxies(&self) -> Proxies {
+        way::proxies(self.proxy.iter().flat_map(|said| &said.value))
     }
 }
 

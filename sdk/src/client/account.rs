@@ -53,6 +53,9 @@ pub enum PublishError {
     /// The account has keys on this network already. The user's to decide: restore them.
     #[error("{0} has messaging keys on this network already")]
     Exists(Account),
+    /// There are no keys to replace. The user's to mend: make some.
+    #[error("{0} has no messaging keys on this network")]
+    NothingToReplace(Account),
     /// The keys on this machine were replaced: the wallet attested others since. The user's to decide: restore those under
     /// another home.
     #[error("the messaging keys of {0} on this machine have been replaced by others")]
@@ -167,6 +170,58 @@ impl Client {
         Ok(published)
     }
 
+    /// Makes new messaging keys in the place of those that are published, because they may be in other hands: the next
+    /// revision, which outranks whatever the old keys sign. On a client without keys: what only the old ones open, letters,
+    /// conversations, books of stamps, stays with the clients that have them. If it was cut short, calling it again goes on.
+    ///
+    /// # Errors
+    /// [`PublishError`]; [`PublishError::Exists`] if this client has keys of the account already,
+    /// [`PublishError::NothingToReplace`] if nothing is published.
+    pub async fn replace_identity(&self) -> Result<Published, PublishError> {
+        let mine = self.connection(Role::Mine).await?;
+        let account = self.account();
+        let published = self.published(&mine).await?.ok_or(PublishError::NothingToReplace(account))?;
+        let revision = published.bundle.bundle().keys.revision;
+        let (identity, is_published) = match self.state.identity()? {
+            Some(identity) if identity.bundle().keys.revision == revision.saturating_add(1) => (identity, false),
+            Some(identity) if identity.require_published(&published.bundle).is_ok() => (identity, true),
+            Some(_) => return Err(PublishError::Exists(account)),
+            None => {
+                self.step(Step::MakingKeys);
+                let revision = revision.checked_add(1).ok_or(PublishError::Versions)?;
+                let identity = Identity::create(&*self.wallet, self.network, revision, self.clock.now()).await?;
+                self.state.save_identity(&identity)?;
+                (identity, false)
+            }
+        };
+        let replaced = if is_published {
+            published
+        } else {
+            let (bundle, topic) = (identity.verified_bundle(), Topic::Contact(account));
+            let bytes = bundle.bundle().to_bytes();
+            let postmark = self.publish_own(&mine, &identity, "key bundle", topic, bytes, published.cursor).await?;
+            self.state.remember_bundle(&bundle)?;
+            Published { bundle, cursor: postmark.postmark.cursor }
+        };
+        let topic = Topic::Vault(account);
+        let (version, head) = match self.newest(&mine, topic).await? {
+            None => (0, Cursor::default()),
+            Some((envelope, head)) => {
+                let record = VaultRecord::from_bytes(&envelope.ciphertext)?;
+                let key = VaultKey::from_wallet(&*self.wallet, self.network, record.salt).await?;
+                if key.open(&record, &replaced.bundle).is_ok() {
+                    return Err(PublishError::Exists(account));
+                }
+                (record.version, head)
+            }
+        };
+        let version = version.checked_add(1).ok_or(PublishError::Versions)?;
+        let key = VaultKey::from_wallet(&*self.wallet, self.network, new_salt()?).await?;
+        let record = key.seal(&identity, version)?;
+        self.publish_own(&mine, &identity, "vault", topic, record.to_bytes(), head).await?;
+        Ok(replaced)
+    }
+
     /// The keys here, and as published.
     ///
     /// # Errors
@@ -204,7 +259,7 @@ impl Client {
     /// # Errors
     /// [`PublishError`]; [`Refusal::HeadMoved`] if another client of the account was faster: try again.
     pub async fn set_policy(&self, requirement: Requirement) -> Result<PublishedPolicy, PublishError> {
-        self.care_for_prekey().await?;
+        self.care_for_keys().await?;
         let identity = self.identity()??;
         let mine = self.connection(Role::Mine).await?;
         let topic = Topic::Policy(self.account());

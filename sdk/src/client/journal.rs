@@ -6,27 +6,27 @@ use xmtp_proto::derive::{EnvelopeId, OperatorId, Purpose};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::opening::{self, MAX_QUOTA};
 use xmtp_proto::pass::Pass;
-use xmtp_proto::postmark::SignedPostmark;
+use xmtp_proto::postmark::{Cursor, SignedPostmark};
+use xmtp_proto::record::Record;
 use xmtp_proto::refusal::{Code, Refusal};
 use xmtp_proto::submission::Submission;
-use xmtp_proto::time::{Epoch, Generation};
+use xmtp_proto::time::{Epoch, Generation, Timestamp};
 use xmtp_prover::{Limit, Position};
 
+use super::reading::Reached;
 use super::{Client, ProvingKeyError, Step};
 use crate::conversation::ConversationError;
 use crate::franking::{FrankError, leaf_of};
 use crate::identity::Identity;
 use crate::journal::{self, Entry, IndexName, JOURNAL_INDEX, View};
+use crate::keys::{NoRandomness, random_up_to};
 use crate::membership::{Found, MemberToUse, find_member, member};
 use crate::message::{Channel, SealMessageError};
-use crate::state::{Letter, MemberIndex};
-use crate::transport::{Connection, MemberGroup, Order, Role};
+use crate::state::{JournalCopy, Letter, MemberIndex, StateError};
+use crate::transport::{Connection, MemberGroup, Role};
 
-/// Records asked for at once.
-const PAGE: u32 = 100;
-/// Pages read in one go; the next call goes on. To have read too little does no harm: what is written on that ground counts
-/// for nothing, and is written again.
-const MAX_PAGES: usize = 1_000;
+/// The longest wait before a conversation is opened, since somebody waits for it.
+const MAX_OPENING_DELAY: Duration = Duration::from_secs(5);
 /// How often an entry is written because another installation was faster.
 const ATTEMPTS: usize = 2 * journal::SLOTS as usize;
 /// Proofs made for one opening at most: again under newer roots, should the first ones have just expired.
@@ -36,50 +36,82 @@ const ROOT_PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is asked meanwhile.
 const ROOT_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Which copies of conversations to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copies {
+    /// Those whose time has come.
+    Due,
+    /// All that are missing.
+    All,
+}
+
 impl Client {
     /// Reads on in the journal: what other installations have written, and what became of the own entries.
     pub(crate) async fn read_journal(&self, identity: &Identity) -> Result<View, ConversationError> {
-        // One reader at a time, so that each entry is read once and what it grants is received once.
+        match self.read_on(identity, journal::channel(identity).topic()).await? {
+            Reached::End => Ok(self.state.journal()?.0),
+            Reached::Limit => Err(ConversationError::Behind),
+        }
+    }
+
+    /// Takes in what the records say that are the journal's and behind what was read of it, up to `seen`.
+    pub(super) async fn apply_journal(
+        &self,
+        identity: &Identity,
+        records: &[Record],
+        seen: Cursor,
+    ) -> Result<(), StateError> {
+        // One at a time, so that each entry is taken in once and what it grants is received once.
         let _turn = self.reading.lock().await;
         let channel = journal::channel(identity);
         let issue_seconds = self.deployment.issue_seconds.into();
-        let connection = self.connection(Role::Reading).await?;
-        for _ in 0..MAX_PAGES {
-            let (mut view, from) = self.state.journal()?;
-            let page = connection.query(channel.topic(), from, Order::OldestFirst, PAGE).await?;
-            let Some(last) = page.records.last() else { return Ok(view) };
-            let to = last.postmark.postmark.cursor;
-            let (mut conversations, mut grants) = (Vec::new(), Vec::new());
-            for record in &page.records {
-                // What does not open is another program's: nobody else can write here.
-                let Ok(opened) = channel.open(record.submission.envelope()) else { continue };
-                let Ok(Some(entry)) = Entry::from_secret_bytes(&opened.content) else { continue };
-                grants.extend(view.apply(&entry, record.postmark.postmark.accepted_at, issue_seconds));
-                if let Entry::Conversation(letter) = entry {
-                    conversations.push(*letter);
-                }
+        let (mut view, from) = self.state.journal()?;
+        if seen <= from {
+            return Ok(());
+        }
+        let (mut conversations, mut grants) = (Vec::new(), Vec::new());
+        for record in records {
+            let envelope = record.submission.envelope();
+            if envelope.topic != channel.topic() || record.postmark.postmark.cursor <= from {
+                continue;
             }
-            self.state.read_journal(from, (&view, to), &conversations)?;
-            self.receive(grants)?;
-            if !page.more {
-                break;
+            // What does not open is another program's: nobody else can write here.
+            let Ok(opened) = channel.open(envelope) else { continue };
+            let Ok(Some(entry)) = Entry::from_secret_bytes(&opened.content) else { continue };
+            grants.extend(view.apply(&entry, record.postmark.postmark.accepted_at, issue_seconds));
+            if let Entry::Conversation(letter) = entry {
+                conversations.push(*letter);
             }
         }
-        Ok(self.state.journal()?.0)
+        self.state.read_journal(from, (&view, seen), &conversations)?;
+        self.receive(grants)
     }
 
-    /// Writes the conversations into the journal that it does not have yet.
-    pub(crate) async fn journal_conversations(&self, identity: &Identity) -> Result<(), ConversationError> {
-        let missing = |client: &Self| -> Result<Vec<Letter>, ConversationError> {
-            let kept = client.state.kept_conversations()?.into_iter();
-            Ok(kept.filter(|kept| !kept.journaled).map(|kept| kept.letter).collect())
+    /// Plans copies of new conversations in the journal, at random times, and makes those that are due, or all.
+    pub(crate) async fn journal_conversations(
+        &self,
+        identity: &Identity,
+        which: Copies,
+    ) -> Result<usize, ConversationError> {
+        self.plan_copies()?;
+        let by = match which {
+            Copies::Due => self.now(),
+            Copies::All => Timestamp::from_nanos(u64::MAX),
         };
-        if missing(self)?.is_empty() {
-            return Ok(());
+        let due = |client: &Self| -> Result<Vec<Letter>, ConversationError> {
+            let kept = client.state.kept_conversations()?.into_iter();
+            Ok(kept
+                .filter(|kept| matches!(kept.copy, JournalCopy::Due(due) if due <= by))
+                .map(|kept| kept.letter)
+                .collect())
+        };
+        if due(self)?.is_empty() {
+            return Ok(0);
         }
         // Another installation may have been faster.
         self.read_journal(identity).await?;
-        for letter in missing(self)? {
+        let mut copies = 0;
+        for letter in due(self)? {
             let without_message = letter.without_message();
             self.step(Step::Journaling);
             match self.write_journal(identity, &[Entry::Conversation(letter.into())]).await {
@@ -88,10 +120,26 @@ impl Client {
                 }
                 other => other?,
             }
+            copies += 1;
         }
         self.read_journal(identity).await?;
         self.step(Step::Journaled);
-        Ok(())
+        Ok(copies)
+    }
+
+    fn plan_copies(&self) -> Result<(), StateError> {
+        let kept = self.state.kept_conversations()?;
+        let now = self.clock.now();
+        let wanted = kept.iter().filter(|kept| kept.copy == JournalCopy::Wanted);
+        let plans = wanted.map(|kept| Ok((&kept.letter, now.saturating_add(random_up_to(self.delay)?))));
+        let plans = plans.collect::<Result<Vec<_>, NoRandomness>>()?;
+        if plans.is_empty() { Ok(()) } else { self.state.plan_copies(&plans) }
+    }
+
+    /// When the next copy is due; none if none is.
+    pub(crate) fn next_copy(&self) -> Result<Option<Timestamp>, StateError> {
+        let kept = self.state.kept_conversations()?;
+        Ok(kept.iter().filter_map(|kept| if let JournalCopy::Due(due) = kept.copy { Some(due) } else { None }).min())
     }
 
     /// The index for an envelope: reserved in the journal and read back, in a slot that was claimed and read back.
@@ -197,6 +245,12 @@ impl Client {
         self.step(Step::WrittenDown);
         let (_, limit) = self.member_group(identity).await?;
         let index = self.reserve(identity, Purpose::Opening, &opening, limit).await?;
+        // Who watches the node sees a journal written to just now, and must not see a conversation opened just then.
+        let wait = random_up_to(self.delay.min(MAX_OPENING_DELAY)).map_err(StateError::from)?;
+        if !wait.is_zero() {
+            self.step(Step::Lingering);
+            tokio::time::sleep(wait).await;
+        }
         self.publish_opening(identity, &opening, index).await?;
         self.state.end_opening(&channel.topic())?;
         self.step(Step::Recorded);

@@ -189,7 +189,7 @@ impl Client {
     /// # Errors
     /// [`SendError`].
     pub async fn send_draft(&self, draft: Draft) -> Result<Sent, SendError> {
-        self.care_for_prekey().await?;
+        self.care_for_keys().await?;
         let identity = self.identity()??;
         let same = |outgoing: &Outgoing| is_same(outgoing, &draft);
         let resumed = self.resume(&identity, |outgoing| !same(outgoing)).await?;

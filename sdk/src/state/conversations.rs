@@ -19,7 +19,18 @@ pub struct Kept {
     /// With this letter it begins.
     pub letter: Letter,
     /// Whether the journal has it, so that the account's other installations find it.
-    pub journaled: bool,
+    pub copy: JournalCopy,
+}
+
+/// The copy of a conversation in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JournalCopy {
+    /// Not planned yet.
+    Wanted,
+    /// Planned for a time.
+    Due(Timestamp),
+    /// It is there.
+    Made,
 }
 
 impl State {
@@ -28,7 +39,7 @@ impl State {
     /// # Errors
     /// [`StateError`].
     pub fn keep_conversation(&self, letter: &Letter) -> Result<(), StateError> {
-        self.store.write(|entries| keep(entries, letter, false))
+        self.store.write(|entries| keep(entries, letter, JournalCopy::Wanted))
     }
 
     /// All conversations that were begun or accepted, here or, as far as the journal was read, elsewhere; the oldest first.
@@ -38,11 +49,27 @@ impl State {
     pub fn kept_conversations(&self) -> Result<Vec<Kept>, StateError> {
         let mut all = self.store.read_all(Table::Conversations, |bytes| {
             let mut reader = Reader::new(bytes);
-            let journaled = reader.u8()? == 1;
-            Ok(Kept { letter: Letter::from_secret_bytes(reader.rest())?, journaled })
+            let copy = JournalCopy::read(&mut reader)?;
+            Ok(Kept { letter: Letter::from_secret_bytes(reader.rest())?, copy })
         })?;
         all.sort_by_key(|kept| (kept.letter.sent_at, kept.letter.id));
         Ok(all)
+    }
+
+    /// Plans the copies of conversations in the journal that nobody has planned yet.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn plan_copies(&self, plans: &[(&Letter, Timestamp)]) -> Result<(), StateError> {
+        self.store.write(|entries| {
+            for (letter, due) in plans {
+                let name = letter.id.as_bytes();
+                if entries.get(Table::Conversations, name, copy_of)? == Some(JournalCopy::Wanted) {
+                    put(entries, letter, JournalCopy::Due(*due))?;
+                }
+            }
+            Ok(())
+        })
     }
 
     /// Writes down a message that is going to be sent.
@@ -121,14 +148,46 @@ impl State {
     }
 }
 
-/// Keeps a conversation; what the journal has, it has for good. 1 if it has, then the letter.
-pub(super) fn keep(entries: &Entries<'_>, letter: &Letter, journaled: bool) -> Result<(), StateError> {
-    let name = letter.id.as_bytes();
-    let before = entries.get(Table::Conversations, name, |bytes| Ok(bytes.first() == Some(&1)))?;
-    if before.is_some_and(|before| before || !journaled) {
+/// Keeps a conversation; what the journal has, it has for good.
+pub(super) fn keep(entries: &Entries<'_>, letter: &Letter, copy: JournalCopy) -> Result<(), StateError> {
+    let before = entries.get(Table::Conversations, letter.id.as_bytes(), copy_of)?;
+    if before.is_some_and(|before| before == JournalCopy::Made || copy != JournalCopy::Made) {
         return Ok(());
     }
-    entries.put(Table::Conversations, name, &join(&[&[u8::from(journaled)], &letter.to_secret_bytes()]))
+    put(entries, letter, copy)
+}
+
+/// What became of the copy, then the letter.
+fn put(entries: &Entries<'_>, letter: &Letter, copy: JournalCopy) -> Result<(), StateError> {
+    entries.put(Table::Conversations, letter.id.as_bytes(), &join(&[&copy.to_bytes(), &letter.to_secret_bytes()]))
+}
+
+fn copy_of(bytes: &[u8]) -> Result<JournalCopy, Unreadable> {
+    JournalCopy::read(&mut Reader::new(bytes))
+}
+
+impl JournalCopy {
+    /// 0, 1 when it is made, or 2; then when it is due u64, or zeros.
+    fn to_bytes(self) -> [u8; 9] {
+        let (kind, due) = match self {
+            Self::Wanted => (0, Timestamp::default()),
+            Self::Made => (1, Timestamp::default()),
+            Self::Due(due) => (2, due),
+        };
+        let mut bytes = [kind; 9];
+        bytes[1..].copy_from_slice(&due.as_nanos().to_be_bytes());
+        bytes
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let (kind, due) = (reader.u8()?, Timestamp::from_nanos(reader.u64()?));
+        match kind {
+            0 => Ok(Self::Wanted),
+            1 => Ok(Self::Made),
+            2 => Ok(Self::Due(due)),
+            _ => Err(Unreadable),
+        }
+    }
 }
 
 /// Sent-at u64, length u32 and topic, ciphertext.

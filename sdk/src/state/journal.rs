@@ -54,7 +54,7 @@ impl State {
     ) -> Result<(), StateError> {
         self.store.write(|entries| {
             for letter in conversations {
-                conversations::keep(entries, letter, true)?;
+                conversations::keep(entries, letter, conversations::JournalCopy::Made)?;
             }
             let cursor = |bytes: &[u8]| bytes.first_chunk().map(|it| u64::from_be_bytes(*it)).ok_or(Unreadable);
             if entries.get(Table::Journal, VIEW, cursor)?.unwrap_or_default() != from.0 {

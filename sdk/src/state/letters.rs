@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::books::{BooksError, StampUse, Supply, take};
 use super::conversations;
+use super::reading;
 use super::store::{Entries, Table};
 use super::{State, StateError};
 use crate::identity::{Identity, VerifiedBundle};
@@ -221,8 +222,10 @@ impl State {
             before @ Delivery::Delivered(_) if before != delivery => Err(LettersError::Delivered(id)),
             Delivery::Pending | Delivery::Refused(_) | Delivery::Delivered(_) => {
                 outgoing.delivery = delivery;
-                if matches!(delivery, Delivery::Delivered(_)) {
-                    conversations::keep(entries, &outgoing.letter, false)?;
+                if let Delivery::Delivered(postmark) = delivery {
+                    conversations::keep(entries, &outgoing.letter, conversations::JournalCopy::Wanted)?;
+                    let topic = outgoing.letter.conversation(self.network).topic();
+                    reading::start(entries, &topic, postmark.postmark.cursor)?;
                 }
                 Ok(())
             }
@@ -255,16 +258,17 @@ impl State {
         Ok(self.store.read(Table::Cursors, topic.to_string().as_bytes(), read_cursor)?.unwrap_or_default())
     }
 
-    /// Keeps letters that were received and how far their topic was read, both or neither. A cursor never goes back, and
+    /// Keeps letters that were received, with where each stands in the log, and how far their topic was read, both or neither. A cursor never goes back, and
     /// what was received before is received once.
     ///
     /// # Errors
     /// [`StateError`].
-    pub fn receive(&self, topic: &Topic, cursor: Cursor, letters: &[Letter]) -> Result<(), StateError> {
+    pub fn receive(&self, topic: &Topic, cursor: Cursor, letters: &[(Letter, Cursor)]) -> Result<(), StateError> {
         let name = topic.to_string();
         self.store.write(|entries| {
-            for letter in letters {
+            for (letter, at) in letters {
                 entries.put(Table::Inbox, letter.id.as_bytes(), &letter.to_secret_bytes())?;
+                reading::start(entries, &letter.conversation(self.network).topic(), *at)?;
             }
             let before = entries.get(Table::Cursors, name.as_bytes(), read_cursor)?.unwrap_or_default();
             entries.put(Table::Cursors, name.as_bytes(), &before.max(cursor).0.to_be_bytes())

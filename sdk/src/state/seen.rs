@@ -47,12 +47,14 @@ impl fmt::Display for Order {
 /// The newest of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// A bundle's revision; for a policy, that of the bundle whose identity key signed it.
+    /// A bundle's revision; for a policy, that of the first bundle seen whose identity key signed it.
     pub revision: u32,
     /// The version; 0 if only the revision is known.
     pub version: u64,
     /// What is signed; zeros if only the revision is known.
     pub digest: B256,
+    /// The account's identity key by then: an attestation may be renewed and leave it in place.
+    pub identity_key: [u8; 32],
 }
 
 /// What was served is not the newest there is. The node's fault, or of who took the account's keys: use another node, and do
@@ -93,7 +95,8 @@ impl State {
     /// [`RememberError`]; what was seen before stays.
     pub fn remember_bundle(&self, bundle: &VerifiedBundle) -> Result<(), RememberError> {
         let (revision, version) = bundle.bundle().order();
-        let got = Seen { revision, version: version.into(), digest: bundle.digest() };
+        let identity_key = bundle.bundle().keys.identity_key;
+        let got = Seen { revision, version: version.into(), digest: bundle.digest(), identity_key };
         self.remember(bundle.account(), Record::Bundle, got)
     }
 
@@ -110,7 +113,8 @@ impl State {
             if seen.is_some_and(|seen| seen.revision >= revision) {
                 return Ok(());
             }
-            entries.put(Table::Seen, &name, &Seen { revision, version: 0, digest: B256::ZERO }.to_bytes())
+            let identity_key = bundle.bundle().keys.identity_key;
+            entries.put(Table::Seen, &name, &Seen { revision, version: 0, digest: B256::ZERO, identity_key }.to_bytes())
         })
     }
 
@@ -122,10 +126,14 @@ impl State {
     /// [`RememberError`]; what was seen before stays.
     pub fn remember_policy(&self, bundle: &VerifiedBundle, policy: Option<&SignedPolicy>) -> Result<(), RememberError> {
         let (account, record) = (bundle.account(), Record::Policy);
-        let (revision, _) = bundle.bundle().order();
+        let identity_key = bundle.bundle().keys.identity_key;
+        let seen = self.seen(account, record)?;
+        // As long as the key that signs them is the same, they count on.
+        let first = seen.filter(|seen| seen.identity_key == identity_key).map(|seen| seen.revision);
+        let revision = first.unwrap_or_else(|| bundle.bundle().order().0);
         let Some(policy) = policy else {
             let got = Order { revision, version: 0 };
-            return match self.seen(account, record)? {
+            return match seen {
                 Some(seen) if seen.order() > got => {
                     Err(RememberError::RolledBack { account, record, seen: seen.order(), got })
                 }
@@ -133,7 +141,7 @@ impl State {
             };
         };
         let digest = policy.digest(self.network);
-        self.remember(account, record, Seen { revision, version: policy.policy().version, digest })
+        self.remember(account, record, Seen { revision, version: policy.policy().version, digest, identity_key })
     }
 
     /// The newest record seen of an account.
@@ -170,18 +178,29 @@ fn name(account: Account, record: Record) -> Vec<u8> {
 }
 
 impl Seen {
+    /// Whether these keys of the account, attested in a revision, are its wallet's word no more.
+    pub(crate) fn has_replaced(&self, revision: u32, identity_key: &[u8; 32]) -> bool {
+        self.revision > revision && self.identity_key != *identity_key
+    }
+
     const fn order(self) -> Order {
         Order { revision: self.revision, version: self.version }
     }
 
-    /// Revision u32, version u64, digest 32.
+    /// Revision u32, version u64, digest 32, identity key 32.
     fn to_bytes(self) -> Vec<u8> {
-        join(&[&self.revision.to_be_bytes(), &self.version.to_be_bytes(), self.digest.as_slice()]).to_vec()
+        let Self { revision, version, digest, identity_key } = self;
+        join(&[&revision.to_be_bytes(), &version.to_be_bytes(), digest.as_slice(), &identity_key]).to_vec()
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, Unreadable> {
         let mut reader = Reader::new(bytes);
-        let it = Self { revision: reader.u32()?, version: reader.u64()?, digest: B256::from(*reader.array()?) };
+        let it = Self {
+            revision: reader.u32()?,
+            version: reader.u64()?,
+            digest: B256::from(*reader.array()?),
+            identity_key: *reader.array()?,
+        };
         reader.end()?;
         Ok(it)
     }

@@ -55,6 +55,10 @@ pub(super) enum Table {
     Messages,
     /// What the journal says, and how far it was read.
     Journal,
+    /// How far the log was read for which conversation.
+    Reading,
+    /// The records of conversations.
+    Records,
     /// Which index of which membership belongs to which envelope, and where the leaf was.
     Memberships,
 }
@@ -76,6 +80,8 @@ impl Table {
             Self::Openings => "openings",
             Self::Messages => "messages",
             Self::Journal => "journal",
+            Self::Reading => "reading",
+            Self::Records => "records",
             Self::Memberships => "memberships",
         }
     }

@@ -550,8 +550,8 @@ async fn received_letter_and_its_cursor_are_kept_together_and_once() {
     assert_eq!(first.to_secret_bytes(), as_sent.to_secret_bytes(), "both sides remember the same");
     assert_eq!(first.conversation(NETWORK).topic(), as_sent.conversation(NETWORK).topic());
     let again = Letter::from_bytes_of(&first);
-    state.receive(&topic, Cursor(7), &[second, first]).unwrap();
-    state.receive(&topic, Cursor(6), &[again]).unwrap();
+    state.receive(&topic, Cursor(7), &[(second, Cursor(7)), (first, Cursor(6))]).unwrap();
+    state.receive(&topic, Cursor(6), &[(again, Cursor(6))]).unwrap();
     drop(state);
 
     let state = open(&base, BOB).await;
@@ -589,7 +589,7 @@ async fn bundle_that_was_rolled_back_is_refused() {
     };
     assert!(rolled_back(&old));
     assert!(matches!(state.remember_bundle(&twin), Err(RememberError::Differs { .. })));
-    let seen = Seen { revision: 1, version: 2, digest: new.digest() };
+    let seen = Seen { revision: 1, version: 2, digest: new.digest(), identity_key: new.bundle().keys.identity_key };
     assert_eq!(state.seen(bob.account(), Record::Bundle).unwrap(), Some(seen));
     state.remember_bundle(&replaced).unwrap();
     assert!(rolled_back(&new));
@@ -682,7 +682,7 @@ async fn delivered_letter_begins_a_conversation_that_the_journal_is_told_of_once
     state.record_delivery(id, Delivery::Delivered(postmark(id))).unwrap();
     let kept = || {
         let kept = state.kept_conversations().unwrap();
-        kept.iter().map(|it| (it.letter.id, it.journaled)).collect::<Vec<_>>()
+        kept.iter().map(|it| (it.letter.id, it.copy == JournalCopy::Made)).collect::<Vec<_>>()
     };
     assert_eq!(kept(), [(id, false)]);
     let view = View::default();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tonic::Streaming;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::record::Record;
@@ -9,7 +10,10 @@ use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 use xmtp_proto::wire::node_client::NodeClient;
 
-use super::{Connection, TransportError, required};
+use super::check::{check_order, required};
+use super::connection::Connection;
+use super::error::{TransportError, failure};
+use super::prefix::Prefix;
 
 /// A node says at least every 15 s how far it is; one that was silent for so long is gone.
 const SILENCE: Duration = Duration::from_secs(45);
@@ -19,13 +23,8 @@ const SILENCE: Duration = Duration::from_secs(45);
 pub enum Filter {
     /// Those of one topic.
     Topic(Topic),
-    /// Those of all conversations whose ids share their first bits, so that the node does not learn which one is read.
-    Conversations {
-        /// How many bits count, from the first byte's highest: at most 256.
-        bits: u16,
-        /// What is behind the bits is not looked at.
-        prefix: [u8; 32],
-    },
+    /// Those of all conversations whose ids begin alike, so that the node does not learn which one is read.
+    Conversations(Prefix),
 }
 
 /// What a subscription brings.
@@ -45,20 +44,16 @@ pub struct Subscription {
     connection: Connection,
     filters: Vec<Filter>,
     seen: Cursor,
+    heard_at: Instant,
 }
 
 impl Filter {
     /// Whether a topic's records are among those asked for.
     #[must_use]
     pub fn matches(&self, topic: &Topic) -> bool {
-        match (self, topic) {
-            (Self::Topic(wanted), topic) => wanted == topic,
-            (Self::Conversations { bits, prefix }, Topic::Conversation(id)) => {
-                let (whole, rest) = (usize::from(*bits / 8).min(32), *bits % 8);
-                id[..whole] == prefix[..whole]
-                    && (rest == 0 || whole == 32 || (id[whole] ^ prefix[whole]) >> (8 - rest) == 0)
-            }
-            (Self::Conversations { .. }, _) => false,
+        match self {
+            Self::Topic(wanted) => wanted == topic,
+            Self::Conversations(prefix) => prefix.covers(topic),
         }
     }
 }
@@ -75,24 +70,27 @@ impl Connection {
             after: after.0,
         };
         let events = self.call(NodeClient::subscribe, request).await?;
-        Ok(Subscription { events, connection: self.clone(), filters, seen: after })
+        Ok(Subscription { events, connection: self.clone(), filters, seen: after, heard_at: Instant::now() })
     }
 }
 
 impl Subscription {
-    /// Waits for the next event. After an error there is nothing more to come.
+    /// Waits for the next event. After an error there is nothing more to come. It may be broken off and called again.
     ///
     /// # Errors
     /// [`TransportError`]; [`TransportError::Unreachable`] if the node ended the stream, or has fallen silent.
     pub async fn next(&mut self) -> Result<Event, TransportError> {
-        let gone =
-            |reason: &str| TransportError::Unreachable { url: self.connection.url.clone(), reason: reason.to_owned() };
-        let message = match tokio::time::timeout(SILENCE, self.events.message()).await {
+        let gone = |reason: &str| TransportError::Unreachable {
+            url: self.connection.peer.url.clone(),
+            reason: reason.to_owned(),
+        };
+        let message = match tokio::time::timeout_at(self.heard_at + SILENCE, self.events.message()).await {
             Err(_) => return Err(gone("it has fallen silent")),
-            Ok(Err(status)) => return Err(super::failure(&self.connection.url, &status)),
+            Ok(Err(status)) => return Err(failure(&self.connection.peer, &status)),
             Ok(Ok(None)) => return Err(gone("it ended the stream")),
             Ok(Ok(Some(message))) => message,
         };
+        self.heard_at = Instant::now();
         let wire::SubscribeResponse { event } = message;
         let event = match required("event", event)? {
             wire::subscribe_response::Event::Seen(cursor) => Event::Seen(Cursor(cursor)),
@@ -114,11 +112,7 @@ impl Subscription {
                     return Err(TransportError::Unfitting("a record of another topic"));
                 }
                 self.connection.check_record(record, topic)?;
-                let cursor = record.postmark.postmark.cursor;
-                if cursor <= self.seen {
-                    return Err(TransportError::Unfitting("records out of order"));
-                }
-                cursor
+                check_order(self.seen, record)?
             }
         };
         self.seen = cursor;
@@ -130,45 +124,8 @@ impl From<Filter> for wire::TopicFilter {
     fn from(it: Filter) -> Self {
         let filter = match it {
             Filter::Topic(topic) => wire::topic_filter::Filter::Topic(topic.to_string()),
-            Filter::Conversations { bits, prefix } => {
-                let prefix = wire::ConversationPrefix { bits: bits.into(), prefix: prefix.to_vec() };
-                wire::topic_filter::Filter::Conversations(prefix)
-            }
+            Filter::Conversations(prefix) => wire::topic_filter::Filter::Conversations(prefix.into()),
         };
         Self { filter: Some(filter) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use alloy::primitives::{Address, B256};
-    use xmtp_proto::account::Account;
-
-    use super::*;
-
-    #[test]
-    fn prefix_compares_its_bits_and_no_more() {
-        let id = |first: u8, second: u8| {
-            let mut id = [0xff; 32];
-            (id[0], id[1]) = (first, second);
-            id
-        };
-        let topic = Topic::Conversation(B256::from(id(0b1010_0000, 0b1100_0000)));
-        for (bits, prefix, expected) in [
-            (0, id(0, 0), true),
-            (3, id(0b1011_1111, 0), true),
-            (4, id(0b1011_1111, 0), false),
-            (8, id(0b1010_0000, 0), true),
-            (10, id(0b1010_0000, 0b1111_1111), true),
-            (11, id(0b1010_0000, 0b1111_1111), false),
-            (256, id(0b1010_0000, 0b1100_0000), true),
-            (256, id(0b1010_0000, 0b1100_0001), false),
-        ] {
-            assert_eq!(Filter::Conversations { bits, prefix }.matches(&topic), expected, "{bits} bits");
-        }
-        let invite = Topic::Invite(Account::externally_owned(Address::ZERO));
-        assert!(!Filter::Conversations { bits: 0, prefix: [0; 32] }.matches(&invite), "conversations only");
-        assert!(Filter::Topic(invite).matches(&invite));
-        assert!(!Filter::Topic(invite).matches(&topic));
     }
 }

@@ -38,13 +38,29 @@ impl Setting {
 
 impl Shown {
     fn new(origin: bool, settings: &Settings) -> Self {
-        let Settings { network, node, rpc, ens_rpc, proving_key, home, cache: _, keystore, password_file, files } =
-            settings;
+        let Settings {
+            network,
+            node,
+            proxy,
+            delay,
+            rpc,
+            ens_rpc,
+            proving_key,
+            home,
+            cache: _,
+            keystore,
+            password_file,
+            files,
+        } = settings;
         let path = |path: &std::path::PathBuf| path.display().to_string();
         Self {
             settings: vec![
                 Setting::new("network", network.as_ref(), path),
                 Setting::new("node", Some(node), Url::to_string),
+                Setting::new("proxy", proxy.as_ref(), |ways| {
+                    ways.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+                }),
+                Setting::new("delay", Some(delay), |it| humantime::format_duration(*it).to_string()),
                 Setting::new("rpc", Some(rpc), endpoint),
                 Setting::new("ens_rpc", ens_rpc.as_ref(), endpoint),
                 Setting::new("proving_key", proving_key.as_ref(), path),

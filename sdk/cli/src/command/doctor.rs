@@ -96,7 +96,7 @@ impl Report {
     async fn node(&mut self, settings: &Settings, id: NetworkId, verifying_key: B256) {
         let clock = Clock::system();
         let before = clock.now();
-        let node = match Node::greet(&settings.node.value, id, verifying_key).await {
+        let node = match Node::greet(&settings.node.value, &settings.proxies(), id, verifying_key).await {
             Ok(node) => node,
             Err(error) => return self.fails("node", error),
         };

@@ -13,7 +13,8 @@ use crate::output::{Output, Said};
 
 pub(super) async fn run(command: Identity, client: &Client, output: &Output) -> Result<(), Failure> {
     match command {
-        Identity::New => output.say(&Made::new(client, "created", client.create_identity().await?)),
+        Identity::New { replace: true } => output.say(&Made::new(client, "replaced", client.replace_identity().await?)),
+        Identity::New { replace: false } => output.say(&Made::new(client, "created", client.create_identity().await?)),
         Identity::Restore => output.say(&Made::new(client, "restored", client.restore_identity().await?)),
         Identity::Show => output.say(&Status::new(client, &client.identity_status().await?)),
     }
@@ -23,7 +24,7 @@ pub(super) async fn run(command: Identity, client: &Client, output: &Output) -> 
 struct Made {
     account: String,
     network: String,
-    /// `created` or `restored`.
+    /// `created`, `replaced` or `restored`.
     status: &'static str,
     published: Bundle,
     home: String,
@@ -98,7 +99,11 @@ impl fmt::Display for Bundle {
 
 impl Said for Made {
     fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
-        let what = if self.status == "created" { "now has messaging keys" } else { "has its messaging keys back" };
+        let what = match self.status {
+            "created" => "now has messaging keys",
+            "replaced" => "now has other messaging keys",
+            _ => "has its messaging keys back",
+        };
         writeln!(f, "{} {what}.", self.account)?;
         writeln!(f, "  published  {}", self.published)?;
         writeln!(f, "  kept in    {}", self.home)

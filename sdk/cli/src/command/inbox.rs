@@ -52,7 +52,7 @@ struct Talk {
 }
 
 #[derive(Serialize)]
-struct Line {
+pub(super) struct Line {
     from: String,
     /// Always true here: what does not verify stands elsewhere.
     verified: bool,
@@ -151,13 +151,19 @@ impl Said for Talk {
     fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
         writeln!(f, "Conversation with {}", self.with)?;
         for line in &self.messages {
-            writeln!(f, " {}, {}", if line.from == self.with { "they" } else { "you" }, line.sent_at)?;
-            body(f, line.text.as_deref())?;
+            line.text_of(f, &self.with)?;
         }
         for doubtful in &self.unverified {
             doubtful.text(f)?;
         }
         Ok(())
+    }
+}
+
+impl Line {
+    pub(super) fn text_of(&self, f: &mut impl fmt::Write, with: &str) -> fmt::Result {
+        writeln!(f, " {}, {}", if self.from == with { "they" } else { "you" }, self.sent_at)?;
+        body(f, self.text.as_deref())
     }
 }
 

@@ -7,14 +7,15 @@ use futures_util::StreamExt as _;
 use serde::Serialize;
 use xmtp_sdk::client::Builder;
 use xmtp_sdk::inbox::Which;
-use xmtp_sdk::stream::Arrival;
+use xmtp_sdk::stream::{Arrival, What};
 
-use super::inbox::{Doubtful, Letter};
+use super::inbox::{self, Doubtful, Letter};
 use crate::failure::Failure;
 use crate::output::{Output, Said};
 
-pub(super) async fn run(all: bool, builder: Builder, output: &Output) -> Result<(), Failure> {
-    let mut arrivals = pin!(builder.stream(if all { Which::All } else { Which::New }));
+pub(super) async fn run(all: bool, letters: bool, builder: Builder, output: &Output) -> Result<(), Failure> {
+    let what = if letters { What::Letters } else { What::All };
+    let mut arrivals = pin!(builder.stream(what, if all { Which::All } else { Which::New }));
     let mut interrupt = pin!(tokio::signal::ctrl_c());
     let mut gone = false;
     loop {
@@ -26,6 +27,9 @@ pub(super) async fn run(all: bool, builder: Builder, output: &Output) -> Result<
             None => return Ok(()),
             Some(Err(error)) => return Err(error.into()),
             Some(Ok(Arrival::Letter(message))) => output.say(&Line::Letter(message.into()))?,
+            Some(Ok(Arrival::Message { with, message })) => {
+                output.say(&Line::Message { with: with.to_string(), message: message.into() })?;
+            }
             Some(Ok(Arrival::Unverified(unverified))) => output.say(&Line::Unverified((&unverified).into()))?,
             Some(Ok(Arrival::Interrupted { reason, .. })) => {
                 // Once per interruption, however often is tried.
@@ -45,6 +49,12 @@ pub(super) async fn run(all: bool, builder: Builder, output: &Output) -> Result<
 enum Line {
     /// A genuine one.
     Letter(Letter),
+    /// A genuine one, of either side.
+    Message {
+        with: String,
+        #[serde(flatten)]
+        message: inbox::Line,
+    },
     /// What does not verify: never a text.
     Unverified(Doubtful),
 }
@@ -53,6 +63,10 @@ impl Said for Line {
     fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
         match self {
             Self::Letter(letter) => letter.text(f),
+            Self::Message { with, message } => {
+                writeln!(f, "Conversation with {with}")?;
+                message.text_of(f, with)
+            }
             Self::Unverified(doubtful) => doubtful.text(f),
         }
     }

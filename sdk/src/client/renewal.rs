@@ -1,38 +1,42 @@
-//! The prekey, made anew every month (docs/protocol.md, "Identities and keys"), by whichever installation comes first.
+//! What is made anew by itself, by whichever installation comes first: the prekey every month, and with the quarter the pass
+//! secrets, which the wallet attests (docs/protocol.md, "Identities and keys").
 //!
-//! The vault decides: who rotates goes on from what lies in it, and writes it back against the record that was read. Only a
+//! The vault decides: who renews goes on from what lies in it, and writes it back against the record that was read. Only a
 //! prekey that is in the vault is ever published, so no invite can come that the account's other clients cannot open. Cut
 //! short anywhere, the next one goes on: what the vault is ahead of the bundle is published.
 
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::refusal::Code;
+use xmtp_proto::time::{EPOCH_SKEW, Generation};
 use xmtp_proto::topic::Topic;
 use xmtp_proto::vault::VaultRecord;
 
 use super::{Client, PublishError, Published, Step};
 use crate::identity::Identity;
 use crate::state::{Order, Record, StateError};
-use crate::transport::{Connection, Role};
+use crate::transport::{Connection, Node, Role, TransportError};
 use crate::vault::{VaultKey, new_salt};
 
 /// How often it is begun anew because another installation was faster.
 const ATTEMPTS: usize = 3;
 
 impl Client {
-    /// Rotates the prekey if it is due, or takes over the one that another installation made. Returns what is published then;
-    /// none if there was nothing to do. Reading and sending do this by themselves.
+    /// Renews the prekey and the attestation of the present quarter, each if it is due, or takes over what another
+    /// installation made. Returns what is published then; none if there was nothing to do. Reading and sending do this by
+    /// themselves.
     ///
     /// # Errors
     /// [`PublishError`]; the old prekey stays good, and the next attempt goes on where this one stopped.
-    pub async fn keep_prekey_fresh(&self) -> Result<Option<Published>, PublishError> {
+    pub async fn keep_keys_fresh(&self) -> Result<Option<Published>, PublishError> {
         let Some(identity) = self.state.identity()? else { return Ok(None) };
-        if !identity.prekey_is_due(self.clock.now()) && !self.is_ahead(&identity)? {
+        let now = self.clock.now();
+        if !identity.prekey_is_due(now) && !identity.generation_is_due(now) && !self.is_ahead(&identity)? {
             return Ok(None);
         }
         let mine = self.connection(Role::Mine).await?;
         let mut attempts = 1;
         loop {
-            match self.rotate_prekey(&mine, &identity).await {
+            match self.renew(&mine, &identity).await {
                 Err(PublishError::Refused { refusal, .. })
                     if refusal.code() == Code::HeadMoved && attempts < ATTEMPTS =>
                 {
@@ -43,13 +47,19 @@ impl Client {
         }
     }
 
-    /// As [`Client::keep_prekey_fresh`], for whoever wants something else: a prekey that lives some days longer does less harm
+    /// As [`Client::keep_keys_fresh`], for whoever wants something else: keys that live some days longer do less harm
     /// than a letter that is not read, and the next time is another try.
-    pub(crate) async fn care_for_prekey(&self) -> Result<(), StateError> {
-        match self.keep_prekey_fresh().await {
+    pub(crate) async fn care_for_keys(&self) -> Result<(), StateError> {
+        match self.keep_keys_fresh().await {
             Err(PublishError::State(error)) => Err(error),
             Err(_) | Ok(_) => Ok(()),
         }
+    }
+
+    /// Whether the node, too, says that a quarter has come: what it accepts before joins no group.
+    async fn has_turned(&self, generation: u32) -> Result<bool, TransportError> {
+        let node = Node::greet(&self.node_url, &self.proxies, self.network, self.verifying_key_hash()).await?;
+        Ok(Generation::at(node.network().now.saturating_add(EPOCH_SKEW)).0 >= generation)
     }
 
     /// Whether these keys were saved and not published: a rotation was cut short.
@@ -60,10 +70,10 @@ impl Client {
         Ok(seen.is_some_and(|seen| Order { revision: seen.revision, version: seen.version } < here))
     }
 
-    async fn rotate_prekey(&self, mine: &Connection, here: &Identity) -> Result<Option<Published>, PublishError> {
+    async fn renew(&self, mine: &Connection, here: &Identity) -> Result<Option<Published>, PublishError> {
         // Keys that were never published are not ours to publish: making the identity was cut short.
         let Some(published) = self.published(mine).await? else { return Ok(None) };
-        if published.bundle.bundle().keys != here.bundle().keys {
+        if !here.is_of(&published.bundle) {
             return Err(PublishError::Replaced(self.account()));
         }
         self.step(Step::MakingKeys);
@@ -80,8 +90,12 @@ impl Client {
             }
         };
         let now = self.clock.now();
-        if identity.prekey_is_due(now) {
-            identity.rotate_prekey(now)?;
+        let turned = identity.generation_is_due(now) && self.has_turned(identity.generation() + 1).await?;
+        if turned || identity.prekey_is_due(now) {
+            match turned {
+                true => identity.renew(&*self.wallet, now).await?,
+                false => identity.rotate_prekey(now)?,
+            }
             let version = version.checked_add(1).ok_or(PublishError::Versions)?;
             let record = key.seal(&identity, version)?;
             self.publish_own(mine, &identity, "vault", topic, record.to_bytes(), head).await?;
