@@ -80,7 +80,10 @@ impl Housekeeping {
             match tokio::task::spawn_blocking(move || store.forget_before(issue, epoch)).await? {
                 Ok(0) => break,
                 Ok(entries) => tracing::info!(entries, "dropped what is over"),
-                Err(error) => return Ok(failed(&error)),
+                Err(error) => {
+                    failed(&error);
+                    break;
+                }
             }
         }
         Ok(())
@@ -108,7 +111,10 @@ impl Housekeeping {
                     self.metrics.dropped(kind, dropped);
                     (total, more) = (total + dropped, again);
                 }
-                Err(error) => return Ok(failed(&error)),
+                Err(error) => {
+                    failed(&error);
+                    break;
+                }
             }
         }
         if total > 0 {
