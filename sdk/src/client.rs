@@ -8,6 +8,8 @@
 //! | `journal` | shares with the account's other installations, and opens conversations |
 //! | `reading` | reads conversations and the journal by prefix |
 //! | `stamps` | buys books, and finds those again whose purchase was cut short |
+//! | `frank` | the proofs of a letter's stamps |
+//! | `stock` | prepares stamps while there is nothing to send |
 //! | `reserve` | has the journal grant stamps to this client before they are used |
 //! | `send` | seals, franks and publishes a letter, and sends again what did not get through |
 //! | [`inbox`](crate::inbox), [`stream`](crate::stream) | reads what came, and what comes |
@@ -15,19 +17,21 @@
 
 mod account;
 mod ask;
+mod frank;
 mod journal;
 mod reading;
 mod renewal;
 mod reserve;
 mod send;
 mod stamps;
+mod stock;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
 use url::Url;
 use xmtp_contracts::Deployment;
 use xmtp_proto::account::Account;
@@ -36,6 +40,7 @@ use xmtp_proto::time::{Clock, Timestamp};
 use xmtp_prover::{DevKeyError, KeyFileError, MalformedKey, ProvingKey, VerifyingKey};
 
 use crate::chain::{Chain, Wallet};
+use crate::franking::Stock;
 use crate::identity::Identity;
 use crate::journal::{RUN_LENGTH, Session};
 use crate::state::{State, StateError};
@@ -79,6 +84,9 @@ pub struct Client {
     reserving: tokio::sync::Mutex<()>,
     /// Held by whoever reads the journal.
     reading: tokio::sync::Mutex<()>,
+    stock: Mutex<Stock>,
+    /// For who keeps the stock filled.
+    stamp_taken: Notify,
     on_step: OnStep,
 }
 
@@ -347,6 +355,8 @@ impl Builder {
             session: Mutex::new(Session::new().map_err(StateError::from)?),
             reserving: tokio::sync::Mutex::default(),
             reading: tokio::sync::Mutex::default(),
+            stock: Mutex::default(),
+            stamp_taken: Notify::new(),
             on_step,
             deployment,
             wallet,

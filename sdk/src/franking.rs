@@ -5,6 +5,7 @@
 
 mod choose;
 mod stamp;
+mod stock;
 
 use std::fmt;
 
@@ -16,7 +17,9 @@ use crate::chain::{Amount, Quote};
 
 pub use choose::{Choice, Holding, choose, choose_more};
 pub use stamp::{FrankError, StampToUse, find_path, stamp};
-pub(crate) use stamp::{external_nullifier, leaf_of, proof};
+pub(crate) use stamp::{external_nullifier, finish, leaf_of, proof, random_scope};
+pub use stock::STOCK;
+pub(crate) use stock::{Ground, Stock, Towards};
 
 /// What passes must show for one letter.
 #[derive(Clone, Debug, PartialEq, Eq)]

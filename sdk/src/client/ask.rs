@@ -87,7 +87,7 @@ impl Client {
             let price = offer.price(&self.deployment);
             (offer, price)
         });
-        let (_, holdings) = self.holdings(&recipient, self.node().await?.network())?;
+        let (_, holdings) = self.holdings(Some(&recipient), self.node().await?.network())?;
         let at_hand = choose(&demand, &holdings);
         Ok(WhatItTakes { recipient, demand, offer, at_hand })
     }

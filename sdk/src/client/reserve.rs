@@ -51,16 +51,44 @@ impl Client {
         let _turn = self.reserving.lock().await;
         for _ in 0..ATTEMPTS {
             if let Some(granted) = self.session().set_aside(books) {
+                self.stamp_taken.notify_one();
                 return Ok(Some(granted.into_iter().map(Supply::Granted).collect()));
             }
             // What was read last may be old; the log decides, and says so.
             let Some(entries) = self.runs_to_reserve(books)? else { return Ok(None) };
-            self.step(Step::Reserving);
-            self.write_journal(identity, &entries).await?;
-            self.read_journal(identity).await?;
-            self.step(Step::Reserved);
+            self.reserve_runs(identity, &entries).await?;
         }
         Err(ConversationError::NotGranted.into())
+    }
+
+    /// Sees to it that so many stamps of a book are at hand before a letter asks for them, or as many as are left. False if
+    /// none are.
+    pub(super) async fn reserve_ahead(
+        &self,
+        identity: &Identity,
+        id: BookId,
+        stamps: usize,
+    ) -> Result<bool, SendError> {
+        let _turn = self.reserving.lock().await;
+        for _ in 0..ATTEMPTS {
+            let (view, _) = self.state.journal()?;
+            let book = self.state.book(id)?.ok_or(LettersError::from(BooksError::Unknown(id)))?;
+            let wanted = stamps.min(usize::try_from(self.left(&view, &book)).unwrap_or(usize::MAX));
+            if usize::try_from(self.session().at_hand(id)).is_ok_and(|at_hand| at_hand >= wanted) {
+                return Ok(wanted > 0);
+            }
+            let Some(entries) = self.runs_to_reserve(&vec![id; wanted])? else { continue };
+            self.reserve_runs(identity, &entries).await?;
+        }
+        Err(ConversationError::NotGranted.into())
+    }
+
+    async fn reserve_runs(&self, identity: &Identity, entries: &[Entry]) -> Result<(), ConversationError> {
+        self.step(Step::Reserving);
+        self.write_journal(identity, entries).await?;
+        self.read_journal(identity).await?;
+        self.step(Step::Reserved);
+        Ok(())
     }
 
     /// The entries that ask for what is missing; none if a book does not have it.

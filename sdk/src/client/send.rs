@@ -1,40 +1,31 @@
 //! Sending: seal, choose, write down, prove, publish; and sending again what did not get through.
 //!
 //! The order matters. What can be asked is asked first; then the journal grants stamps to this session; then letter and stamps
-//! are written down together; only then is a proof made. From there on the letter is what it is: whatever fails, the next attempt sends the same envelope with the
-//! same stamps, and a letter that arrived is never sent twice.
-
-use std::time::Duration;
+//! are written down together; only then is a proof made. From there on the letter is what it is: whatever fails, the next
+//! attempt sends the same envelope with the same stamps, and a letter that arrived is never sent twice.
 
 use xmtp_proto::account::{Account, InvalidAccount};
 use xmtp_proto::derive::{Denomination, EnvelopeId};
 use xmtp_proto::field::Nullifier;
 use xmtp_proto::malformed::Malformed;
-use xmtp_proto::pass::Pass;
 use xmtp_proto::postmark::SignedPostmark;
 use xmtp_proto::refusal::{Code, Refusal};
 use xmtp_proto::requirement::Shown;
 use xmtp_proto::submission::Submission;
 use xmtp_proto::time::{MAX_AGE_FRANKED, Timestamp};
-use xmtp_prover::{Path, Position};
+use xmtp_prover::Path;
 
+use super::frank::Prepared;
 use super::{AskError, Client, DEV_CHAIN, NoIdentity, ProvingKeyError, Recipient, SMALL_GROUP, Step};
 use crate::content::{Content, InvalidContent};
 use crate::conversation::ConversationError;
-use crate::franking::{
-    Choice, Demand, FrankError, Holding, NoPass, StampToUse, choose, choose_more, external_nullifier, find_path,
-    leaf_of, stamp,
-};
+use crate::franking::{Choice, Demand, FrankError, Holding, NoPass, choose, choose_more, external_nullifier};
 use crate::identity::Identity;
 use crate::invite::{Invitation, SealError, seal_invite};
 use crate::keys::NoRandomness;
-use crate::state::{Book, BookId, BooksError, Delivery, Letter, LettersError, Outgoing, StampUse, StateError, Supply};
+use crate::state::{BookId, Delivery, Letter, LettersError, Outgoing, StampUse, StateError, Supply};
 use crate::transport::{Connection, Role, RootKind, StampGroup, TransportError, VolumeRoot};
 
-/// How long a node is given to see a book that was just bought.
-const ROOT_PATIENCE: Duration = Duration::from_secs(30);
-/// How often it is asked meanwhile.
-const ROOT_INTERVAL: Duration = Duration::from_millis(500);
 /// How often stamps are chosen because another client of the account took the rest of a book meanwhile.
 const CHOICES: usize = 8;
 /// Proofs made for one letter at most: again under newer roots, should the first ones have just expired.
@@ -75,6 +66,8 @@ pub struct Sent {
     /// Whether the stamps were taken by the record on this machine alone, because the node keeps no journal: another copy of
     /// this client would take them again.
     pub unshared: bool,
+    /// How many of its stamps had been prepared.
+    pub prepared: usize,
     /// Letters from before that got through now.
     pub resumed: usize,
 }
@@ -158,20 +151,11 @@ impl Draft {
     }
 }
 
-/// A stamp of a book, and all that its proof needs but the key.
-struct Prepared {
-    book: Book,
-    usage: StampUse,
-    group: StampGroup,
-    root: VolumeRoot,
-    path: Path,
-}
-
 /// One recipient, a connection for nothing else, and the paths that were found on it.
-struct Errand {
-    connection: Connection,
+pub(super) struct Errand {
+    pub(super) connection: Connection,
     recipient: Recipient,
-    paths: Vec<(BookId, VolumeRoot, Path)>,
+    pub(super) paths: Vec<(BookId, VolumeRoot, Path)>,
 }
 
 impl Client {
@@ -324,12 +308,12 @@ impl Client {
         self.look_for_unfinished().await?;
         let demand = &errand.recipient.demand(units);
         let network = self.node().await?.network();
-        let (mut books, mut holdings) = self.holdings(&errand.recipient, network)?;
+        let (mut books, mut holdings) = self.holdings(Some(&errand.recipient), network)?;
         let mut choice = choose_more(demand, already, &holdings);
         if choice.is_none() && network.member_limit.is_some() {
             // Another session may have handed some over.
             self.read_journal(identity).await?;
-            (books, holdings) = self.holdings(&errand.recipient, network)?;
+            (books, holdings) = self.holdings(Some(&errand.recipient), network)?;
             choice = choose_more(demand, already, &holdings);
         }
         let choice = choice.ok_or_else(|| self.no_pass(demand))?;
@@ -362,8 +346,8 @@ impl Client {
         let belonging = self.nullifiers(identity, &outgoing)?;
         let mut refusal = None;
         for _ in 0..PROOFS {
-            let prepared = self.prepare(errand, &usages).await?;
-            let passes = self.frank(identity, &outgoing, &prepared, tagged).await?;
+            let mut prepared = self.prepare(errand, &usages).await?;
+            let passes = self.frank(identity, &outgoing, &mut prepared, tagged).await?;
             let submission = Submission::new(outgoing.envelope.clone(), passes)?;
             self.step(Step::Publishing);
             let result = errand.connection.publish_letter(submission, &belonging).await.map_err(SendError::Unknown)?;
@@ -376,6 +360,7 @@ impl Client {
                     return Ok(Sent { unshared, ..sent(&outgoing, postmark, &prepared, tagged) });
                 }
                 Err(it @ (Refusal::RootExpired | Refusal::RootUnknown)) => {
+                    usages.iter().for_each(|usage| self.stock().give_up(usage.book));
                     errand.paths.clear();
                     refusal = Some(it);
                 }
@@ -429,78 +414,6 @@ impl Client {
     fn groups(&self, outgoing: &Outgoing) -> Result<Vec<StampGroup>, LettersError> {
         outgoing.stamps.iter().map(|usage| self.book(usage.book).map(|(_, group, _)| group)).collect()
     }
-
-    /// A book that was bought, its group, and where its leaf is.
-    fn book(&self, id: BookId) -> Result<(Book, StampGroup, Position), LettersError> {
-        let book = self.state.book(id)?.ok_or(BooksError::Unknown(id))?;
-        let bought = book.bought().ok_or(BooksError::NotBought(id))?;
-        Ok((book, StampGroup { denomination: book.denomination, issue: bought.issue }, bought.position))
-    }
-
-    /// Finds the path of each book's leaf, each once.
-    async fn find_paths(&self, errand: &mut Errand, books: &[BookId]) -> Result<(), SendError> {
-        let identity = self.identity()??;
-        for id in books {
-            if errand.paths.iter().any(|(known, ..)| known == id) {
-                continue;
-            }
-            let (book, group, position) = self.book(*id)?;
-            let leaf = leaf_of(&identity.postal_seed().book_secret(&id.installation, id.counter), book.count);
-            let started = tokio::time::Instant::now();
-            let (root, path) = loop {
-                match find_path(&errand.connection, group, position, leaf).await {
-                    Err(FrankError::NotYetRooted) if started.elapsed() < ROOT_PATIENCE => {
-                        self.step(Step::WaitingForRoot);
-                        tokio::time::sleep(ROOT_INTERVAL).await;
-                    }
-                    other => break other?,
-                }
-            };
-            errand.paths.push((*id, root, path));
-        }
-        Ok(())
-    }
-
-    async fn prepare(&self, errand: &mut Errand, usages: &[StampUse]) -> Result<Vec<Prepared>, SendError> {
-        let books: Vec<BookId> = usages.iter().map(|usage| usage.book).collect();
-        self.find_paths(errand, &books).await?;
-        let mut prepared = Vec::with_capacity(usages.len());
-        for usage in usages {
-            let (book, group, _) = self.book(usage.book)?;
-            let found = errand.paths.iter().find(|(id, ..)| *id == usage.book);
-            let (_, root, path) = found.ok_or(FrankError::NotYetRooted)?;
-            prepared.push(Prepared { book, usage: *usage, group, root: *root, path: path.clone() });
-        }
-        Ok(prepared)
-    }
-
-    /// Makes the passes. The stamps are on record for this envelope: this is asked of the record, not assumed.
-    async fn frank(
-        &self,
-        identity: &Identity,
-        outgoing: &Outgoing,
-        prepared: &[Prepared],
-        tagged: bool,
-    ) -> Result<Vec<Pass>, SendError> {
-        let mut passes = Vec::with_capacity(prepared.len());
-        for Prepared { book, usage, group, path, .. } in prepared {
-            if self.state.envelope_of(*usage)? != Some(outgoing.letter.id) {
-                return Err(LettersError::Misfit.into());
-            }
-            let keys = self.keys().await?;
-            self.step(Step::Proving);
-            let secret = identity.postal_seed().book_secret(&usage.book.installation, usage.book.counter);
-            let (place, envelope, path) = (self.place(), outgoing.envelope.clone(), path.clone());
-            let (group, count, index) = (*group, book.count, usage.index);
-            let proved = tokio::task::spawn_blocking(move || {
-                let to_use = StampToUse { group, secret: &secret, count, index, tagged };
-                stamp(&keys.proving, &keys.verifying, place, &envelope, &to_use, &path)
-            });
-            passes.push(Pass::Stamp(proved.await.map_err(|_| ProvingKeyError::Interrupted)??));
-            self.step(Step::Proved);
-        }
-        Ok(passes)
-    }
 }
 
 /// Whether a letter may still be sent: not delivered, with stamps of its own or nothing known of it, and young enough.
@@ -539,6 +452,7 @@ fn sent(outgoing: &Outgoing, postmark: SignedPostmark, prepared: &[Prepared], ta
         cover: prepared.iter().map(|it| it.root.leaves).min(),
         fresh_root: prepared.iter().any(|it| it.root.kind == RootKind::Fresh),
         unshared: false,
+        prepared: prepared.iter().filter(|it| it.ahead).count(),
         resumed: 0,
     }
 }

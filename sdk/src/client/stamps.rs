@@ -197,10 +197,10 @@ impl Client {
         Ok(())
     }
 
-    /// The books whose stamps are good now, and what each can do towards a recipient.
+    /// The books whose stamps are good now, and what each can do towards a recipient, if there is one yet.
     pub(super) fn holdings(
         &self,
-        recipient: &Recipient,
+        recipient: Option<&Recipient>,
         network: &NetworkInfo,
     ) -> Result<(Vec<BookId>, Vec<Holding>), StateError> {
         let Some(identity) = self.state.identity()? else { return Ok(Default::default()) };
@@ -211,7 +211,7 @@ impl Client {
             let usable = self.is_good(issue) && (network.member_limit.is_some() || !book.taken_over);
             let left = self.left(&view, &book);
             (usable && left > 0).then(|| {
-                let tag_blocked = self.is_tag_blocked(&identity, recipient, book.id);
+                let tag_blocked = recipient.is_some_and(|it| self.is_tag_blocked(&identity, it, book.id));
                 let group = StampGroup { denomination: book.denomination, issue };
                 (book.id, Holding { group, left, tag_blocked })
             })

@@ -369,6 +369,19 @@ impl Session {
         self.granted.iter().filter(|it| it.book == book).map(|it| it.left.end - it.left.start).sum()
     }
 
+    /// The next stamps of a book, in the order in which they will be set aside; so many at most.
+    pub(crate) fn coming(&self, book: BookId, count: usize) -> Vec<Index> {
+        let mut coming = Vec::new();
+        for Granted { end, left, .. } in self.granted.iter().filter(|it| it.book == book) {
+            let room = count.saturating_sub(coming.len());
+            match end {
+                End::Bottom => coming.extend(left.clone().take(room)),
+                End::Top => coming.extend(left.clone().rev().take(room)),
+            }
+        }
+        coming.into_iter().filter_map(|index| u16::try_from(index).ok()).map(Index::new).collect()
+    }
+
     /// Takes out one stamp for each book that is named. All, or none and nothing is taken.
     pub(crate) fn set_aside(&mut self, books: &[BookId]) -> Option<Vec<GrantedStamp>> {
         let wanted = |book: BookId| books.iter().filter(|it| **it == book).count();

@@ -38,7 +38,8 @@ struct Receipt {
 
 impl From<Sent> for Receipt {
     fn from(it: Sent) -> Self {
-        let Sent { to, envelope, postmark, stamps, tagged, cover, fresh_root, unshared, resumed } = it;
+        // A process that lives for one letter prepares none.
+        let Sent { to, envelope, postmark, stamps, tagged, cover, fresh_root, unshared, prepared: _, resumed } = it;
         Self {
             to: to.to_string(),
             envelope: envelope.to_string(),
