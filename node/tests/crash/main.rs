@@ -149,7 +149,7 @@ impl Campaign {
     /// One log: load and crash, several times; then a last look through the API, and one at the disk after a clean stop.
     async fn life(&mut self, crash: Crash, numbers: std::ops::RangeInclusive<u32>, of: u32) {
         // Every other log is one from which records are dropped.
-        let keeps = if self.report.lives % 2 == 0 { Keeps::ForEver } else { Keeps::Moments };
+        let keeps = if self.report.lives.is_multiple_of(2) { Keeps::ForEver } else { Keeps::Moments };
         self.report.lives += 1;
         let mut machine = self.machine(crash, Sync::Honoured, keeps);
         let ledger = Arc::new(Mutex::new(Ledger::default()));

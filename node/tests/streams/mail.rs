@@ -13,7 +13,7 @@ use xmtp_contracts::IXmtpToken;
 use xmtp_prover::Limit;
 use xmtp_sdk::client::Client;
 use xmtp_sdk::inbox::Which;
-use xmtp_sdk::stream::Arrival;
+use xmtp_sdk::stream::{Arrival, What};
 
 use crate::dice::Dice;
 use crate::support::World;
@@ -73,13 +73,14 @@ impl Mail {
         let mut post = Post::default();
         let mut next = 0;
         while next < letters {
-            let mut arrivals = pin!(self.bob.stream(Which::New));
+            let mut arrivals = pin!(self.bob.stream(What::Letters, Which::New));
             let mut again = false;
             while next < letters && !again {
                 let arrival = tokio::time::timeout(PATIENCE, arrivals.next()).await;
                 let Ok(Some(Ok(arrival))) = arrival else { return post };
                 let number: u64 = match arrival {
                     Arrival::Letter(message) => message.content.unwrap().as_text().unwrap().parse().unwrap(),
+                    Arrival::Message { .. } => panic!("only letters were asked for"),
                     Arrival::Unverified(unverified) => panic!("not genuine: {}", unverified.reason),
                     Arrival::Interrupted { .. } => continue,
                 };
