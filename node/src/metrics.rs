@@ -84,6 +84,7 @@ const METHODS: &[Method] = &[
     PUBLISH,
     unary("xmtp.v1.Node", "GetNetwork"),
     unary("xmtp.v1.Node", "Query"),
+    unary("xmtp.v1.Node", "QueryConversations"),
     streaming("xmtp.v1.Node", "Subscribe"),
     unary("xmtp.v1.Node", "GetRequirements"),
     unary("xmtp.v1.Node", "GetKeyBundle"),
