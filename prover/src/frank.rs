@@ -1,5 +1,5 @@
 //! Franking ahead of time: blank stamps (docs/protocol.md, "Franking ahead of time"; why a finished blank is a proof like
-//! any other: docs/decisions/0018-blank-stamps.md).
+//! any other: docs/decisions/0017-blank-stamps.md).
 //!
 //! Of a statement only *x* and *y = a0 + a1·x* wait for the message, and both enter linearly. So with the prover's
 //! randomness (*r*, *s*) fixed, a proof is a polynomial in *x*: `A = A0 + x·A1`, `B = B0 + x·B1`,

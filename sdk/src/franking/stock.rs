@@ -1,5 +1,5 @@
 //! Blank stamps: proofs made while there is nothing to send, but for the letter (docs/protocol.md, "Franking ahead of time";
-//! docs/decisions/0019-stock-of-blanks.md).
+//! docs/decisions/0018-stock-of-blanks.md).
 //!
 //! A stock lives in memory, and so no longer than the session that its indices were granted to: no copy of a state, and no
 //! later session, can come upon a blank for an index that is not its own. What is taken out is gone, whatever becomes of it.
