@@ -85,7 +85,8 @@ async fn main() -> ExitCode {
     let writing = async {
         for stretch in 0..STRETCHES {
             let store = world.node.as_ref().unwrap().store().clone();
-            append(&store, stretch * messages / STRETCHES..(stretch + 1) * messages / STRETCHES).await;
+            let stretch_of_messages = stretch * messages / STRETCHES..(stretch + 1) * messages / STRETCHES;
+            append(&store, world.network, stretch_of_messages).await;
             drop(store);
             mail.send(letters / STRETCHES).await;
             if stretch + 1 < STRETCHES {
@@ -145,14 +146,14 @@ pub(crate) fn conversation(number: u8) -> Topic {
 }
 
 /// Puts messages into the log, past the door: this is about reading. Each says which of its conversation it is.
-async fn append(store: &Store, numbers: std::ops::Range<u64>) {
+async fn append(store: &Store, network: NetworkId, numbers: std::ops::Range<u64>) {
     let numbers: Vec<u64> = numbers.collect();
     for together in numbers.chunks(usize::try_from(TOGETHER).unwrap()) {
         let appends = together.iter().map(|number| {
             let topic = conversation(u8::try_from(number % u64::from(CONVERSATIONS)).unwrap());
             let mut ciphertext = vec![0; MESSAGE_BYTES];
             ciphertext[..8].copy_from_slice(&(number / u64::from(CONVERSATIONS)).to_be_bytes());
-            let id = EnvelopeId::new(NetworkId(B256::ZERO), &topic, Timestamp::default(), &ciphertext);
+            let id = EnvelopeId::new(network, &topic, Timestamp::default(), &ciphertext);
             let envelope = wire::Envelope { topic: topic.to_string(), sent_at_ns: 0, ciphertext };
             store.append(Entry {
                 id,
