@@ -218,6 +218,7 @@ impl Campaign {
         let kept_back = self.letter(&orphan, 1).await;
         self.mine(depth - 1).await;
 
+        let height = self.height().await;
         self.begin(trouble).await;
         self.reorganise(depth, fork).await;
         if trouble.shows() {
@@ -234,6 +235,9 @@ impl Campaign {
                 Err(refusal) => self.unexpected(format!("{number}: while the RPC {}: {refusal}", trouble.name())),
             }
         }
+        // A shorter chain proves nothing, since an RPC that is behind shows the same: it has to grow as long as the one before.
+        let shorter = height.saturating_sub(self.height().await);
+        self.mine(shorter).await;
         self.end(trouble).await;
 
         self.report.orphaned += 1;
@@ -299,7 +303,8 @@ impl Campaign {
             view.head().is_some_and(|seen| seen.hash == head) && view.as_of().is_some_and(|as_of| as_of >= now)
         });
         let seen = tokio::time::timeout(PATIENCE, seen).await;
-        seen.unwrap_or_else(|_| panic!("the node does not find its chain again: {:?}", chain.view())).unwrap();
+        let found = || (chain.view().head(), chain.view().as_of());
+        seen.unwrap_or_else(|_| panic!("the node does not find {head} at {now:?}: it is at {:?}", found())).unwrap();
     }
 
     /// Another chain from the fork on: shorter, as long, or longer than the one before, and without its purchases.
@@ -361,8 +366,15 @@ impl Campaign {
     }
 
     async fn head(&self) -> B256 {
-        let block: Block = serde_json::from_value(self.raw("eth_getBlockByNumber", ("latest", false)).await).unwrap();
-        block.header.hash
+        self.latest().await.header.hash
+    }
+
+    async fn height(&self) -> u64 {
+        self.latest().await.header.number
+    }
+
+    async fn latest(&self) -> Block {
+        serde_json::from_value(self.raw("eth_getBlockByNumber", ("latest", false)).await).unwrap()
     }
 
     async fn raw(&self, method: &'static str, params: impl serde::Serialize) -> Value {
