@@ -30,6 +30,7 @@ use dice::Dice;
 use rpc_proxy::{Mood, RpcProxy};
 use serde_json::Value;
 use support::{Book, Person, Tag, World, until};
+use tracing_subscriber::EnvFilter;
 use xmtp_contracts::{IPostage, testing};
 use xmtp_proto::derive::Issue;
 use xmtp_proto::pass::Pass;
@@ -149,6 +150,8 @@ struct Campaign {
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
+    // What the node has to say about its chain, if `RUST_LOG` asks for it.
+    tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).with_writer(std::io::stderr).init();
     let Options { reorganisations, seed } = Options::parse();
     let seed = seed.unwrap_or_else(|| Clock::system().now().as_nanos());
     eprintln!("seed {seed}");
