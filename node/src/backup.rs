@@ -13,10 +13,10 @@ use std::path::{Component, Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::store::LOCKED;
+
 const FORMAT: &str = "xmtp-node backup 1";
 const MANIFEST: &str = "manifest.json";
-/// The file that the engine locks while the store is open.
-const LOCKED: &str = "db";
 /// Larger manifests are nobody's: 64 MiB are half a million files.
 const MANIFEST_BYTES_MAX: u64 = 64 << 20;
 const BUFFER_BYTES: usize = 1 << 20;

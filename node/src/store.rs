@@ -29,6 +29,7 @@ mod keys;
 mod values;
 
 pub use audit::{Audit, Fault, Held};
+pub(crate) use embedded::LOCKED;
 pub use embedded::{OpenError, Store, Sweeper, Swept};
 
 /// A page ends behind this many bytes of records.

@@ -235,6 +235,25 @@ async fn second_process_on_the_folder_is_told_so() {
 }
 
 #[tokio::test]
+async fn store_that_is_being_closed_is_waited_for() {
+    let folder = TempDir::new().unwrap();
+    for round in 1..=100 {
+        // sled's own threads may still have it open.
+        let store = open(&folder);
+        assert_eq!(cursor(store.append(entry(topic(1), &format!("message {round}"))).await), round);
+    }
+    // As they have it open here, but longer.
+    let locked = std::fs::File::open(folder.path().join("db")).unwrap();
+    locked.lock().unwrap();
+    let opening = std::thread::spawn(move || open(&folder).durable());
+    // Long enough for it to come to the lock. Should it not, this test has shown less, and passes.
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(!opening.is_finished());
+    drop(locked);
+    assert_eq!(opening.join().unwrap(), Cursor(100));
+}
+
+#[tokio::test]
 async fn log_has_one_owner_for_ever() {
     let folder = TempDir::new().unwrap();
     drop(open(&folder));

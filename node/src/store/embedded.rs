@@ -31,9 +31,11 @@ use committer::{Committer, Waiting};
 
 mod committer;
 mod inspect;
+mod lock;
 mod sweep;
 
 pub(super) use inspect::Place;
+pub(crate) use lock::LOCKED;
 pub use sweep::{Sweeper, Swept};
 
 const FORMAT: &[u8] = b"xmtp-node store 1";
@@ -107,7 +109,7 @@ pub struct Store {
 
 impl Store {
     /// Opens or creates an operator's store in a folder, and starts its committer, which lets so many accounts join in a
-    /// minute.
+    /// minute. Waits a few seconds for a store that is being closed.
     ///
     /// # Errors
     /// [`OpenError`].
@@ -117,7 +119,9 @@ impl Store {
         clock: Clock,
         new_accounts_per_minute: NonZeroU32,
     ) -> Result<Self, OpenError> {
-        create_folder(path).map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
+        let unusable = |source| OpenError::Folder { path: path.to_owned(), source };
+        create_folder(path).map_err(unusable)?;
+        lock::wait(path).map_err(unusable)?;
         let failed = |source| OpenError::Sled { path: path.to_owned(), source };
         // Nothing is flushed behind our back: the committer does it before it answers.
         let db =
@@ -168,7 +172,7 @@ impl Store {
         let thread = thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || room.run(arriving, accepted_at))
-            .map_err(|source| OpenError::Folder { path: path.to_owned(), source })?;
+            .map_err(unusable)?;
         Ok(Self { log, chain, folder, db, durable, waiting, metrics, _committer: Arc::new(Committer(Some(thread))) })
     }
 
