@@ -1,8 +1,10 @@
 //! Follows the contracts and publishes what it saw as an immutable [`ChainView`] (docs/protocol.md, "Groups and their
 //! roots"; ARCHITECTURE.md, "A message's way").
 //!
+//! One follower reads the events of all contracts that have groups ([`source::Source`]), in one order.
+//!
 //! The RPC is trusted for what the chain says. Logs are held against block hashes, a group's operations against its keccak
-//! chain in the contract, and positions against each other, so that an answer that leaves something out, or mixes two
+//! chain in its contract's storage, and positions against each other, so that an answer that leaves something out, or mixes two
 //! moments up, is found out and asked for again. But hashes, logs and contract state come from the same endpoint, without
 //! proofs: one that lies throughout can invent a purchase, and with it free postage at this node
 //! (docs/threat-model.md, "The node and its RPC").
@@ -15,6 +17,7 @@ mod events;
 mod follower;
 mod record;
 mod rpc;
+mod source;
 mod store;
 mod view;
 mod window;
@@ -26,6 +29,7 @@ use alloy::primitives::Address;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
+use xmtp_contracts::Staking;
 use xmtp_proto::derive::{Group, NetworkId};
 use xmtp_proto::field::{Commitment, Root};
 use xmtp_proto::time::Clock;
@@ -40,6 +44,7 @@ pub use view::{ChainView, Head};
 use follower::Follower;
 use record::Progress;
 use rpc::Rpc;
+use source::Source;
 use window::Window;
 
 /// What to follow, and how.
@@ -51,6 +56,8 @@ pub struct ChainConfig {
     pub chain_id: u64,
     /// `Postage` on it.
     pub postage: Address,
+    /// `Stake` on it, if the network has stakes.
+    pub stake: Option<Staking>,
     /// No block before this one has anything to say: the deployment's.
     pub first_block: u64,
     /// Blocks that must lie above a block before it counts.
@@ -69,13 +76,15 @@ pub struct ChainConfig {
 }
 
 impl ChainConfig {
-    /// Polls every two seconds for up to 2,000 blocks, without confirmations, and gives up on a request after 10 s.
+    /// Follows `Postage` alone. Polls every two seconds for up to 2,000 blocks, without confirmations, and gives up on a
+    /// request after 10 s.
     #[must_use]
     pub const fn new(rpc: Url, chain_id: u64, postage: Address, first_block: u64, roots: RootRules) -> Self {
         Self {
             rpc,
             chain_id,
             postage,
+            stake: None,
             first_block,
             confirmations: 0,
             poll_interval: Duration::from_secs(2),
@@ -98,13 +107,13 @@ pub enum ChainError {
         /// The RPC's.
         got: u64,
     },
-    /// Nobody lives at the address of `Postage`.
-    #[error("there is no contract at {postage} on chain {chain_id}: was it deployed to another chain?")]
+    /// Nobody lives at the address of a contract.
+    #[error("there is no contract at {contract} on chain {chain_id}: was it deployed to another chain?")]
     NoContract {
         /// The deployment's chain.
         chain_id: u64,
-        /// The deployment's address.
-        postage: Address,
+        /// An address of the deployment's.
+        contract: Address,
     },
     /// The HTTP client cannot be made.
     #[error("the HTTP client for the RPC cannot be made")]
@@ -136,18 +145,22 @@ impl Chain {
         clock: Clock,
     ) -> Result<(Self, ChainHandle), ChainError> {
         let network = NetworkId::new(config.chain_id, config.postage);
-        let rpc = Rpc::new(config.rpc.clone(), config.postage, config.request_timeout).map_err(ChainError::Client)?;
+        let rpc = Rpc::new(config.rpc.clone(), config.request_timeout).map_err(ChainError::Client)?;
         match rpc.chain_id().await {
             Ok(got) if got != config.chain_id => {
                 return Err(ChainError::WrongChain { expected: config.chain_id, got });
             }
-            Ok(_) => match rpc.has_code().await {
-                Ok(true) => {}
-                Ok(false) => {
-                    return Err(ChainError::NoContract { chain_id: config.chain_id, postage: config.postage });
+            Ok(_) => {
+                for contract in Source::all(&config).iter().map(Source::contract) {
+                    match rpc.has_code(contract).await {
+                        Ok(true) => {}
+                        Ok(false) => return Err(ChainError::NoContract { chain_id: config.chain_id, contract }),
+                        Err(error) => {
+                            tracing::warn!(%error, %contract, "the RPC does not say whether the contract is there; going on");
+                        }
+                    }
                 }
-                Err(error) => tracing::warn!(%error, "the RPC does not say whether the contract is there; going on"),
-            },
+            }
             Err(error) => tracing::warn!(%error, "the RPC does not answer; starting without it"),
         }
         let groups = Groups::new(config.roots.clone(), network, config.postage);
@@ -168,15 +181,15 @@ impl Chain {
     }
 }
 
-/// What a follower leaves in its store that came as far as the last of these blocks, to be put there from the first one's
-/// number on: for benchmarks, which cannot wait for a chain with a million purchases.
+/// What a follower of `Postage` alone leaves in its store that came as far as the last of these blocks, to be put there from
+/// the first one's number on: for benchmarks, which cannot wait for a chain with a million purchases.
 #[must_use]
 pub fn stored(network: NetworkId, first_block: u64, blocks: &[Block]) -> Vec<(u64, Vec<u8>)> {
     let mut window = Window::default();
     for block in blocks {
         window.push(Head { number: block.number, hash: block.hash, time: block.time });
     }
-    Progress { network, first_block, window }.records(blocks)
+    Progress { network, first_block, beside: Vec::new(), window }.records(blocks)
 }
 
 /// What the rest of the node has of the chain. Its clones see the same.

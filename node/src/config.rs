@@ -138,6 +138,7 @@ impl ChainConfig {
             max_range: self.logs_range.get(),
             // A development chain makes blocks when there is something to put in.
             max_head_age: (self.checkpoints != Checkpoints::EveryBlock).then_some(self.max_head_age),
+            stake: deployment.stake.clone(),
             ..chain::ChainConfig::new(
                 self.rpc_url.clone(),
                 deployment.chain_id,

@@ -43,36 +43,36 @@ pub struct Block {
 /// An operation on a group's leaf log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// A book was bought.
+    /// A book was bought, tokens were staked, or a member named its commitment.
     Insert {
-        /// Where it belongs: stamps on the chain, members in a log.
+        /// Where it belongs: stamps and stakes on the chain, members in a log.
         group: Group,
         /// As the event has it; whether it is a commitment is judged by [`Groups::apply`].
         commitment: U256,
-        /// Stamps in the book, as the event has it.
+        /// Stamps in the book, or envelopes a day, as the event has it.
         limit: u32,
         /// Where its leaf stands.
         position: Position,
     },
-    /// A book was slashed, or a member's commitment replaced.
+    /// A book or a stake was slashed, a stake's exit requested, or a member's commitment replaced.
     Remove {
         /// The event does not say more.
         group: GroupId,
         /// As the event has it.
         commitment: U256,
-        /// Stamps in the book, as the event has it.
+        /// As the leaf has it.
         limit: u32,
-        /// Where its leaf stands.
+        /// Where its leaf stands, or stood.
         position: Position,
         /// What the world knows since; nothing where a leaf left of its own accord.
         secret: Option<U256>,
     },
 }
 
-/// A book whose secret the chain told. It stays told, even where a reorganisation undoes the slash.
+/// A book or a stake whose secret the chain told. It stays told, even where a reorganisation undoes the slash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slashed {
-    /// The book's group.
+    /// Its group.
     pub group: Group,
     /// As the event has it.
     pub secret: U256,
@@ -89,6 +89,21 @@ pub struct RootRules {
     pub fresh_lifetime: Duration,
     /// Seconds per issue of stamps, which is what `Postage` says, or per generation of members.
     pub issue_seconds: u64,
+}
+
+impl RootRules {
+    /// The same pace for groups that leaves may leave: none of their roots is good for more than a lifetime after another
+    /// has taken its place.
+    #[must_use]
+    pub const fn without_checkpoints(&self) -> Self {
+        let at_once = matches!(self.checkpoints, Some(Checkpoints::EveryBlock));
+        Self {
+            checkpoints: None,
+            fresh_interval: if at_once { Duration::ZERO } else { self.fresh_interval },
+            fresh_lifetime: self.fresh_lifetime,
+            issue_seconds: self.issue_seconds,
+        }
+    }
 }
 
 /// When checkpoints are taken.
@@ -168,14 +183,26 @@ pub enum Gap {
     },
 }
 
+/// How a group stands behind blocks that were not applied.
+#[derive(Clone, Copy)]
+struct Ahead {
+    group: Group,
+    /// The number of its next leaf.
+    next: u64,
+    chain: B256,
+}
+
 /// What is needed to go back so far was forgotten: begin anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the groups no longer remember how they stood at that block")]
 pub struct TooDeep;
 
-/// All groups that one source of operations feeds: the groups of stamps of a network, or the members of an operator.
+/// All groups that one order of operations feeds: those of a network's contracts, or the members of an operator.
 pub struct Groups {
+    /// Of stamps, which leave by slashing alone.
     rules: RootRules,
+    /// Of all others.
+    leaving: RootRules,
     network: NetworkId,
     postage: Address,
     groups: HashMap<Group, State>,
@@ -198,6 +225,7 @@ impl Groups {
     #[must_use]
     pub fn new(rules: RootRules, network: NetworkId, postage: Address) -> Self {
         Self {
+            leaving: rules.without_checkpoints(),
             rules,
             network,
             postage,
@@ -224,23 +252,19 @@ impl Groups {
     }
 
     /// Checks that blocks follow on what is known, and says where the chain of every group that they touch must stand
-    /// after them (`IPostage.Group.chain`).
+    /// after them (`IPostage.Group.chain`, and those of the other contracts).
     ///
     /// # Errors
     /// [`Gap`] if something is missing before or between them.
-    pub fn foresee(&self, blocks: &[Block]) -> Result<Vec<(GroupId, B256)>, Gap> {
+    pub fn foresee(&self, blocks: &[Block]) -> Result<Vec<(Group, B256)>, Gap> {
         let ahead = self.walk(blocks, Operation::link)?;
-        Ok(ahead.into_iter().map(|(id, (_, chain))| (id, chain)).collect())
+        Ok(ahead.into_values().map(|Ahead { group, chain, next: _ }| (group, chain)).collect())
     }
 
-    /// The length and the chain of every group that these blocks touch, the latter as `link` has it.
-    fn walk(
-        &self,
-        blocks: &[Block],
-        link: impl Fn(&Operation, B256) -> B256,
-    ) -> Result<HashMap<GroupId, (u64, B256)>, Gap> {
+    /// How every group that these blocks touch stands behind them, its chain as `link` has it.
+    fn walk(&self, blocks: &[Block], link: impl Fn(&Operation, B256) -> B256) -> Result<HashMap<GroupId, Ahead>, Gap> {
         let mut last = self.last;
-        let mut ahead: HashMap<GroupId, (u64, B256)> = HashMap::new();
+        let mut ahead: HashMap<GroupId, Ahead> = HashMap::new();
         let mut left_out = HashSet::new();
         for block in blocks {
             if let Some(last) = last.filter(|last| *last >= block.number) {
@@ -248,6 +272,10 @@ impl Groups {
             }
             last = Some(block.number);
             for operation in &block.operations {
+                let known = |group: &Group| {
+                    let state = self.groups.get(group)?;
+                    Some((state.id, Ahead { group: *group, next: state.len(), chain: state.chain }))
+                };
                 let (id, known) = match operation {
                     // Nobody asks any more what becomes of an issue that is over.
                     Operation::Insert { group, .. } if self.is_left_out(group) => {
@@ -257,19 +285,16 @@ impl Groups {
                     Operation::Remove { group, .. } if left_out.contains(group) || self.is_gone(group, block.time) => {
                         continue;
                     }
-                    Operation::Insert { group, .. } => match self.groups.get(group) {
-                        Some(state) => (state.id, (state.len(), state.chain)),
-                        None => (self.id_of(group), Default::default()),
-                    },
-                    Operation::Remove { group, .. } => {
-                        let known = self.names.get(group).and_then(|group| self.groups.get(group));
-                        let known = known.map(|state| (state.len(), state.chain));
+                    Operation::Insert { group, .. } => known(group)
+                        .unwrap_or_else(|| (self.id_of(group), Ahead { group: *group, next: 0, chain: B256::ZERO })),
+                    Operation::Remove { group: id, .. } => {
+                        let known = self.names.get(id).and_then(known);
                         // Inserted and removed within these very blocks.
-                        let known = known.or_else(|| ahead.get(group).copied());
-                        (*group, known.ok_or(Gap::Group { group: *group })?)
+                        let known = known.or_else(|| Some((*id, *ahead.get(id)?)));
+                        known.ok_or(Gap::Group { group: *id })?
                     }
                 };
-                let (next, chain) = ahead.entry(id).or_insert(known);
+                let Ahead { group: _, next, chain } = ahead.entry(id).or_insert(known);
                 operation.check_position(id, *next)?;
                 *next += u64::from(operation.is_insert());
                 *chain = link(operation, *chain);
@@ -289,8 +314,8 @@ impl Groups {
         self.walk(std::slice::from_ref(block), |_, chain| chain)?;
         let lifetime = self.rules.fresh_lifetime.saturating_add(self.rules.fresh_interval);
         let fresh_from = self.replayed_to.saturating_sub(lifetime);
-        for state in self.groups.values_mut() {
-            state.take_due(&self.rules, block, fresh_from);
+        for (group, state) in &mut self.groups {
+            state.take_due(rules_of(group, &self.rules, &self.leaving), block, fresh_from);
         }
         let mut touched: Vec<Undo> = Vec::new();
         for operation in &block.operations {
@@ -317,15 +342,15 @@ impl Groups {
                 }
             }
         }
-        let at_once = [
-            (RootKind::Checkpoint, self.rules.checkpoints == Some(Checkpoints::EveryBlock)),
-            (RootKind::Fresh, self.rules.fresh_interval.is_zero()),
-        ];
-        for (kind, _) in at_once.into_iter().filter(|(_, is_due)| *is_due) {
-            for undo in &touched {
-                if let Some(state) = self.groups.get_mut(&undo.group) {
-                    state.take(kind, &self.rules, block.time, block.number);
-                }
+        for undo in &touched {
+            let Some(state) = self.groups.get_mut(&undo.group) else { continue };
+            let rules = rules_of(&undo.group, &self.rules, &self.leaving);
+            let at_once = [
+                (RootKind::Checkpoint, rules.checkpoints == Some(Checkpoints::EveryBlock)),
+                (RootKind::Fresh, rules.fresh_interval.is_zero()),
+            ];
+            for (kind, _) in at_once.into_iter().filter(|(_, is_due)| *is_due) {
+                state.take(kind, rules, block.time, block.number);
             }
         }
         if !touched.is_empty() && block.number > self.horizon {
@@ -339,8 +364,8 @@ impl Groups {
     pub fn pass_time(&mut self, time: Timestamp) {
         let number = self.last.unwrap_or_default();
         let nothing = Block { number, hash: B256::ZERO, time, operations: Vec::new() };
-        for state in self.groups.values_mut() {
-            state.take_due(&self.rules, &nothing, Timestamp::default());
+        for (group, state) in &mut self.groups {
+            state.take_due(rules_of(group, &self.rules, &self.leaving), &nothing, Timestamp::default());
         }
     }
 
@@ -361,8 +386,8 @@ impl Groups {
                 }
             }
         }
-        for state in self.groups.values_mut() {
-            state.withdraw_after(number, &self.rules);
+        for (group, state) in &mut self.groups {
+            state.withdraw_after(number, rules_of(group, &self.rules, &self.leaving));
         }
         self.last = self.last.map(|last| last.min(number));
         Ok(())
@@ -385,7 +410,7 @@ impl Groups {
         }
         for (group, state) in &mut self.groups {
             let undone = self.undo.iter().flat_map(|(_, undos)| undos).find(|undo| undo.group == *group);
-            state.forget(undone, &self.rules, time);
+            state.forget(undone, rules_of(group, &self.rules, &self.leaving), time);
         }
     }
 
@@ -418,13 +443,13 @@ impl Groups {
         Some(Position { volume, index })
     }
 
-    /// The slashes of books that are kept here, undone ones too. At most as many as there were books.
+    /// The slashes of books and stakes that are kept here, undone ones too. At most as many as there were leaves.
     #[must_use]
     pub fn slashed(&self) -> &[Slashed] {
         &self.slashed
     }
 
-    /// Where a group's keccak chain stands (`IPostage.Group.chain`); zero if nothing was sold in it.
+    /// Where a group's keccak chain stands (`IPostage.Group.chain`); zero if it has no leaf yet.
     #[must_use]
     pub fn chain(&self, group: &Group) -> B256 {
         self.groups.get(group).map(|state| state.chain).unwrap_or_default()
@@ -458,6 +483,14 @@ impl Groups {
     /// Whether a group is over at the head towards which this replays.
     fn is_left_out(&self, group: &Group) -> bool {
         is_over(group, Issue::at(self.replayed_to, self.rules.issue_seconds))
+    }
+}
+
+/// Those of stamps, or those of groups that leaves may leave.
+const fn rules_of<'a>(group: &Group, stamps: &'a RootRules, leaving: &'a RootRules) -> &'a RootRules {
+    match group {
+        Group::Stamps { .. } => stamps,
+        Group::Stake { .. } | Group::Claim { .. } | Group::Members { .. } => leaving,
     }
 }
 

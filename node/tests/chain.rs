@@ -14,7 +14,7 @@ use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use url::Url;
-use xmtp_contracts::{Deployment, IPostage, IXmtpToken, Parameters, deploy, testing};
+use xmtp_contracts::{Deployment, IPostage, IStake, IXmtpToken, Parameters, deploy, testing};
 use xmtp_node::chain::{Chain, ChainConfig, ChainError, ChainHandle, ChainStore, ChainView, MemoryStore};
 use xmtp_node::groups::{Checkpoints, RootKind, RootRules};
 use xmtp_proto::derive::{Denomination, Group, Issue};
@@ -331,7 +331,7 @@ async fn wrong_chain_and_missing_contract_are_no_start() {
     assert!(matches!(error, ChainError::WrongChain { expected: 1, got: 31_337 }), "{error}");
     let nobody = Address::repeat_byte(0x11);
     let error = open(ChainConfig { postage: nobody, ..config }).await.err().unwrap();
-    assert!(matches!(error, ChainError::NoContract { postage, .. } if postage == nobody), "{error}");
+    assert!(matches!(error, ChainError::NoContract { contract, .. } if contract == nobody), "{error}");
 }
 
 #[tokio::test]
@@ -482,4 +482,91 @@ async fn head_that_is_old_does_not_count_as_seen() {
         }
         running.end().await;
     }
+}
+
+/// A chain whose buyer has staked under two secrets, and the follower's configuration for it.
+async fn staked(world: &World) -> (ChainConfig, [xmtp_prover::PassSecret; 2]) {
+    let staking = world.deployment.stake.clone().unwrap();
+    let token = IXmtpToken::new(world.deployment.token, world.provider());
+    let approved = token.approve(staking.contract, U256::MAX).from(world.buyer).send().await.unwrap();
+    approved.get_receipt().await.unwrap();
+    let secrets = [3, 4].map(|seed| xmtp_prover::PassSecret::from_wide_bytes(&[seed; 64]).unwrap());
+    for secret in &secrets {
+        let commitment = secret.commitment().field().to_u256();
+        let stake = IStake::new(staking.contract, world.provider());
+        stake.stake(1, commitment).from(world.buyer).send().await.unwrap().get_receipt().await.unwrap();
+    }
+    (ChainConfig { stake: Some(staking), ..world.config(world.anvil.endpoint_url()) }, secrets)
+}
+
+/// The root of a tree of these leaves of tier 1 alone; nothing for one that left.
+fn stakes(world: &World, secrets: &[Option<&xmtp_prover::PassSecret>]) -> Root {
+    let limit = Limit::new(world.deployment.stake.as_ref().unwrap().tier(1).unwrap().limit).unwrap();
+    let mut tree = xmtp_prover::Group::new();
+    tree.extend(secrets.iter().map(|it| it.map_or(FieldElement::ZERO.into(), |it| leaf(it.commitment(), limit))));
+    tree.root(0).unwrap()
+}
+
+#[tokio::test]
+async fn stakes_are_followed_beside_postage_and_leave_by_exit_and_by_slash() {
+    let mut world = World::new().await;
+    let (config, [first, second]) = staked(&world).await;
+    let contract = config.stake.as_ref().unwrap().contract;
+    let books_group = std::mem::replace(&mut world.group, Group::Stake { contract, tier: 1 });
+    let running = Running::start(&world, config.clone(), Arc::new(MemoryStore::default())).await;
+    let both = stakes(&world, &[Some(&first), Some(&second)]);
+    running.until_good(&world, both).await;
+
+    let contract = IStake::new(contract, world.provider());
+    let exit = contract.requestExit(first.commitment().field().to_u256());
+    exit.from(world.buyer).send().await.unwrap().get_receipt().await.unwrap();
+    let exited = stakes(&world, &[None, Some(&second)]);
+    running.until_good(&world, exited).await;
+    let secret = U256::from_be_bytes(*second.to_be_bytes());
+    contract.slash(secret, world.buyer).from(world.buyer).send().await.unwrap().get_receipt().await.unwrap();
+    let view = running.until_good(&world, stakes(&world, &[None, None])).await;
+    // Who was under way with an old root has a day.
+    for root in [both, exited] {
+        assert_eq!(lookup(&world, &view, root), Ok(()));
+    }
+    assert!(running.handle.book(&world.group, first.commitment()).is_some(), "an exit can be slashed for a week");
+    world.group = books_group;
+    world.buy(1).await;
+    running.until_good(&world, books(&[1])).await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn contract_that_is_followed_anew_is_read_from_the_beginning() {
+    let mut world = World::new().await;
+    let (config, [first, second]) = staked(&world).await;
+    let contract = config.stake.as_ref().unwrap().contract;
+    world.buy(1).await;
+    let store: Arc<dyn ChainStore> = Arc::new(MemoryStore::default());
+    let without = ChainConfig { stake: None, ..config.clone() };
+    let running = Running::start(&world, without, Arc::clone(&store)).await;
+    running.until_good(&world, books(&[1])).await;
+    running.end().await;
+
+    let running = Running::start(&world, config, store).await;
+    running.until_good(&world, books(&[1])).await;
+    world.group = Group::Stake { contract, tier: 1 };
+    running.until_good(&world, stakes(&world, &[Some(&first), Some(&second)])).await;
+    running.end().await;
+}
+
+#[tokio::test]
+async fn stakes_that_the_rpc_left_out_are_found_out() {
+    let mut world = World::new().await;
+    let (config, [first, second]) = staked(&world).await;
+    world.group = Group::Stake { contract: config.stake.as_ref().unwrap().contract, tier: 1 };
+    let proxy = RpcProxy::start(world.anvil.endpoint_url()).await;
+    proxy.set(Mood::OmitsLogs);
+    let config = ChainConfig { rpc: proxy.url(), ..config };
+    let running = Running::start(&world, config, Arc::new(MemoryStore::default())).await;
+    proxy.requests(30).await;
+    assert!(!is_fresh(&world, &running.handle.view()), "what does not agree with the contract does not count as seen");
+    proxy.set(Mood::Answers);
+    running.until_good(&world, stakes(&world, &[Some(&first), Some(&second)])).await;
+    running.end().await;
 }

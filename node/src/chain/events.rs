@@ -1,14 +1,12 @@
-//! Logs of `Postage` as operations on groups.
+//! Logs of the contracts as operations on groups, in the order of the chain.
 
 use std::collections::BTreeMap;
 
 use alloy::primitives::{Address, B256};
 use alloy::rpc::types::Log;
-use alloy::sol_types::SolEvent;
-use xmtp_contracts::IPostage;
-use xmtp_proto::derive::{Denomination, Group, GroupId, Issue, NetworkId};
-use xmtp_prover::Position;
+use xmtp_proto::derive::NetworkId;
 
+use super::source::Source;
 use crate::groups::Operation;
 
 /// The logs are not what was asked for. The RPC's fault.
@@ -35,72 +33,52 @@ pub(super) struct BlockLogs {
 pub(super) fn by_block(
     logs: Vec<Log>,
     (from, to): (u64, u64),
-    network: NetworkId,
-    postage: Address,
+    sources: &[Source],
+    (network, postage): (NetworkId, Address),
 ) -> Result<BTreeMap<u64, BlockLogs>, WrongLogs> {
     let mut placed = BTreeMap::new();
     for log in logs.into_iter().filter(|log| !log.removed) {
         let (Some(number), Some(hash), Some(index)) = (log.block_number, log.block_hash, log.log_index) else {
             return Err(WrongLogs::NoPlace);
         };
-        if log.address() != postage || !(from..=to).contains(&number) {
+        let source = sources.iter().find(|source| source.contract() == log.address());
+        let Some(source) = source.filter(|_| (from..=to).contains(&number)) else {
             return Err(WrongLogs::NotAsked);
-        }
-        if placed.insert((number, index), (hash, log)).is_some() {
+        };
+        if placed.insert((number, index), (hash, log, source)).is_some() {
             return Err(WrongLogs::TwoLogs(number));
         }
     }
     let mut blocks: BTreeMap<u64, BlockLogs> = BTreeMap::new();
-    for ((number, _), (hash, log)) in placed {
+    for ((number, _), (hash, log, source)) in placed {
         let block = blocks.entry(number).or_insert_with(|| BlockLogs { hash, operations: Vec::new() });
         if block.hash != hash {
             return Err(WrongLogs::TwoBlocks(number));
         }
-        match operation(&log, network, postage)? {
+        match source.operation(&log, network, postage)? {
             Some(operation) => block.operations.push(operation),
-            None => tracing::warn!(block = number, "a book of no group that there is was sold"),
+            None => tracing::warn!(block = number, "a leaf of no group that there is was announced"),
         }
     }
     Ok(blocks)
 }
 
-/// Nothing for a purchase whose group does not exist, which our contract does not sell.
-fn operation(log: &Log, network: NetworkId, postage: Address) -> Result<Option<Operation>, WrongLogs> {
-    match log.topic0() {
-        Some(&IPostage::Bought::SIGNATURE_HASH) => {
-            let event = IPostage::Bought::decode_log_validate(&log.inner).map_err(|_| WrongLogs::NotAsked)?.data;
-            let Ok(denomination) = Denomination::try_from(event.denomination) else { return Ok(None) };
-            let group = Group::Stamps { denomination, issue: Issue(event.issue) };
-            Ok((group.id(network, postage) == GroupId(event.group)).then_some(Operation::Insert {
-                group,
-                commitment: event.commitment,
-                limit: event.count,
-                position: Position { volume: event.volume, index: event.position },
-            }))
-        }
-        Some(&IPostage::Slashed::SIGNATURE_HASH) => {
-            let event = IPostage::Slashed::decode_log_validate(&log.inner).map_err(|_| WrongLogs::NotAsked)?.data;
-            Ok(Some(Operation::Remove {
-                group: GroupId(event.group),
-                commitment: event.commitment,
-                limit: event.count,
-                position: Position { volume: event.volume, index: event.position },
-                secret: Some(event.secret),
-            }))
-        }
-        _ => Err(WrongLogs::NotAsked),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use alloy::primitives::{LogData, U256};
+    use alloy::sol_types::SolEvent as _;
+    use xmtp_contracts::{IPostage, IStake};
+    use xmtp_proto::derive::{Denomination, Group, GroupId, Issue};
+    use xmtp_prover::Position;
 
     use super::*;
 
     const POSTAGE: Address = Address::repeat_byte(0x11);
+    const STAKE: Address = Address::repeat_byte(0x22);
     const NETWORK: NetworkId = NetworkId(B256::repeat_byte(7));
     const GROUP: Group = Group::Stamps { denomination: Denomination::ALL[0], issue: Issue(3) };
+    const TIER: Group = Group::Stake { contract: STAKE, tier: 2 };
+    const SOURCES: [Source; 2] = [Source::Postage(POSTAGE), Source::Stake { contract: STAKE, tiers: 2 }];
 
     fn bought() -> IPostage::Bought {
         IPostage::Bought {
@@ -115,9 +93,25 @@ mod tests {
         }
     }
 
+    fn staked() -> IStake::Staked {
+        IStake::Staked {
+            group: TIER.id(NETWORK, POSTAGE).0,
+            staker: Address::ZERO,
+            commitment: U256::from(5),
+            volume: 0,
+            position: 9,
+            tier: 2,
+            limit: 100,
+        }
+    }
+
     fn log(data: LogData, number: u64, index: u64) -> Log {
+        log_of(POSTAGE, data, number, index)
+    }
+
+    fn log_of(address: Address, data: LogData, number: u64, index: u64) -> Log {
         Log {
-            inner: alloy::primitives::Log { address: POSTAGE, data },
+            inner: alloy::primitives::Log { address, data },
             block_hash: Some(B256::with_last_byte(1)),
             block_number: Some(number),
             log_index: Some(index),
@@ -126,7 +120,7 @@ mod tests {
     }
 
     fn read(logs: impl Into<Vec<Log>>) -> Result<BTreeMap<u64, BlockLogs>, WrongLogs> {
-        by_block(logs.into(), (10, 20), NETWORK, POSTAGE)
+        by_block(logs.into(), (10, 20), &SOURCES, (NETWORK, POSTAGE))
     }
 
     fn insert(commitment: u64) -> Operation {
@@ -163,6 +157,41 @@ mod tests {
     }
 
     #[test]
+    fn stakes_come_leave_and_are_slashed() {
+        let IStake::Staked { group, commitment, volume, position, limit, .. } = staked();
+        let exit = IStake::ExitRequested {
+            group,
+            staker: Address::ZERO,
+            commitment,
+            volume,
+            position,
+            limit,
+            from: U256::from(7),
+        };
+        let slashed = IStake::Slashed {
+            group,
+            reporter: Address::ZERO,
+            commitment,
+            volume,
+            position,
+            limit,
+            secret: U256::from(4),
+        };
+        let logs = [
+            log_of(STAKE, slashed.encode_log_data(), 12, 0),
+            log_of(STAKE, exit.encode_log_data(), 11, 8),
+            log(bought().encode_log_data(), 11, 7),
+            log_of(STAKE, staked().encode_log_data(), 11, 6),
+        ];
+        let blocks = read(logs).unwrap();
+        let position = Position { volume, index: position };
+        let remove = |secret| Operation::Remove { group: GroupId(group), commitment, limit, position, secret };
+        let staked = Operation::Insert { group: TIER, commitment, limit, position };
+        assert_eq!(blocks[&11].operations, [staked, insert(5), remove(None)]);
+        assert_eq!(blocks[&12].operations, [remove(Some(U256::from(4)))]);
+    }
+
+    #[test]
     fn logs_that_were_not_asked_for_are_refused() {
         let good = || log(bought().encode_log_data(), 10, 0);
         let elsewhere = alloy::primitives::Log { address: Address::ZERO, data: bought().encode_log_data() };
@@ -176,6 +205,9 @@ mod tests {
             (vec![log(bought().encode_log_data(), 21, 0)], WrongLogs::NotAsked),
             (vec![log(cut, 10, 0)], WrongLogs::NotAsked),
             (vec![log(other_event, 10, 0)], WrongLogs::NotAsked),
+            // One contract's event, announced by another.
+            (vec![log(staked().encode_log_data(), 10, 0)], WrongLogs::NotAsked),
+            (vec![log_of(STAKE, bought().encode_log_data(), 10, 0)], WrongLogs::NotAsked),
             (vec![Log { block_number: None, ..good() }], WrongLogs::NoPlace),
             (vec![good(), good()], WrongLogs::TwoLogs(10)),
             (vec![good(), other_hash], WrongLogs::TwoBlocks(10)),
@@ -195,5 +227,7 @@ mod tests {
         ] {
             assert_eq!(read([log(event.encode_log_data(), 10, 0)]).unwrap()[&10].operations, []);
         }
+        let other_tier = IStake::Staked { tier: 1, ..staked() };
+        assert_eq!(read([log_of(STAKE, other_tier.encode_log_data(), 10, 0)]).unwrap()[&10].operations, []);
     }
 }

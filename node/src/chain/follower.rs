@@ -3,15 +3,17 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use alloy::primitives::{Address, B256};
 use backon::BackoffBuilder;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use xmtp_proto::derive::{Denomination, Group, GroupId, Issue, NetworkId};
+use xmtp_proto::derive::{Group, GroupId, Issue, NetworkId};
 use xmtp_proto::time::{Clock, Timestamp};
 
 use super::events::{self, WrongLogs};
 use super::record::{self, PROGRESS, Progress};
 use super::rpc::{Rpc, RpcError};
+use super::source::Source;
 use super::window::Window;
 use super::{ChainConfig, ChainStore, ChainStoreError, ChainView, Head};
 use crate::groups::{Block, Gap, Groups};
@@ -22,7 +24,7 @@ const SUSPECT_WINDOW: u32 = 3;
 const SUSPECT_ALL: u32 = 6;
 /// Progress over blocks without operations is kept this often: losing it costs little.
 const KEEP_EVERY: Duration = Duration::from_secs(60);
-/// The groups on sale are compared with the contract this often.
+/// The groups that take leaves are compared with their contracts this often.
 const AUDIT_EVERY: Duration = Duration::from_secs(60);
 /// Blocks that are taken from the store at once.
 const PAGE: usize = 1_000;
@@ -32,6 +34,7 @@ const MAX_BACKOFF_POLLS: u32 = 8;
 /// See [`super::Chain`].
 pub(super) struct Follower {
     config: ChainConfig,
+    sources: Vec<Source>,
     network: NetworkId,
     rpc: Rpc,
     store: Arc<dyn ChainStore>,
@@ -56,8 +59,8 @@ enum PollError {
     Rpc(#[from] RpcError),
     #[error("the RPC answers for chain {0} now")]
     OtherChain(u64),
-    #[error("the contract is gone")]
-    NoContract,
+    #[error("the contract at {0} is gone")]
+    NoContract(Address),
     #[error("the RPC is behind: it has no block {0}")]
     Behind(u64),
     #[error("the head of the RPC's chain is from {0:?}")]
@@ -106,6 +109,7 @@ impl Follower {
     ) -> Self {
         let range = config.max_range.max(1);
         Self {
+            sources: Source::all(&config),
             config,
             network,
             rpc,
@@ -130,9 +134,9 @@ impl Follower {
             return if first.is_empty() { Ok(()) } else { self.forget_all().await };
         };
         let progress = match Progress::from_bytes(progress) {
-            Ok(it) if it.network == self.network && it.first_block == self.config.first_block => it,
+            Ok(it) if it.is_of(&self.progress()) => it,
             Ok(_) => {
-                tracing::warn!("the stored progress is another network's; reading the chain anew");
+                tracing::warn!("the stored progress is another deployment's; reading the chain anew");
                 return self.forget_all().await;
             }
             Err(error) => {
@@ -251,8 +255,10 @@ impl Follower {
         if chain_id != self.config.chain_id {
             return Err(PollError::OtherChain(chain_id));
         }
-        if !self.rpc.has_code().await? {
-            return Err(PollError::NoContract);
+        for contract in self.sources.iter().map(Source::contract) {
+            if !self.rpc.has_code(contract).await? {
+                return Err(PollError::NoContract(contract));
+            }
         }
         self.identified = true;
         Ok(())
@@ -261,7 +267,7 @@ impl Follower {
     /// Reads a range of blocks that follows on what was applied; nothing if the chain below it was reorganised.
     async fn read(&mut self, from: u64, to: u64, latest: &Head) -> Result<Option<Span>, PollError> {
         let end = self.rpc.header(to).await?.ok_or(PollError::Behind(to))?;
-        let logs = match self.rpc.logs(from, to).await {
+        let logs = match self.rpc.logs(&self.sources, (from, to)).await {
             Ok(logs) => logs,
             // What an RPC calls too much differs, and so do its words for it.
             Err(error @ (RpcError::Refused { .. } | RpcError::Timeout(_))) if to > from => {
@@ -272,7 +278,7 @@ impl Follower {
             Err(error) => return Err(error.into()),
         };
         self.range = (self.range + self.range.div_ceil(8)).min(self.config.max_range.max(1));
-        let logs = events::by_block(logs, (from, to), self.network, self.config.postage)?;
+        let logs = events::by_block(logs, (from, to), &self.sources, (self.network, self.config.postage))?;
         let numbers: Vec<u64> = logs.keys().copied().collect();
         let mut heads = self.rpc.headers(&numbers).await?;
         heads.sort_by_key(|head| head.number);
@@ -295,7 +301,7 @@ impl Follower {
         let blocks: Vec<Block> = blocks.filter(|block| !block.operations.is_empty()).collect();
         let expected = self.look(|groups| groups.foresee(&blocks))?;
         for (group, chain) in expected {
-            self.compare(group, chain, &end).await?;
+            self.compare(&group, chain, &end).await?;
         }
         Ok(Some(Span { blocks, end }))
     }
@@ -356,23 +362,25 @@ impl Follower {
         }
     }
 
-    /// Compares a group's operations with the contract's record of them.
-    async fn compare(&self, group: GroupId, expected: alloy::primitives::B256, at: &Head) -> Result<(), PollError> {
-        match self.rpc.group_chain(group, at.hash).await? {
-            Some(chain) if chain != expected => Err(PollError::OtherOperations(group)),
+    /// Compares a group's operations with its contract's record of them.
+    async fn compare(&self, group: &Group, expected: B256, at: &Head) -> Result<(), PollError> {
+        // Operations come from a source, and so has their group one.
+        let Some(source) = self.sources.iter().find(|source| source.keeps(group)) else { return Ok(()) };
+        let id = group.id(self.network, self.config.postage);
+        match self.rpc.group_chain(source.contract(), id, at.hash).await? {
+            Some(chain) if chain != expected => Err(PollError::OtherOperations(id)),
             _ => Ok(()),
         }
     }
 
-    /// Compares the groups on sale with the contract: an RPC that served no logs at all gave nothing to compare.
+    /// Compares the groups that take leaves with their contracts: an RPC that served no logs at all gave nothing to compare.
     async fn audit(&mut self, now: Timestamp) -> Result<(), PollError> {
         let due = self.audited.is_none_or(|before| now.since(before) >= AUDIT_EVERY);
         let Some(last) = self.window.last().filter(|_| due) else { return Ok(()) };
         let issue = Issue::at(last.time, self.config.roots.issue_seconds);
-        for denomination in Denomination::ALL {
-            let group = Group::Stamps { denomination, issue };
+        for group in self.sources.iter().flat_map(|source| source.open_groups(issue)) {
             let expected = self.look(|groups| groups.chain(&group));
-            let compared = self.compare(group.id(self.network, self.config.postage), expected, &last).await;
+            let compared = self.compare(&group, expected, &last).await;
             if let Err(PollError::OtherOperations(_)) = compared {
                 // It was applied already, so asking for what comes next does not help.
                 self.misfits = self.misfits.max(SUSPECT_WINDOW - 1);
@@ -440,10 +448,18 @@ impl Follower {
 
     /// Replaces what is stored from a block on, and the progress with it.
     async fn write(&self, from: u64, blocks: &[Block]) -> Result<(), ChainStoreError> {
-        let progress =
-            Progress { network: self.network, first_block: self.config.first_block, window: self.window.clone() };
-        let (records, store) = (progress.records(blocks), Arc::clone(&self.store));
+        let (records, store) = (self.progress().records(blocks), Arc::clone(&self.store));
         blocking(move || store.replace_from(from, records)).await
+    }
+
+    fn progress(&self) -> Progress {
+        Progress {
+            network: self.network,
+            first_block: self.config.first_block,
+            // The network's name stands for `Postage`.
+            beside: self.sources.iter().skip(1).map(Source::contract).collect(),
+            window: self.window.clone(),
+        }
     }
 
     /// A view that knows no more than part of what the chain has to say keeps the age of the one before.

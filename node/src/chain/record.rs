@@ -1,6 +1,6 @@
 //! Blocks and progress as bytes: fixed-width, big-endian, one version byte in front.
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::{Address, B256, U256};
 use xmtp_proto::derive::{Denomination, Group, GroupId, Issue, NetworkId};
 use xmtp_proto::time::Timestamp;
 use xmtp_prover::Position;
@@ -9,20 +9,28 @@ use super::Head;
 use super::window::Window;
 use crate::groups::{Block, Operation};
 
-const VERSION: u8 = 2;
-const INSERT: u8 = 1;
-const REMOVE: u8 = 3;
+const VERSION: u8 = 3;
+/// A book was bought.
+const BOUGHT: u8 = 1;
+/// A leaf left of its own accord.
+const LEFT: u8 = 2;
+/// A secret became known.
+const SLASHED: u8 = 3;
+/// Tokens were staked.
+const STAKED: u8 = 4;
 
 /// The bytes are not what this version of the node wrote. They can be had again from the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the stored progress is of another version, or damaged")]
 pub(super) struct NotARecord;
 
-/// How far the follower came, and on which network.
+/// How far the follower came, on which network, and whom it followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Progress {
     pub(super) network: NetworkId,
     pub(super) first_block: u64,
+    /// The contracts beside the one that gives the network its name; fewer than 256.
+    pub(super) beside: Vec<Address>,
     pub(super) window: Window,
 }
 
@@ -30,6 +38,12 @@ pub(super) struct Progress {
 pub(super) const PROGRESS: u64 = u64::MAX;
 
 impl Progress {
+    /// Whether both are of the same contracts, read from the same block on.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        let what = |it: &Self| (it.network, it.first_block, it.beside.clone());
+        what(self) == what(other)
+    }
+
     /// What is stored of blocks, those without operations left out, and this behind them.
     pub(super) fn records(&self, blocks: &[Block]) -> Vec<(u64, Vec<u8>)> {
         let blocks = blocks.iter().filter(|block| !block.operations.is_empty());
@@ -41,6 +55,8 @@ impl Progress {
         let mut bytes = vec![VERSION];
         bytes.extend(self.network.as_bytes());
         bytes.extend(self.first_block.to_be_bytes());
+        bytes.push(u8::try_from(self.beside.len()).unwrap_or(u8::MAX));
+        bytes.extend(self.beside.iter().flatten());
         for Head { number, hash, time } in self.window.blocks() {
             bytes.extend(number.to_be_bytes());
             bytes.extend(hash);
@@ -53,6 +69,8 @@ impl Progress {
         let mut reader = Reader::new(bytes)?;
         let network = NetworkId::from(reader.take()?);
         let first_block = reader.u64()?;
+        let [contracts] = reader.take()?;
+        let beside = (0..contracts).map(|_| reader.take().map(Address::from)).collect::<Result<_, _>>()?;
         let mut blocks = Vec::new();
         while !reader.0.is_empty() {
             let (number, hash) = (reader.u64()?, B256::from(reader.take()?));
@@ -61,7 +79,7 @@ impl Progress {
         if !blocks.is_sorted_by(|a, b| a.number < b.number) {
             return Err(NotARecord);
         }
-        Ok(Self { network, first_block, window: Window::from_blocks(blocks) })
+        Ok(Self { network, first_block, beside, window: Window::from_blocks(blocks) })
     }
 }
 
@@ -74,22 +92,26 @@ pub(super) fn block_to_bytes(block: &Block) -> Vec<u8> {
     for operation in operations {
         let (commitment, limit, position) = match operation {
             Operation::Insert { group, commitment, limit, position } => {
-                let (denomination, issue) = match group {
-                    Group::Stamps { denomination, issue } => (denomination.units(), issue.0),
-                    // The events of `Postage` name no other group.
-                    Group::Stake { .. } | Group::Claim { .. } | Group::Members { .. } => continue,
-                };
-                bytes.push(INSERT);
-                bytes.extend(denomination.to_be_bytes());
-                bytes.extend(issue.to_be_bytes());
+                match group {
+                    Group::Stamps { denomination, issue } => {
+                        bytes.push(BOUGHT);
+                        bytes.extend(denomination.units().to_be_bytes());
+                        bytes.extend(issue.0.to_be_bytes());
+                    }
+                    Group::Stake { contract, tier } => {
+                        bytes.push(STAKED);
+                        bytes.extend(contract);
+                        bytes.extend(tier.to_be_bytes());
+                    }
+                    // No contract that is followed names another group.
+                    Group::Claim { .. } | Group::Members { .. } => continue,
+                }
                 (commitment, limit, position)
             }
-            // Nor of leaves that leave of their own accord.
-            Operation::Remove { secret: None, .. } => continue,
-            Operation::Remove { group, commitment, limit, position, secret: Some(secret) } => {
-                bytes.push(REMOVE);
+            Operation::Remove { group, commitment, limit, position, secret } => {
+                bytes.push(if secret.is_some() { SLASHED } else { LEFT });
                 bytes.extend(group.as_bytes());
-                bytes.extend(secret.to_be_bytes::<32>());
+                bytes.extend(secret.iter().flat_map(|secret| secret.to_be_bytes::<32>()));
                 (commitment, limit, position)
             }
         };
@@ -109,15 +131,21 @@ pub(super) fn block_from_bytes(number: u64, bytes: &[u8]) -> Result<Block, NotAR
     while !reader.0.is_empty() {
         let [kind] = reader.take()?;
         operations.push(match kind {
-            INSERT => {
+            BOUGHT => {
                 let denomination = Denomination::try_from(reader.u32()?).map_err(|_| NotARecord)?;
                 let group = Group::Stamps { denomination, issue: Issue(reader.u32()?) };
                 let (commitment, limit, position) = reader.leaf()?;
                 Operation::Insert { group, commitment, limit, position }
             }
-            REMOVE => {
+            STAKED => {
+                let contract = Address::from(reader.take()?);
+                let group = Group::Stake { contract, tier: reader.u32()? };
+                let (commitment, limit, position) = reader.leaf()?;
+                Operation::Insert { group, commitment, limit, position }
+            }
+            LEFT | SLASHED => {
                 let group = GroupId::from(reader.take()?);
-                let secret = Some(U256::from_be_bytes(reader.take::<32>()?));
+                let secret = (kind == SLASHED).then(|| reader.take().map(U256::from_be_bytes::<32>)).transpose()?;
                 let (commitment, limit, position) = reader.leaf()?;
                 Operation::Remove { group, commitment, limit, position, secret }
             }
@@ -180,6 +208,19 @@ mod tests {
                     position: Position { volume: 0, index: 9 },
                     secret: Some(U256::from(4)),
                 },
+                Operation::Insert {
+                    group: Group::Stake { contract: Address::repeat_byte(0xcc), tier: 2 },
+                    commitment: U256::from(5),
+                    limit: 1_000,
+                    position: Position { volume: 0, index: 1 },
+                },
+                Operation::Remove {
+                    group: GroupId::from([0xdd; 32]),
+                    commitment: U256::from(6),
+                    limit: 7,
+                    position: Position { volume: 0, index: 0 },
+                    secret: None,
+                },
             ],
         }
     }
@@ -187,17 +228,24 @@ mod tests {
     #[test]
     fn block_has_these_bytes() {
         let expected = [
-            "02",                                                               // version
+            "03",                                                               // version
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", // hash
             "0000000000000065",                                                 // time
-            "01 00000005 000000df",                                             // insert, denomination, issue
+            "01 00000005 000000df",                                             // bought, denomination, issue
             "0000000000000000000000000000000000000000000000000000000000000003", // commitment
             "00000064 00000001 00000002",                                       // limit, volume, index
-            "03",                                                               // remove
+            "03",                                                               // slashed
             "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", // group
             "0000000000000000000000000000000000000000000000000000000000000004", // secret
             "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", // commitment
             "00010000 00000000 00000009",                                       // limit, volume, index
+            "04 cccccccccccccccccccccccccccccccccccccccc 00000002",             // staked, contract, tier
+            "0000000000000000000000000000000000000000000000000000000000000005", // commitment
+            "000003e8 00000000 00000001",                                       // limit, volume, index
+            "02",                                                               // left
+            "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd", // group
+            "0000000000000000000000000000000000000000000000000000000000000006", // commitment
+            "00000007 00000000 00000000",                                       // limit, volume, index
         ];
         assert_eq!(hex::encode(block_to_bytes(&block())), expected.concat().replace(' ', ""));
         assert_eq!(block_from_bytes(7, &block_to_bytes(&block())), Ok(block()));
@@ -207,7 +255,7 @@ mod tests {
     fn block_cut_short_or_of_another_version_is_no_record() {
         let bytes = block_to_bytes(&block());
         // Whole operations may be missing without a trace, which the positions show; anything else may not.
-        let whole = [41, 41 + 53];
+        let whole = [41, 41 + 53, 41 + 53 + 109, 41 + 53 + 109 + 69];
         for length in (0..bytes.len()).filter(|length| !whole.contains(length)) {
             assert_eq!(block_from_bytes(7, &bytes[..length]), Err(NotARecord), "{length} bytes");
         }
@@ -221,11 +269,31 @@ mod tests {
         let progress = Progress {
             network: NetworkId::from([7; 32]),
             first_block: 3,
+            beside: vec![Address::repeat_byte(0x22)],
             window: Window::from_blocks(vec![head(3), head(5)]),
         };
         let bytes = progress.to_bytes();
-        assert_eq!(bytes.len(), 1 + 32 + 8 + 2 * 48);
+        assert_eq!(bytes.len(), 1 + 32 + 8 + 1 + 20 + 2 * 48);
         assert_eq!(Progress::from_bytes(&bytes), Ok(progress));
         assert_eq!(Progress::from_bytes(&bytes[..bytes.len() - 1]), Err(NotARecord));
+    }
+
+    #[test]
+    fn progress_is_of_those_contracts_that_it_followed() {
+        let of = |network: u8, first_block, beside: &[u8]| Progress {
+            network: NetworkId::from([network; 32]),
+            first_block,
+            beside: beside.iter().copied().map(Address::repeat_byte).collect(),
+            window: Window::default(),
+        };
+        let kept = of(7, 3, &[2]);
+        let now = Progress {
+            window: Window::from_blocks(vec![Head { number: 3, hash: B256::ZERO, time: Timestamp::from_secs(3) }]),
+            ..of(7, 3, &[2])
+        };
+        assert!(kept.is_of(&now));
+        for other in [of(8, 3, &[2]), of(7, 4, &[2]), of(7, 3, &[]), of(7, 3, &[2, 5]), of(7, 3, &[5])] {
+            assert!(!kept.is_of(&other), "{other:?}");
+        }
     }
 }

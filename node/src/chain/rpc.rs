@@ -2,21 +2,20 @@
 
 use std::time::Duration;
 
-use alloy::contract;
 use alloy::eips::{BlockId, BlockNumberOrTag};
 use alloy::primitives::{Address, B256};
 use alloy::providers::{Provider, ProviderBuilder, RootProvider};
 use alloy::rpc::types::{Block, Filter, Log};
-use alloy::sol_types::SolEvent;
 use alloy::transports::{TransportError, TransportErrorKind};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
-use xmtp_contracts::IPostage;
+use xmtp_contracts::leaf_log::storage_slot;
 use xmtp_proto::derive::GroupId;
 use xmtp_proto::time::Timestamp;
 
 use super::Head;
+use super::source::Source;
 
 /// Requests under way at once.
 const CONCURRENT: usize = 8;
@@ -47,16 +46,15 @@ pub enum RpcError {
 #[derive(Clone)]
 pub(super) struct Rpc {
     provider: RootProvider,
-    postage: Address,
     timeout: Duration,
     stop: CancellationToken,
 }
 
 impl Rpc {
-    pub(super) fn new(url: Url, postage: Address, timeout: Duration) -> Result<Self, RpcError> {
+    pub(super) fn new(url: Url, timeout: Duration) -> Result<Self, RpcError> {
         let client = reqwest::Client::builder().build().map_err(|error| RpcError::Transport(error.into()))?;
         let provider = ProviderBuilder::new().disable_recommended_fillers().connect_reqwest(client, url);
-        Ok(Self { provider, postage, timeout, stop: CancellationToken::new() })
+        Ok(Self { provider, timeout, stop: CancellationToken::new() })
     }
 
     /// From now on, requests end with [`RpcError::Stopped`] when it is cancelled.
@@ -68,9 +66,9 @@ impl Rpc {
         self.ask(self.provider.get_chain_id()).await
     }
 
-    /// Whether there is a contract at the address of `Postage`.
-    pub(super) async fn has_code(&self) -> Result<bool, RpcError> {
-        Ok(!self.ask(self.provider.get_code_at(self.postage)).await?.is_empty())
+    /// Whether there is a contract at an address.
+    pub(super) async fn has_code(&self, contract: Address) -> Result<bool, RpcError> {
+        Ok(!self.ask(self.provider.get_code_at(contract)).await?.is_empty())
     }
 
     pub(super) async fn latest(&self) -> Result<Head, RpcError> {
@@ -100,32 +98,30 @@ impl Rpc {
         Ok(heads)
     }
 
-    /// The logs of books bought and slashed in a range of blocks.
-    pub(super) async fn logs(&self, from: u64, to: u64) -> Result<Vec<Log>, RpcError> {
-        let events = vec![IPostage::Bought::SIGNATURE_HASH, IPostage::Slashed::SIGNATURE_HASH];
-        let filter = Filter::new().address(self.postage).event_signature(events).from_block(from).to_block(to);
+    /// The logs of what the contracts did to their groups in a range of blocks.
+    pub(super) async fn logs(&self, sources: &[Source], (from, to): (u64, u64)) -> Result<Vec<Log>, RpcError> {
+        let contracts: Vec<Address> = sources.iter().map(Source::contract).collect();
+        let events: Vec<B256> = sources.iter().flat_map(Source::events).copied().collect();
+        let filter = Filter::new().address(contracts).event_signature(events).from_block(from).to_block(to);
         self.ask(self.provider.get_logs(&filter)).await
     }
 
-    /// Where a group's keccak chain stood after a block; nothing if the RPC cannot say, as for blocks whose state it
-    /// has given up.
-    pub(super) async fn group_chain(&self, group: GroupId, block: B256) -> Result<Option<B256>, RpcError> {
-        let postage = IPostage::new(self.postage, &self.provider);
-        let call = postage.groupOf(group.0).block(BlockId::hash(block));
-        let answer = self.bounded(async { Ok::<_, RpcError>(call.call().await) }).await?;
-        match answer {
-            Ok(state) => Ok(Some(state.chain)),
-            Err(contract::Error::TransportError(error)) => match RpcError::from(error) {
-                RpcError::Refused { code, message } => {
-                    tracing::debug!(code, message, "the RPC does not know the contract's state at that block");
-                    Ok(None)
-                }
-                error => Err(error),
-            },
-            Err(error) => {
-                tracing::debug!(%error, "the contract did not say where its chain stands");
+    /// Where a group's keccak chain stood in a contract's storage after a block; nothing if the RPC cannot say, as for
+    /// blocks whose state it has given up.
+    pub(super) async fn group_chain(
+        &self,
+        contract: Address,
+        group: GroupId,
+        block: B256,
+    ) -> Result<Option<B256>, RpcError> {
+        let slot = storage_slot(group.0).into();
+        match self.ask(self.provider.get_storage_at(contract, slot).block_id(BlockId::hash(block))).await {
+            Ok(chain) => Ok(Some(chain.into())),
+            Err(RpcError::Refused { code, message }) => {
+                tracing::debug!(code, message, "the RPC does not know the contract's state at that block");
                 Ok(None)
             }
+            Err(error) => Err(error),
         }
     }
 

@@ -129,8 +129,9 @@ impl State {
                     self.hash();
                     // The position lies below the tree's length, so there is a leaf.
                     let _ = self.tree.remove(position);
-                    // What a slash leaves behind is still asked for; who left may come back.
-                    if secret.is_none() {
+                    // What a slash leaves behind is still asked for, and so is a stake that leaves: it can be slashed for a
+                    // week, and its commitment is used up for ever. A member that left may come back.
+                    if secret.is_none() && !matches!(undo.group, Group::Stake { .. }) {
                         undo.left.extend(self.books.lose(&commitment).filter(|number| *number < undo.len));
                     }
                 } else {

@@ -235,7 +235,7 @@ fn chain_is_foreseen_over_blocks_that_are_not_applied_yet() {
     let expected = link(expected, leaf_log::Operation::Insert, 2);
     let expected = link(expected, leaf_log::Operation::Slash, 1);
     let expected = link(expected, leaf_log::Operation::Insert, 3);
-    assert_eq!(groups.foresee(&blocks), Ok(vec![(id(&ones()), expected)]));
+    assert_eq!(groups.foresee(&blocks), Ok(vec![(ones(), expected)]));
     assert_eq!(groups.chain(&ones()), B256::ZERO);
     apply(&mut groups, &blocks);
     assert_eq!(groups.chain(&ones()), expected);
@@ -620,4 +620,66 @@ fn time_that_passes_makes_the_root_that_the_next_block_would_have_made() {
     idle.pass_time(after(61));
     idle.apply(&block(2, 70, [buy(2, 1)])).unwrap();
     assert_eq!(idle.roots(&ones()), told.roots(&ones()));
+}
+
+fn tier() -> Group {
+    Group::Stake { contract: Address::repeat_byte(0x22), tier: 1 }
+}
+
+fn stake(commitment: u64, index: u32) -> Operation {
+    Operation::Insert { group: tier(), commitment: U256::from(commitment), limit: 10, position: at(index) }
+}
+
+fn unstake(commitment: u64, index: u32, secret: Option<u64>) -> Operation {
+    Operation::Remove {
+        group: id(&tier()),
+        commitment: U256::from(commitment),
+        limit: 10,
+        position: at(index),
+        secret: secret.map(U256::from),
+    }
+}
+
+fn stake_root(groups: &Groups) -> Root {
+    let [root] = groups.roots(&tier()).try_into().unwrap();
+    assert_eq!(root.kind, RootKind::Fresh, "a leaf may leave, so nothing is good for ever");
+    root.root
+}
+
+#[test]
+fn stake_has_roots_of_a_day_at_the_pace_of_the_network() {
+    for (rules, first, second) in [(EVERY_BLOCK, 10, 500), (DAILY, 60, 540)] {
+        let mut groups = groups(rules);
+        apply(&mut groups, &[block(1, 10, [stake(1, 0), stake(2, 1)]), block(2, first, [])]);
+        let both = stake_root(&groups);
+        assert_eq!(both, books(&[1, 2]));
+        apply(&mut groups, &[block(3, 500, [unstake(1, 0, None)]), block(4, second, [])]);
+        let without = stake_root(&groups);
+        assert_eq!(without, root_of(&[empty(), leaf_of(2)]));
+        for (root, seconds, expected) in [
+            (both, second + DAY - 1, Ok(())),
+            (both, second + DAY, Err(Refusal::RootExpired)),
+            (without, 90 * DAY, Ok(())),
+        ] {
+            assert_eq!(groups.view().lookup(&tier(), root, after(seconds)), expected, "after {seconds} s");
+        }
+    }
+}
+
+#[test]
+fn stake_that_left_is_still_known_and_can_be_slashed() {
+    let mut groups = groups(EVERY_BLOCK);
+    apply(&mut groups, &[block(1, 10, [stake(1, 0), stake(2, 1), buy(1, 0)]), block(2, 20, [unstake(1, 0, None)])]);
+    let left = stake_root(&groups);
+    let known = Some(Book { position: at(0), limit: Limit::new(10).unwrap() });
+    assert_eq!(groups.book(&tier(), FieldElement::from(1).into()), known);
+
+    apply(&mut groups, &[block(3, 30, [unstake(1, 0, Some(9))])]);
+    assert_eq!(stake_root(&groups), left, "there was no leaf to remove any more");
+    assert_eq!(groups.slashed(), [Slashed { group: tier(), secret: U256::from(9) }]);
+    assert_eq!(newest(&groups, RootKind::Checkpoint), Some((books(&[1]), 1, 1)), "books of that commitment stand");
+
+    groups.rollback(1).unwrap();
+    assert_eq!(stake_root(&groups), books(&[1, 2]));
+    assert_eq!(groups.book(&tier(), FieldElement::from(1).into()), known);
 }
