@@ -154,6 +154,15 @@ impl Requirement {
         }
     }
 
+    /// The passes it speaks of, in the order in which it does.
+    #[must_use]
+    pub fn leaves(&self) -> Vec<&Self> {
+        match self {
+            Self::AnyOf(parts) | Self::AllOf(parts) => parts.iter().flat_map(Self::leaves).collect(),
+            Self::Stamp { .. } | Self::Stake(_) | Self::Claim(_) | Self::Member | Self::Connection => vec![self],
+        }
+    }
+
     /// Checks the limits on depth, size and values.
     ///
     /// # Errors

@@ -8,7 +8,8 @@
 //! | `journal` | shares with the account's other installations, and opens conversations |
 //! | `reading` | reads conversations and the journal by prefix |
 //! | `stamps` | buys books, and finds those again whose purchase was cut short |
-//! | `frank` | the proofs of a letter's stamps |
+//! | `holdings` | what the account has that a letter could show |
+//! | `frank` | the passes of a letter, proved |
 //! | `stock` | prepares stamps while there is nothing to send |
 //! | `reserve` | has the journal grant stamps to this client before they are used |
 //! | `send` | seals, franks and publishes a letter, and sends again what did not get through |
@@ -18,6 +19,7 @@
 mod account;
 mod ask;
 mod frank;
+mod holdings;
 mod journal;
 mod reading;
 mod renewal;

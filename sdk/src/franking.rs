@@ -1,5 +1,5 @@
 //! Franking: which passes to attach, given what network and recipient ask, and how a stamp is made out of a book
-//! (docs/protocol.md, "Requirements and policies", "The pass circuit"). So far there are stamps only.
+//! (docs/protocol.md, "Requirements and policies", "The pass circuit").
 //!
 //! Choosing is a plain function. Whoever frustrates it learns from [`NoPass`] what would do and what it costs.
 
@@ -15,7 +15,7 @@ use xmtp_proto::requirement::{Requirement, Shown};
 
 use crate::chain::{Amount, Quote};
 
-pub use choose::{Choice, Holding, choose, choose_more};
+pub use choose::{Choice, Chosen, Cost, Holding, choose, choose_more};
 pub use stamp::{FrankError, StampToUse, find_path, stamp};
 pub(crate) use stamp::{external_nullifier, finish, leaf_of, proof, random_scope};
 pub use stock::STOCK;
@@ -40,7 +40,7 @@ impl Demand {
         self.requirements.iter().all(|requirement| requirement.is_met_by(shown))
     }
 
-    /// The cheapest stamps that would do, whoever has them.
+    /// The cheapest that would do, whoever has it: stamps alone, if they would.
     #[must_use]
     pub fn offer(&self) -> Option<Offer> {
         choose::cheapest(self)
@@ -61,9 +61,11 @@ impl fmt::Display for Demand {
     }
 }
 
-/// Stamps that would meet a demand.
+/// Passes that would meet a demand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offer {
+    /// What cannot be bought in a post office: a connection, a membership, claims, stakes. Empty if stamps do alone.
+    pub with: Vec<Requirement>,
     /// How many of which denomination; descending, none twice. Empty if nothing is asked.
     pub stamps: Vec<(Denomination, u32)>,
     /// Whether the recipient will recognise the sender's pseudonym.
@@ -71,13 +73,13 @@ pub struct Offer {
 }
 
 impl Offer {
-    /// What they are worth.
+    /// What its stamps are worth.
     #[must_use]
     pub fn units(&self) -> u32 {
         self.stamps.iter().map(|(denomination, count)| denomination.units() * count).sum()
     }
 
-    /// What they cost, bonds included.
+    /// What its stamps cost, bonds included.
     #[must_use]
     pub fn price(&self, deployment: &Deployment) -> Amount {
         let total =
@@ -88,29 +90,28 @@ impl Offer {
 
 impl fmt::Display for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (position, (denomination, count)) in self.stamps.iter().enumerate() {
-            f.write_str(if position == 0 { "" } else { ", " })?;
-            write!(f, "{count} of denomination {denomination}")?;
-        }
-        Ok(())
+        let with = self.with.iter().map(ToString::to_string);
+        let stamps = self.stamps.iter().map(|(denomination, count)| format!("{count} of denomination {denomination}"));
+        f.write_str(&with.chain(stamps).collect::<Vec<_>>().join(", "))
     }
 }
 
 /// The passes at hand do not suffice. The user's to mend.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("writing to this account takes {demand}, and no stamps at hand meet that{}", self.remedy())]
+#[error("writing to this account takes {demand}, and no passes at hand meet that{}", self.remedy())]
 pub struct NoPass {
     /// What is asked.
     pub demand: Demand,
-    /// The cheapest stamps that would do, and their price; none if no stamps would.
+    /// The cheapest that would do, and the price of its stamps; none if nothing would.
     pub offer: Option<(Offer, Amount)>,
 }
 
 impl NoPass {
     fn remedy(&self) -> String {
         match &self.offer {
+            Some((offer, _)) if offer.stamps.is_empty() => format!("; what would: {offer}"),
             Some((offer, price)) => format!("; what would: {offer}, for {price} (bond included)"),
-            None => "; no stamps would, and other passes are not offered yet".to_owned(),
+            None => "; nothing would".to_owned(),
         }
     }
 }

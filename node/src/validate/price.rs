@@ -7,7 +7,7 @@ use xmtp_proto::pass::Pass;
 use xmtp_proto::refusal::{AskedBy, Refusal};
 use xmtp_proto::requirement::{Requirement, Shown};
 
-/// Refuses passes of kinds that are not offered yet, passes that do not meet what is asked, and surplus ones. The pass at
+/// Refuses passes of a kind that is not offered yet, passes that do not meet what is asked, and surplus ones. The pass at
 /// `beside`, which somebody else asks for, is not looked at.
 pub(super) fn require(
     asked: &[(Requirement, AskedBy)],
@@ -43,25 +43,28 @@ pub(super) fn require(
 
 /// What a pass would show to a requirement; nothing, if it is of a kind that requirements do not know.
 fn shown(pass: &Pass) -> Result<Option<Shown>, Refusal> {
-    let not_offered = |what: &str| Err(Refusal::NotOffered { what: what.to_owned() });
-    match pass {
-        Pass::Stamp(stamp) => {
-            Ok(Some(Shown::Stamp { denomination: stamp.denomination, tagged: stamp.nonce.is_none() }))
-        }
-        Pass::Stake(_) => not_offered("a stake pass"),
-        Pass::Claim(_) => not_offered("a claim pass"),
-        Pass::Member(_) => Ok(Some(Shown::Member)),
-        Pass::Connection(_) => not_offered("a connection pass"),
-        Pass::Issuer(_) => not_offered("an issuer pass"),
-        Pass::Posting(_) | Pass::Owner(_) => Ok(None),
-    }
+    Ok(match pass {
+        Pass::Stamp(stamp) => Some(Shown::Stamp { denomination: stamp.denomination, tagged: stamp.nonce.is_none() }),
+        Pass::Stake(stake) => Some(Shown::Stake { tier: stake.tier }),
+        Pass::Claim(claim) => Some(Shown::Claim { id: claim.id, tag: claim.proof.tag }),
+        Pass::Member(_) => Some(Shown::Member),
+        Pass::Connection(_) => Some(Shown::Connection),
+        Pass::Posting(_) | Pass::Owner(_) => None,
+        Pass::Issuer(_) => return Err(Refusal::NotOffered { what: "an issuer pass".to_owned() }),
+    })
 }
 
-/// The tag by which a recipient may know the sender again: none where the scope was a nonce.
+/// The tag by which a recipient may know the sender again: none where the scope was a nonce. A connection has none: it is
+/// revoked, not blocked.
 const fn tag(pass: &Pass) -> Option<Tag> {
     match pass {
         Pass::Stamp(stamp) if stamp.nonce.is_none() => Some(stamp.proof.tag),
+        Pass::Stake(stake) => Some(stake.proof.tag),
+        Pass::Claim(claim) => Some(claim.proof.tag),
         Pass::Member(member) => Some(member.proof.tag),
-        _ => None,
+        Pass::Stamp(_) | Pass::Connection(_) | Pass::Posting(_) | Pass::Owner(_) | Pass::Issuer(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,10 +41,14 @@ pub(super) fn claim_all(
     let mut all = (Vec::new(), Vec::new());
     for (position, pass) in submission.passes().iter().enumerate() {
         let topic = &submission.envelope().topic;
+        let not_offered = |what: &str| Err(Refusal::NotOffered { what: what.to_owned() });
         let claimed = match pass {
             Pass::Stamp(stamp) => stamp::claimed(context, stamp, topic)?,
             Pass::Member(member) => member::claimed(context, member, topic, purpose)?,
-            _ => continue,
+            Pass::Stake(_) => return not_offered("a stake pass"),
+            Pass::Claim(_) => return not_offered("a claim pass"),
+            Pass::Connection(_) => return not_offered("a connection pass"),
+            Pass::Posting(_) | Pass::Owner(_) | Pass::Issuer(_) => continue,
         };
         // Unknown roots are the common spam, and pairings are not free.
         context.require_root(&claimed.group, claimed.proof.root)?;

@@ -32,9 +32,9 @@ pub struct WhatItTakes {
     pub recipient: Recipient,
     /// Both requirements.
     pub demand: Demand,
-    /// The cheapest stamps that would do, and what they cost; none if no stamps would.
+    /// The cheapest that would do, and what its stamps cost; none if nothing would.
     pub offer: Option<(Offer, Amount)>,
-    /// What the stamps at hand would do it for; none if they do not suffice.
+    /// What of the passes at hand would do; none if they do not suffice.
     pub at_hand: Option<Choice>,
 }
 
@@ -87,8 +87,8 @@ impl Client {
             let price = offer.price(&self.deployment);
             (offer, price)
         });
-        let (_, holdings) = self.holdings(Some(&recipient), self.node().await?.network())?;
-        let at_hand = choose(&demand, &holdings);
+        let holdings = self.holdings(Some(&recipient), self.node().await?.network())?;
+        let at_hand = choose(&demand, &holdings.all);
         Ok(WhatItTakes { recipient, demand, offer, at_hand })
     }
 
@@ -140,8 +140,9 @@ mod tests {
             ("all()", None, 1, 2),
             ("stamp(500)", None, 1, 2),
             ("stamp(500)", Some("stamp(5)"), 1, 10),
-            // No stamps would do, so none are paid with.
+            // No stamps would do alone; what the network's are for is not the owner's to say.
             ("stamp(1)", Some("connection"), 1, 0),
+            ("stamp(1)", Some("all(member, stamp(5))"), 1, 10),
         ] {
             let requirement = |text: &str| -> Requirement { text.parse().unwrap() };
             let policy = owner.map(|owner| {

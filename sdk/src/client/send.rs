@@ -8,6 +8,7 @@ use xmtp_proto::account::{Account, InvalidAccount};
 use xmtp_proto::derive::{Denomination, EnvelopeId};
 use xmtp_proto::field::Nullifier;
 use xmtp_proto::malformed::Malformed;
+use xmtp_proto::pass::Pass;
 use xmtp_proto::postmark::SignedPostmark;
 use xmtp_proto::refusal::{Code, Refusal};
 use xmtp_proto::requirement::Shown;
@@ -16,10 +17,11 @@ use xmtp_proto::time::{MAX_AGE_FRANKED, Timestamp};
 use xmtp_prover::Path;
 
 use super::frank::Prepared;
+use super::holdings::{Source, ToShow};
 use super::{AskError, Client, DEV_CHAIN, NoIdentity, ProvingKeyError, Recipient, SMALL_GROUP, Step};
 use crate::content::{Content, InvalidContent};
 use crate::conversation::ConversationError;
-use crate::franking::{Choice, Demand, FrankError, Holding, NoPass, choose, choose_more, external_nullifier};
+use crate::franking::{Demand, FrankError, Holding, NoPass, choose, choose_more, external_nullifier};
 use crate::identity::Identity;
 use crate::invite::{Invitation, SealError, seal_invite};
 use crate::keys::NoRandomness;
@@ -55,6 +57,8 @@ pub struct Sent {
     pub envelope: EnvelopeId,
     /// The operator's receipt.
     pub postmark: SignedPostmark,
+    /// What its passes showed.
+    pub passes: Vec<Shown>,
     /// The stamps that were cancelled for it.
     pub stamps: Vec<Denomination>,
     /// Whether the recipient can tell the sender's letters apart by a pseudonym.
@@ -188,7 +192,7 @@ impl Client {
             Some(begun) => begun,
             None => self.begin(&mut errand, &identity, &draft).await?,
         };
-        let sent = self.deliver(&mut errand, &identity, outgoing).await?;
+        let sent = self.deliver(&mut errand, &identity, outgoing, draft.without_passes).await?;
         self.care_for_journal(&identity).await?;
         Ok(Sent { resumed, ..sent })
     }
@@ -222,7 +226,7 @@ impl Client {
 
     async fn resume_one(&self, identity: &Identity, outgoing: Outgoing) -> Result<Sent, SendError> {
         let mut errand = self.errand(outgoing.letter.to()).await?;
-        self.deliver(&mut errand, identity, outgoing).await
+        self.deliver(&mut errand, identity, outgoing, false).await
     }
 
     /// A fresh connection per recipient: nothing else is ever asked on it.
@@ -262,10 +266,13 @@ impl Client {
             return Ok(outgoing.stamps.is_empty().then_some(outgoing));
         }
         let units = outgoing.envelope.units();
-        let already = self.groups(&outgoing)?.into_iter().map(|group| group.denomination).collect::<Vec<_>>();
-        if is_met(&errand.recipient.demand(units), &already) {
+        let demand = errand.recipient.demand(units);
+        let own = self.holdings_of(identity, &errand.recipient, &outgoing)?;
+        if choose(&demand, &own.all).is_some() {
             return Ok(Some(outgoing));
         }
+        // With their tags, where those are not blocked: that is the most they can show.
+        let already: Vec<Shown> = own.all.iter().filter_map(most_shown).collect();
         match self.take_stamps(errand, identity, units, &already, draft).await {
             Ok(stamps) => {
                 self.step(Step::WritingDown);
@@ -284,7 +291,7 @@ impl Client {
         errand: &mut Errand,
         identity: &Identity,
         units: u32,
-        already: &[Denomination],
+        already: &[Shown],
         draft: &Draft,
     ) -> Result<Vec<Supply>, SendError> {
         for _ in 0..CHOICES {
@@ -302,27 +309,27 @@ impl Client {
         errand: &mut Errand,
         identity: &Identity,
         units: u32,
-        already: &[Denomination],
+        already: &[Shown],
         draft: &Draft,
     ) -> Result<Vec<BookId>, SendError> {
         self.look_for_unfinished().await?;
         let demand = &errand.recipient.demand(units);
         let network = self.node().await?.network();
-        let (mut books, mut holdings) = self.holdings(Some(&errand.recipient), network)?;
-        let mut choice = choose_more(demand, already, &holdings);
+        let mut holdings = self.holdings(Some(&errand.recipient), network)?;
+        let mut choice = choose_more(demand, already, &holdings.all);
         if choice.is_none() && network.member_limit.is_some() {
             // Another session may have handed some over.
             self.read_journal(identity).await?;
-            (books, holdings) = self.holdings(Some(&errand.recipient), network)?;
-            choice = choose_more(demand, already, &holdings);
+            holdings = self.holdings(Some(&errand.recipient), network)?;
+            choice = choose_more(demand, already, &holdings.all);
         }
         let choice = choice.ok_or_else(|| self.no_pass(demand))?;
-        let needed = choice.units + already.iter().map(|it| it.units()).sum::<u32>();
+        let needed = choice.cost.units + already.iter().map(units_of).sum::<u32>();
         let limit = draft.max_price.unwrap_or_else(|| errand.recipient.spending_limit(units));
         if needed > limit {
             return Err(SendError::SpendLimit { needed, limit });
         }
-        let books: Vec<BookId> = choice.books.into_iter().map(|position| books[position]).collect();
+        let books = holdings.books(&choice);
         self.find_paths(errand, &books).await?;
         let small = errand.paths.iter().map(|(_, root, _)| root.leaves).find(|leaves| *leaves < SMALL_GROUP);
         if let (Some(books), false) = (small, self.deployment.chain_id == DEV_CHAIN || draft.from_small_groups) {
@@ -339,15 +346,23 @@ impl Client {
         NoPass { demand: demand.clone(), offer }
     }
 
-    /// Proves the stamps of a letter, publishes it, and writes down what became of it.
-    async fn deliver(&self, errand: &mut Errand, identity: &Identity, outgoing: Outgoing) -> Result<Sent, SendError> {
+    /// Proves the passes of a letter, publishes it, and writes down what became of it.
+    async fn deliver(
+        &self,
+        errand: &mut Errand,
+        identity: &Identity,
+        outgoing: Outgoing,
+        without_passes: bool,
+    ) -> Result<Sent, SendError> {
         let id = outgoing.letter.id;
-        let (usages, tagged) = self.to_show(&errand.recipient, identity, &outgoing)?;
-        let belonging = self.nullifiers(identity, &outgoing)?;
+        let to_show = if without_passes { Vec::new() } else { self.to_show(&errand.recipient, identity, &outgoing)? };
+        let stamps = self.nullifiers(identity, &outgoing)?;
         let mut refusal = None;
         for _ in 0..PROOFS {
-            let mut prepared = self.prepare(errand, &usages).await?;
-            let passes = self.frank(identity, &outgoing, &mut prepared, tagged).await?;
+            let mut prepared = self.prepare(errand, &to_show).await?;
+            let passes = self.frank(identity, &outgoing, &mut prepared).await?;
+            let others = passes.iter().filter(|pass| !matches!(pass, Pass::Stamp(_))).filter_map(Pass::nullifier);
+            let belonging: Vec<Nullifier> = others.chain(stamps.iter().copied()).collect();
             let submission = Submission::new(outgoing.envelope.clone(), passes)?;
             self.step(Step::Publishing);
             let result = errand.connection.publish_letter(submission, &belonging).await.map_err(SendError::Unknown)?;
@@ -356,11 +371,12 @@ impl Client {
                 Ok(postmark) => {
                     self.state.record_delivery(id, Delivery::Delivered(postmark))?;
                     self.step(Step::Recorded);
-                    let unshared = !prepared.is_empty() && !self.keeps_journal().await?;
-                    return Ok(Sent { unshared, ..sent(&outgoing, postmark, &prepared, tagged) });
+                    let sent = sent(&outgoing, postmark, &to_show, &prepared);
+                    let unshared = !sent.stamps.is_empty() && !self.keeps_journal().await?;
+                    return Ok(Sent { unshared, ..sent });
                 }
                 Err(it @ (Refusal::RootExpired | Refusal::RootUnknown)) => {
-                    usages.iter().for_each(|usage| self.stock().give_up(usage.book));
+                    outgoing.stamps.iter().for_each(|usage| self.stock().give_up(usage.book));
                     errand.paths.clear();
                     refusal = Some(it);
                 }
@@ -378,27 +394,24 @@ impl Client {
         Err(SendError::Refused(refusal))
     }
 
-    /// The stamps of a letter without which the demand is not met, and whether they are tagged: the price may have fallen
-    /// since they were taken. In the order in which they were taken, as postmarks name them. All, if they do not suffice.
+    /// The passes of a letter without which the demand is not met: the price may have fallen since its stamps were taken. All
+    /// of its stamps, if nothing suffices.
     fn to_show(
         &self,
         recipient: &Recipient,
         identity: &Identity,
         outgoing: &Outgoing,
-    ) -> Result<(Vec<StampUse>, bool), LettersError> {
-        let groups = self.groups(outgoing)?.into_iter().zip(&outgoing.stamps);
-        let holdings: Vec<_> = groups
-            .map(|(group, usage)| {
-                let tag_blocked = self.is_tag_blocked(identity, recipient, usage.book);
-                Holding { group, left: 1, tag_blocked }
-            })
-            .collect();
-        let demand = recipient.demand(outgoing.envelope.units());
-        let Some(Choice { mut books, tagged, .. }) = choose(&demand, &holdings) else {
-            return Ok((outgoing.stamps.clone(), false));
-        };
-        books.sort_unstable();
-        Ok((books.into_iter().map(|position| outgoing.stamps[position]).collect(), tagged))
+    ) -> Result<Vec<ToShow>, LettersError> {
+        let holdings = self.holdings_of(identity, recipient, outgoing)?;
+        if let Some(choice) = choose(&recipient.demand(outgoing.envelope.units()), &holdings.all) {
+            return Ok(holdings.to_show(&choice));
+        }
+        let stamps = self.groups(outgoing)?.into_iter().zip(&outgoing.stamps);
+        let to_show = stamps.map(|(StampGroup { denomination, .. }, usage)| ToShow {
+            source: Source::Stamp(*usage),
+            shows: Shown::Stamp { denomination, tagged: false },
+        });
+        Ok(to_show.collect())
     }
 
     /// The nullifiers of all stamps of a letter: an earlier attempt may have shown others of them than this one.
@@ -434,25 +447,37 @@ fn is_same(outgoing: &Outgoing, draft: &Draft) -> bool {
     outgoing.letter.to() == draft.to && text == Some(draft.text.as_str())
 }
 
-/// Whether stamps of these denominations suffice, tagged or not.
-fn is_met(demand: &Demand, denominations: &[Denomination]) -> bool {
-    [false, true].into_iter().any(|tagged| {
-        let shown = denominations.iter().map(|denomination| Shown::Stamp { denomination: *denomination, tagged });
-        demand.is_met_by(&shown.collect::<Vec<_>>())
-    })
+/// What a stamp that belongs to a letter can show at most.
+const fn most_shown(holding: &Holding) -> Option<Shown> {
+    match holding {
+        Holding::Book { group, tag_blocked, .. } => {
+            Some(Shown::Stamp { denomination: group.denomination, tagged: !*tag_blocked })
+        }
+        Holding::Connection | Holding::Member | Holding::Claim { .. } | Holding::Stake { .. } => None,
+    }
 }
 
-fn sent(outgoing: &Outgoing, postmark: SignedPostmark, prepared: &[Prepared], tagged: bool) -> Sent {
+const fn units_of(shown: &Shown) -> u32 {
+    if let Shown::Stamp { denomination, .. } = shown { denomination.units() } else { 0 }
+}
+
+fn sent(outgoing: &Outgoing, postmark: SignedPostmark, to_show: &[ToShow], prepared: &[Prepared]) -> Sent {
+    let passes: Vec<Shown> = to_show.iter().map(|it| it.shows).collect();
+    let roots = || prepared.iter().filter_map(Prepared::root);
     Sent {
         to: outgoing.letter.to(),
         envelope: outgoing.letter.id,
         postmark,
-        stamps: prepared.iter().map(|it| it.group.denomination).collect(),
-        tagged: tagged && !prepared.is_empty(),
-        cover: prepared.iter().map(|it| it.root.leaves).min(),
-        fresh_root: prepared.iter().any(|it| it.root.kind == RootKind::Fresh),
+        stamps: passes
+            .iter()
+            .filter_map(|it| if let Shown::Stamp { denomination, .. } = it { Some(*denomination) } else { None })
+            .collect(),
+        tagged: passes.iter().any(|it| matches!(it, Shown::Stamp { tagged: true, .. })),
+        passes,
+        cover: roots().map(|root| root.leaves).min(),
+        fresh_root: roots().any(|root| root.kind == RootKind::Fresh),
         unshared: false,
-        prepared: prepared.iter().filter(|it| it.ahead).count(),
+        prepared: prepared.iter().filter(|it| it.was_ahead()).count(),
         resumed: 0,
     }
 }

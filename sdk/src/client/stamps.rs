@@ -2,18 +2,14 @@
 
 use alloy::signers::Signer;
 use xmtp_contracts::Deployment;
-use xmtp_proto::derive::{self, Denomination, Issue};
-use xmtp_proto::topic::Topic;
+use xmtp_proto::derive::{Denomination, Issue};
 use xmtp_prover::Limit;
 
-use super::{Client, NoIdentity, Recipient, Step};
+use super::{Client, NoIdentity, Step};
 use crate::chain::{BuyError, Chain, Quote};
 use crate::conversation::ConversationError;
-use crate::franking::Holding;
-use crate::identity::Identity;
 use crate::journal::{KnownBook, View};
 use crate::state::{Book, BookId, BooksError, Bought, Purchase, StateError};
-use crate::transport::{NetworkInfo, StampGroup};
 
 /// A book that was just bought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +174,7 @@ impl Client {
         }
     }
 
-    fn is_good(&self, issue: Issue) -> bool {
+    pub(super) fn is_good(&self, issue: Issue) -> bool {
         let current = Issue::at(self.clock.now(), self.deployment.issue_seconds.into());
         // The chain's clock may run ahead of ours.
         issue.valid_in(current) || issue.0 == current.0.saturating_add(1)
@@ -195,36 +191,6 @@ impl Client {
             }
         }
         Ok(())
-    }
-
-    /// The books whose stamps are good now, and what each can do towards a recipient, if there is one yet.
-    pub(super) fn holdings(
-        &self,
-        recipient: Option<&Recipient>,
-        network: &NetworkInfo,
-    ) -> Result<(Vec<BookId>, Vec<Holding>), StateError> {
-        let Some(identity) = self.state.identity()? else { return Ok(Default::default()) };
-        let (view, _) = self.state.journal()?;
-        let holding = |book: Book| {
-            let issue = book.bought()?.issue;
-            // What was taken over is shared by the journal, or not used.
-            let usable = self.is_good(issue) && (network.member_limit.is_some() || !book.taken_over);
-            let left = self.left(&view, &book);
-            (usable && left > 0).then(|| {
-                let tag_blocked = recipient.is_some_and(|it| self.is_tag_blocked(&identity, it, book.id));
-                let group = StampGroup { denomination: book.denomination, issue };
-                (book.id, Holding { group, left, tag_blocked })
-            })
-        };
-        Ok(self.state.books()?.into_iter().filter_map(holding).unzip())
-    }
-
-    /// Whether a recipient blocked the tag that a book's stamps show to it.
-    pub(super) fn is_tag_blocked(&self, identity: &Identity, recipient: &Recipient, book: BookId) -> bool {
-        let blocked = recipient.policy.as_ref().map_or(&[][..], |policy| &policy.blocked_tags);
-        let scope = || derive::scope(self.network, &Topic::Invite(recipient.bundle.account()));
-        let secret = || identity.postal_seed().book_secret(&book.installation, book.counter);
-        !blocked.is_empty() && blocked.contains(&secret().tag(scope()))
     }
 
     /// Sends the transaction, writes it down, and waits for it.

@@ -15,9 +15,7 @@ use xmtp_proto::topic::Topic;
 use xmtp_prover::Plate;
 
 use super::{Client, ProvingKeyError, SendError};
-use crate::franking::{
-    Choice, Demand, FrankError, Ground, STOCK, Stock, Towards, choose, external_nullifier, find_path,
-};
+use crate::franking::{Demand, FrankError, Ground, STOCK, Stock, Towards, choose, external_nullifier, find_path};
 use crate::identity::Identity;
 use crate::keys::random;
 use crate::state::BookId;
@@ -48,14 +46,14 @@ impl Client {
     pub async fn prepare_stamps_for(&self, to: Account) -> Result<usize, SendError> {
         let connection = self.connection(Role::AskingAndFranking).await?;
         let recipient = self.ask(&connection, to).await?;
-        let (books, holdings) = self.holdings(Some(&recipient), self.node().await?.network())?;
-        let Some(Choice { books: chosen, tagged, .. }) = choose(&recipient.demand(1), &holdings) else { return Ok(0) };
-        if !tagged {
+        let holdings = self.holdings(Some(&recipient), self.node().await?.network())?;
+        let Some(choice) = choose(&recipient.demand(1), &holdings.all) else { return Ok(0) };
+        if choice.cost.tagged == 0 {
             return self.fill(false).await;
         }
         let identity = self.identity()??;
         let towards = Towards::One(derive::scope(self.network, &Topic::Invite(to)));
-        let chosen: Vec<BookId> = chosen.into_iter().map(|position| books[position]).collect();
+        let chosen = holdings.books(&choice);
         let mut made = 0;
         for (place, book) in chosen.iter().enumerate() {
             if !chosen[..place].contains(book) {
@@ -102,13 +100,14 @@ impl Client {
     async fn fill(&self, restful: bool) -> Result<usize, SendError> {
         let identity = self.identity()??;
         let network = self.node().await?.network();
-        let (books, holdings) = self.holdings(None, network)?;
+        let holdings = self.holdings(None, network)?;
         let demand = Demand::new(&network.invite_requirement, None, 1);
-        let Some(Choice { books: chosen, .. }) = choose(&demand, &holdings) else { return Ok(0) };
+        let Some(choice) = choose(&demand, &holdings.all) else { return Ok(0) };
+        let chosen = holdings.books(&choice);
         let mut made = 0;
-        for (place, position) in chosen.iter().enumerate() {
-            if !chosen[..place].contains(position) {
-                made += self.fill_shelf(&identity, books[*position], STOCK, Towards::Anybody, restful).await?;
+        for (place, book) in chosen.iter().enumerate() {
+            if !chosen[..place].contains(book) {
+                made += self.fill_shelf(&identity, *book, STOCK, Towards::Anybody, restful).await?;
             }
         }
         Ok(made)

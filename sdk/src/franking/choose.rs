@@ -1,337 +1,391 @@
-//! The cheapest sufficient stamps. There are 715 ways to put at most four stamps of nine denominations together, so all of
-//! them are tried.
+//! The cheapest sufficient passes. What costs nothing but an index is tried before what costs money; of stamps, there are
+//! 715 ways to put at most four of nine denominations together, so all of them are tried.
 
-use xmtp_proto::derive::Denomination;
-use xmtp_proto::requirement::Shown;
-use xmtp_proto::submission::MAX_STAMPS;
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use xmtp_proto::derive::{ClaimId, Denomination};
+use xmtp_proto::field::{FieldElement, Tag};
+use xmtp_proto::requirement::{Requirement, Shown};
+use xmtp_proto::submission::{MAX_PASSES, MAX_STAMPS};
 
 use super::{Demand, Offer};
 use crate::transport::StampGroup;
 
-/// A book with stamps left.
+/// The most claims, and the most tiers, of which combinations are tried.
+const MAX_KINDS: usize = 16;
+/// How often a requirement is looked at: one that is made to keep clients busy keeps them for a fraction of a second.
+const MAX_LOOKS: u32 = 50_000;
+
+/// What a sender has that passes for a letter to one recipient can be made of. What its policy blocks or revoked is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holding {
-    /// Denomination and issue.
-    pub group: StampGroup,
-    /// Unused stamps.
-    pub left: u32,
-    /// Whether the recipient blocked the tag that this book shows to it: its tagged stamps count for nothing.
-    pub tag_blocked: bool,
+pub enum Holding {
+    /// A connection that the recipient attested, with quota left.
+    Connection,
+    /// A membership, with free envelopes left today.
+    Member,
+    /// A claim, with envelopes left today.
+    Claim {
+        /// Which.
+        id: ClaimId,
+        /// The pseudonym that it shows to the recipient.
+        tag: Tag,
+    },
+    /// A stake, with envelopes left today.
+    Stake {
+        /// Its tier.
+        tier: u32,
+    },
+    /// A book with stamps left.
+    Book {
+        /// Denomination and issue.
+        group: StampGroup,
+        /// Unused stamps.
+        left: u32,
+        /// Whether the recipient blocked the tag that this book shows to it: its tagged stamps count for nothing.
+        tag_blocked: bool,
+    },
 }
 
-/// Which stamps to use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
-    /// For each stamp, the position of its book among the holdings.
-    pub books: Vec<usize>,
-    /// Whether their tags are made for the recipient's topic.
-    pub tagged: bool,
-    /// What they are worth.
+/// What passes cost. Compared from the top: money is dearer than any number of stakes, a stake than any number of claims,
+/// and so on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cost {
+    /// What the stamps are worth.
     pub units: u32,
+    /// Stakes shown, each of which could be slashed.
+    pub stakes: usize,
+    /// Claims shown, each of which says something about the sender.
+    pub claims: usize,
+    /// Memberships shown.
+    pub members: usize,
+    /// Connections shown.
+    pub connections: usize,
+    /// How many of the stamps show a pseudonym.
+    pub tagged: usize,
+    /// How many stamps.
+    pub stamps: usize,
 }
 
-/// Chooses the stamps of least value that meet the demand; of those of equal value untagged ones, and the fewest. Books
-/// of an older issue are used up first. None if the holdings do not suffice.
+/// A pass to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// Of what, by its position among the holdings.
+    pub holding: usize,
+    /// What it shows.
+    pub shows: Shown,
+}
+
+/// Which passes to attach.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// The cheapest kind first, stamps last and ascending. At most [`MAX_PASSES`], [`MAX_STAMPS`] of them stamps.
+    pub passes: Vec<Chosen>,
+    /// What they cost.
+    pub cost: Cost,
+}
+
+/// Chooses the passes of least [`Cost`] that meet the demand. Books of an older issue are used up first. None if the holdings
+/// do not suffice.
 ///
-/// Since the value is the least, none of the stamps is surplus.
+/// Since the cost is the least, none of the passes is surplus.
 #[must_use]
 pub fn choose(demand: &Demand, holdings: &[Holding]) -> Option<Choice> {
     choose_more(demand, &[], holdings)
 }
 
-/// As [`choose`], for a letter that stamps of these denominations belong to already: what to add to them, so that none of
-/// all is surplus.
+/// As [`choose`], for a letter that passes which show this belong to already: what to add to them.
 #[must_use]
-pub fn choose_more(demand: &Demand, already: &[Denomination], holdings: &[Holding]) -> Option<Choice> {
-    let usable = |holding: &Holding, tagged: bool| !(tagged && holding.tag_blocked);
-    let supply = |denomination: Denomination, tagged: bool| {
-        let of_it = |holding: &&Holding| holding.group.denomination == denomination && usable(holding, tagged);
-        holdings.iter().filter(of_it).fold(0_u32, |sum, holding| sum.saturating_add(holding.left))
-    };
-    let (counts, tagged) =
-        least(demand, already, supply, |counts| usize::try_from(counts.iter().sum::<u32>()).unwrap_or(usize::MAX))?;
-
-    let mut oldest_first: Vec<usize> = (0..holdings.len()).filter(|book| usable(&holdings[*book], tagged)).collect();
-    oldest_first.sort_by_key(|book| holdings[*book].group.issue);
-    let mut books = Vec::with_capacity(MAX_STAMPS);
-    for (denomination, count) in pairs(&counts) {
-        let of_it = oldest_first.iter().filter(|book| holdings[**book].group.denomination == denomination);
-        let stamps = of_it.flat_map(|book| std::iter::repeat_n(*book, stamps_of(holdings[*book].left)));
-        books.extend(stamps.take(stamps_of(count)));
-    }
-    Some(Choice { books, tagged, units: value(&counts) })
-}
-
-/// The cheapest stamps with no regard to who has them; of those of equal value untagged ones, and the fewest kinds.
-pub(super) fn cheapest(demand: &Demand) -> Option<Offer> {
-    let kinds = |counts: &Counts| {
-        let kinds = counts.iter().filter(|count| **count > 0).count();
-        kinds * (MAX_STAMPS + 1) + usize::try_from(counts.iter().sum::<u32>()).unwrap_or(usize::MAX)
-    };
-    let (counts, tagged) = least(demand, &[], |_, _| u32::MAX, kinds)?;
-    Some(Offer { stamps: pairs(&counts).rev().collect(), tagged })
-}
-
-/// How many stamps of each denomination.
-type Counts = [u32; Denomination::ALL.len()];
-
-/// The least by (value, tagged, `rank`) of all that the supply allows and the demand accepts.
-fn least(
-    demand: &Demand,
-    already: &[Denomination],
-    supply: impl Fn(Denomination, bool) -> u32,
-    rank: impl Fn(&Counts) -> usize,
-) -> Option<(Counts, bool)> {
-    let mut best: Option<((u32, bool, usize), Counts)> = None;
-    for tagged in [false, true] {
-        let supply = Denomination::ALL.map(|denomination| supply(denomination, tagged));
-        for_each(&mut |counts| {
-            let key = (value(counts), tagged, rank(counts));
-            let affordable = counts.iter().zip(&supply).all(|(count, supply)| count <= supply);
-            if affordable
-                && best.as_ref().is_none_or(|(known, _)| key < *known)
-                && meets_without_surplus(demand, &shown(already, counts, tagged))
-            {
-                best = Some((key, *counts));
-            }
+pub fn choose_more(demand: &Demand, already: &[Shown], holdings: &[Holding]) -> Option<Choice> {
+    let room = MAX_PASSES.checked_sub(already.len())?;
+    let stamps_before = already.iter().filter(|it| matches!(it, Shown::Stamp { .. })).count();
+    let room_for_stamps = MAX_STAMPS.checked_sub(stamps_before)?.min(room);
+    let search = Search::new(demand, holdings);
+    let supply = Denomination::ALL.map(|denomination| Supply::of(denomination, holdings));
+    let mut best: Option<(Cost, Others, Sheet)> = None;
+    let mut known: HashMap<_, Option<Others>> = HashMap::new();
+    for sheet in search.sheets(&supply, room_for_stamps) {
+        if best.as_ref().is_some_and(|(cost, ..)| cost.units < sheet.units()) {
+            break;
+        }
+        // Requirements add stamps up, so of those that come to the same one is as good as the other.
+        let others = known.entry((sheet.units(), sheet.tagged_units(), room - sheet.0.len())).or_insert_with(|| {
+            let mut shown = [already, &sheet.shown()].concat();
+            search.least(0, &mut shown, room - sheet.0.len())
         });
-    }
-    best.map(|((_, tagged, _), counts)| (counts, tagged))
-}
-
-/// Calls `f` with every way to take at most [`MAX_STAMPS`] stamps.
-fn for_each(f: &mut impl FnMut(&Counts)) {
-    fn walk(counts: &mut Counts, from: usize, left: usize, f: &mut impl FnMut(&Counts)) {
-        f(counts);
-        if left == 0 {
-            return;
-        }
-        for position in from..counts.len() {
-            counts[position] += 1;
-            walk(counts, position, left - 1, f);
-            counts[position] -= 1;
+        let Some(others) = others.clone() else { continue };
+        let cost = sheet.cost(&others);
+        if best.as_ref().is_none_or(|(known, ..)| cost < *known) {
+            best = Some((cost, others, sheet));
         }
     }
-    walk(&mut Counts::default(), 0, MAX_STAMPS, f);
+    let (cost, Others { picks, .. }, sheet) = best?;
+    Some(Choice { passes: [picks, sheet.out_of(holdings)].concat(), cost })
 }
 
-fn value(counts: &Counts) -> u32 {
-    pairs(counts).map(|(denomination, count)| denomination.units() * count).sum()
-}
-
-fn pairs(counts: &Counts) -> impl DoubleEndedIterator<Item = (Denomination, u32)> {
-    Denomination::ALL.into_iter().zip(*counts).filter(|(_, count)| *count > 0)
-}
-
-fn shown(already: &[Denomination], counts: &Counts, tagged: bool) -> Vec<Shown> {
-    let added = pairs(counts).flat_map(|(denomination, count)| std::iter::repeat_n(denomination, stamps_of(count)));
-    already.iter().copied().chain(added).map(|denomination| Shown::Stamp { denomination, tagged }).collect()
-}
-
-fn meets_without_surplus(demand: &Demand, shown: &[Shown]) -> bool {
-    let without = |position: usize| [&shown[..position], &shown[position + 1..]].concat();
-    shown.len() <= MAX_STAMPS
-        && demand.is_met_by(shown)
-        && (0..shown.len()).all(|position| !demand.is_met_by(&without(position)))
-}
-
-/// Never more than fit on a letter.
-fn stamps_of(count: u32) -> usize {
-    usize::try_from(count).unwrap_or(usize::MAX).min(MAX_STAMPS)
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use xmtp_proto::derive::Issue;
-    use xmtp_proto::requirement::Requirement;
-
-    use super::*;
-
-    fn holding(denomination: u32, left: u32) -> Holding {
-        of_issue(denomination, left, 7)
-    }
-
-    fn of_issue(denomination: u32, left: u32, issue: u32) -> Holding {
-        let group = StampGroup { denomination: denomination.try_into().unwrap(), issue: Issue(issue) };
-        Holding { group, left, tag_blocked: false }
-    }
-
-    fn demand(account: &str) -> Demand {
-        Demand::new(&Requirement::default_for_invites(), Some(&account.parse().unwrap()), 1)
-    }
-
-    fn check(account: &str, holdings: &[Holding], books: Option<&[usize]>) {
-        let chosen = choose(&demand(account), holdings);
-        assert_eq!(chosen.as_ref().map(|choice| choice.books.as_slice()), books, "{account} from {holdings:?}");
-    }
-
-    fn check_offer(account: &str, units: u32, expected: Option<&str>) {
-        let demand = Demand::new(&Requirement::default_for_invites(), Some(&account.parse().unwrap()), units);
-        assert_eq!(demand.offer().map(|offer| offer.to_string()).as_deref(), expected, "{account} for {units} units");
-    }
-
-    #[test]
-    fn least_value_wins_and_then_the_fewest_stamps() {
-        check("all()", &[holding(5, 1), holding(1, 1)], Some(&[1]));
-        check("stamp(5)", &[holding(50, 9), holding(5, 9)], Some(&[1]));
-        check("stamp(5)", &[holding(2, 9), holding(1, 1), holding(10, 9)], Some(&[1, 0, 0]));
-        check("stamp(4)", &[holding(1, 9), holding(2, 9)], Some(&[1, 1]));
-        check("stamp(5)", &[holding(2, 9)], Some(&[0, 0, 0]));
-        check("stamp(5)", &[holding(1, 9)], None);
-        check("stamp(5)", &[holding(2, 2)], None);
-        check("any(stamp(50), all(stamp(2), connection))", &[holding(2, 9), holding(50, 1)], Some(&[1]));
-        check("member", &[holding(500, 9)], None);
-    }
-
-    #[test]
-    fn oldest_issue_is_used_up_first() {
-        check("stamp(3)", &[of_issue(1, 9, 8), of_issue(1, 2, 7)], Some(&[1, 1, 0]));
-    }
-
-    #[test]
-    fn stamps_are_tagged_only_if_asked() {
-        for (account, tagged) in
-            [("stamp(2)", false), ("stamp(2, tagged)", true), ("any(stamp(1), stamp(1, tagged))", false)]
-        {
-            assert_eq!(
-                choose(&demand(account), &[holding(1, 9)]).map(|choice| choice.tagged),
-                Some(tagged),
-                "{account}"
-            );
+/// The cheapest with no regard to who has it: stamps, which anybody can buy, if they do alone; of those of equal value
+/// untagged ones, and the fewest kinds.
+pub(super) fn cheapest(demand: &Demand) -> Option<Offer> {
+    let everything: Vec<Holding> =
+        demand.requirements.iter().flat_map(Requirement::leaves).filter_map(anybodys).collect();
+    [&[][..], &everything].into_iter().find_map(|holdings| {
+        let search = Search::new(demand, holdings);
+        let unlimited =
+            Denomination::ALL.map(|denomination| Supply { denomination, all: u32::MAX, taggable: u32::MAX });
+        let mut best: Option<(OfferRank, Others, Sheet)> = None;
+        for sheet in search.sheets(&unlimited, MAX_STAMPS) {
+            if best.as_ref().is_some_and(|(rank, ..)| rank.0.units < sheet.units()) {
+                break;
+            }
+            let room = MAX_PASSES - sheet.0.len();
+            let Some(others) = search.least(0, &mut sheet.shown(), room) else { continue };
+            let cost = sheet.cost(&others);
+            let rank = (Cost { stamps: 0, ..cost }, sheet.kinds(), cost.stamps);
+            if best.as_ref().is_none_or(|(known, ..)| rank < *known) {
+                best = Some((rank, others, sheet));
+            }
         }
-    }
-
-    #[test]
-    fn blocked_tag_is_not_shown() {
-        let blocked = Holding { tag_blocked: true, ..holding(1, 9) };
-        check("stamp(2, tagged)", &[blocked, holding(2, 1)], Some(&[1]));
-        check("stamp(2, tagged)", &[blocked], None);
-        check("stamp(2)", &[blocked], Some(&[0, 0]));
-    }
-
-    #[test]
-    fn letter_with_stamps_gets_only_what_is_missing() {
-        let units = |units: u32| Denomination::try_from(units).unwrap();
-        for (account, already, books) in [
-            ("stamp(3)", vec![1], Some(vec![1])),
-            ("stamp(6)", vec![1], Some(vec![0])),
-            ("stamp(1)", vec![1], Some(vec![])),
-            // Adding five would make the one surplus, and twos do not come to four without it.
-            ("stamp(5)", vec![1], Some(vec![1, 1])),
-            ("stamp(5)", vec![1, 1, 1], Some(vec![1])),
-            ("stamp(10)", vec![2, 2, 1, 1], None),
-        ] {
-            let already: Vec<_> = already.into_iter().map(units).collect();
-            let chosen = choose_more(&demand(account), &already, &[holding(5, 9), holding(2, 9)]);
-            assert_eq!(chosen.map(|choice| choice.books), books, "{account} for {already:?}");
+        let (_, others, sheet) = best?;
+        let mut stamps: Vec<(Denomination, u32)> = Vec::new();
+        for (denomination, _) in sheet.0.iter().rev() {
+            match stamps.last_mut() {
+                Some((known, count)) if known == denomination => *count += 1,
+                _ => stamps.push((*denomination, 1)),
+            }
         }
+        let with = others.picks.iter().filter_map(|chosen| requirement_of(&chosen.shows)).collect();
+        Some(Offer { with, stamps, tagged: sheet.tagged_units() > 0 })
+    })
+}
+
+/// What is offered is the least by cost, then by kinds of stamps, then by their number.
+type OfferRank = (Cost, usize, usize);
+
+/// What somebody would have who has what a leaf asks for.
+fn anybodys(leaf: &Requirement) -> Option<Holding> {
+    // One sender has one pseudonym; a tier and a claim that nobody names stand for any.
+    let tag = || FieldElement::from(0_u64).into();
+    match leaf {
+        Requirement::Connection => Some(Holding::Connection),
+        Requirement::Member => Some(Holding::Member),
+        Requirement::Claim(id) => Some(Holding::Claim { id: id.unwrap_or(ANY_CLAIM), tag: tag() }),
+        Requirement::Stake(tier) => Some(Holding::Stake { tier: tier.unwrap_or(ANY_TIER) }),
+        Requirement::AnyOf(_) | Requirement::AllOf(_) | Requirement::Stamp { .. } => None,
+    }
+}
+
+const ANY_CLAIM: ClaimId = ClaimId(alloy::primitives::B256::ZERO);
+const ANY_TIER: u32 = 0;
+
+fn requirement_of(shown: &Shown) -> Option<Requirement> {
+    match *shown {
+        Shown::Connection => Some(Requirement::Connection),
+        Shown::Member => Some(Requirement::Member),
+        Shown::Claim { id, .. } => Some(Requirement::Claim((id != ANY_CLAIM).then_some(id))),
+        Shown::Stake { tier } => Some(Requirement::Stake((tier != ANY_TIER).then_some(tier))),
+        Shown::Stamp { .. } => None,
+    }
+}
+
+/// All kinds of passes but stamps, the dearest first: stakes, claims, membership, connection.
+const CLASSES: usize = 4;
+
+/// Passes that are no stamps.
+#[derive(Clone, Debug, Default)]
+struct Others {
+    /// How many of each class.
+    counts: [usize; CLASSES],
+    /// The cheapest first.
+    picks: Vec<Chosen>,
+}
+
+/// What of the holdings the demand speaks of.
+struct Search<'a> {
+    demand: &'a Demand,
+    classes: [Vec<Chosen>; CLASSES],
+    looks: Cell<u32>,
+    /// Whether it asks for stamps, and for tagged ones.
+    stamps: bool,
+    tagged: bool,
+}
+
+impl<'a> Search<'a> {
+    fn new(demand: &'a Demand, holdings: &[Holding]) -> Self {
+        let leaves: Vec<_> = demand.requirements.iter().flat_map(Requirement::leaves).collect();
+        let asks = |leaf: Requirement| leaves.contains(&&leaf);
+        let mut classes: [Vec<Chosen>; CLASSES] = Default::default();
+        // What is asked for by name comes first; of what is not, one is as good as the other.
+        for named in [true, false] {
+            for (position, holding) in holdings.iter().enumerate() {
+                let (class, shows, is_named, is_meant) = match *holding {
+                    Holding::Stake { tier } => {
+                        (0, Shown::Stake { tier }, asks(Requirement::Stake(Some(tier))), asks(Requirement::Stake(None)))
+                    }
+                    Holding::Claim { id, tag } => (
+                        1,
+                        Shown::Claim { id, tag },
+                        asks(Requirement::Claim(Some(id))),
+                        asks(Requirement::Claim(None)),
+                    ),
+                    Holding::Member => (2, Shown::Member, asks(Requirement::Member), false),
+                    Holding::Connection => (3, Shown::Connection, asks(Requirement::Connection), false),
+                    Holding::Book { .. } => continue,
+                };
+                let same_kind = |known: &Chosen| match (known.shows, shows) {
+                    (Shown::Stake { .. }, Shown::Stake { .. }) if !named => true,
+                    (Shown::Claim { tag: known, .. }, Shown::Claim { tag, .. }) if !named => known == tag,
+                    (known, shows) => known == shows,
+                };
+                let class = &mut classes[class];
+                if is_named == named && (named || is_meant) && class.len() < MAX_KINDS && !class.iter().any(same_kind) {
+                    class.push(Chosen { holding: position, shows });
+                }
+            }
+        }
+        let stamps = leaves.iter().any(|leaf| matches!(leaf, Requirement::Stamp { .. }));
+        let tagged = leaves.iter().any(|leaf| matches!(leaf, Requirement::Stamp { tagged: true, .. }));
+        Self { demand, classes, looks: Cell::new(MAX_LOOKS), stamps, tagged }
     }
 
-    #[test]
-    fn offer_names_what_would_do() {
-        check_offer("all()", 1, Some("1 of denomination 1"));
-        check_offer("stamp(5)", 1, Some("1 of denomination 5"));
-        check_offer("stamp(3)", 1, Some("3 of denomination 1"));
-        check_offer("stamp(7)", 1, Some("1 of denomination 5, 1 of denomination 2"));
-        check_offer("stamp(2)", 5, Some("1 of denomination 10"));
-        check_offer("stamp(2000)", 1, Some("4 of denomination 500"));
-        check_offer("stamp(2001)", 1, None);
-        check_offer("connection", 1, None);
-    }
-
-    fn arb_requirement() -> impl Strategy<Value = Requirement> {
-        let leaf = prop_oneof![
-            4 => (1_u32..40, any::<bool>()).prop_map(|(at_least, tagged)| Requirement::Stamp { at_least, tagged }),
-            1 => Just(Requirement::Connection),
-        ];
-        leaf.prop_recursive(3, 12, 4, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 1..4).prop_map(Requirement::AnyOf),
-                prop::collection::vec(inner, 0..4).prop_map(Requirement::AllOf),
-            ]
+    /// The fewest of the dearest class that do beside what is shown, then of the next one. More passes never meet less, so
+    /// what does not do with all that could still come does not do.
+    fn least(&self, class: usize, shown: &mut Vec<Shown>, room: usize) -> Option<Others> {
+        self.looks.set(self.looks.get().checked_sub(1)?);
+        let before = shown.len();
+        shown.extend(self.classes[class..].iter().flatten().map(|chosen| chosen.shows));
+        let is_met = self.demand.is_met_by(shown);
+        shown.truncate(before);
+        if !is_met {
+            return None;
+        }
+        let Some(kinds) = self.classes.get(class) else { return Some(Others::default()) };
+        (0..=room.min(kinds.len())).find_map(|count| {
+            let mut best: Option<Others> = None;
+            let subsets = (0..1_u32 << kinds.len()).filter(|it| usize::try_from(it.count_ones()) == Ok(count));
+            for picked in subsets {
+                let picks = kinds.iter().enumerate().filter(|(position, _)| (picked >> position) & 1 == 1);
+                let picks: Vec<Chosen> = picks.map(|(_, chosen)| *chosen).collect();
+                shown.extend(picks.iter().map(|chosen| chosen.shows));
+                let rest = self.least(class + 1, shown, room - count);
+                shown.truncate(before);
+                if let Some(mut found) = rest {
+                    found.counts[class] = count;
+                    if best.as_ref().is_none_or(|best| found.counts < best.counts) {
+                        found.picks.extend(picks);
+                        best = Some(found);
+                    }
+                }
+            }
+            best
         })
     }
 
-    fn arb_holdings() -> impl Strategy<Value = Vec<Holding>> {
-        let book =
-            (0..6_usize, 1_u32..4, 5_u32..8, any::<bool>()).prop_map(|(denomination, left, issue, tag_blocked)| {
-                Holding { tag_blocked, ..of_issue(Denomination::ALL[denomination].units(), left, issue) }
-            });
-        prop::collection::vec(book, 0..4)
-    }
-
-    /// The value of the best of all subsets of at most four single stamps, each tagged or not on its own.
-    fn best_by_force(demand: &Demand, holdings: &[Holding]) -> Option<u32> {
-        fn walk(demand: &Demand, stamps: &[(Denomination, bool)], taken: &mut Vec<Shown>, best: &mut Option<u32>) {
-            let worth = taken
-                .iter()
-                .map(|it| if let Shown::Stamp { denomination, .. } = it { denomination.units() } else { 0 });
-            let worth: u32 = worth.sum();
-            if demand.is_met_by(taken) && best.is_none_or(|best| worth < best) {
-                *best = Some(worth);
-            }
-            if taken.len() == MAX_STAMPS {
+    /// Every way to take at most so many stamps, the cheapest first.
+    fn sheets(&self, supply: &[Supply], most: usize) -> Vec<Sheet> {
+        fn walk(kinds: &[(Supply, bool)], sheet: &mut Vec<(Denomination, bool)>, most: usize, all: &mut Vec<Sheet>) {
+            all.push(Sheet(sheet.clone()));
+            if sheet.len() == most {
                 return;
             }
-            for (position, (denomination, blocked)) in stamps.iter().enumerate() {
-                for tagged in [false, true] {
-                    if tagged && *blocked {
-                        continue;
-                    }
-                    taken.push(Shown::Stamp { denomination: *denomination, tagged });
-                    walk(demand, &stamps[position + 1..], taken, best);
-                    taken.pop();
+            for (position, (supply, tagged)) in kinds.iter().enumerate() {
+                let used = |tagged_only: bool| {
+                    let of_it = |it: &&(Denomination, bool)| it.0 == supply.denomination && (it.1 || !tagged_only);
+                    u32::try_from(sheet.iter().filter(of_it).count()).unwrap_or(u32::MAX)
+                };
+                if used(false) < supply.all && !(*tagged && used(true) >= supply.taggable) {
+                    sheet.push((supply.denomination, *tagged));
+                    walk(&kinds[position..], sheet, most, all);
+                    sheet.pop();
                 }
             }
         }
-        let stamps: Vec<_> = holdings
-            .iter()
-            .flat_map(|it| {
-                std::iter::repeat_n((it.group.denomination, it.tag_blocked), usize::try_from(it.left).unwrap())
-            })
-            .collect();
-        let mut best = None;
-        walk(demand, &stamps, &mut Vec::new(), &mut best);
-        best
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(200))]
-
-        #[test]
-        fn choice_meets_the_demand_at_the_least_value_without_surplus(
-            network in arb_requirement(), account in arb_requirement(), holdings in arb_holdings(), units in 1_u32..3,
-        ) {
-            let demand = Demand::new(&network, Some(&account), units);
-            // A block may force a mixture of tagged and untagged stamps, which is never chosen: without blocks only.
-            let holdings: Vec<_> = holdings.into_iter().map(|it| Holding { tag_blocked: false, ..it }).collect();
-            let chosen = choose(&demand, &holdings);
-            prop_assert_eq!(chosen.as_ref().map(|it| it.units), best_by_force(&demand, &holdings));
-            if let Some(Choice { books, tagged, .. }) = chosen {
-                let shown: Vec<_> = books
-                    .iter()
-                    .map(|book| Shown::Stamp { denomination: holdings[*book].group.denomination, tagged })
-                    .collect();
-                prop_assert!(demand.is_met_by(&shown));
-                for surplus in 0..shown.len() {
-                    let mut fewer = shown.clone();
-                    fewer.remove(surplus);
-                    prop_assert!(!demand.is_met_by(&fewer));
-                }
-                for (book, holding) in holdings.iter().enumerate() {
-                    let used = books.iter().filter(|it| **it == book).count();
-                    prop_assert!(used <= usize::try_from(holding.left).unwrap());
-                }
-            }
-        }
-
-        #[test]
-        fn blocked_books_never_show_a_tag(account in arb_requirement(), holdings in arb_holdings()) {
-            let demand = Demand::new(&Requirement::nothing(), Some(&account), 1);
-            if let Some(Choice { books, tagged: true, .. }) = choose(&demand, &holdings) {
-                prop_assert!(books.iter().all(|book| !holdings[*book].tag_blocked));
-            }
-        }
+        let tagged = if self.tagged { &[false, true][..] } else { &[false] };
+        let kinds = supply.iter().flat_map(|supply| tagged.iter().map(|tagged| (*supply, *tagged)));
+        let kinds: Vec<_> = kinds.filter(|(supply, _)| supply.all > 0).collect();
+        let mut all = Vec::new();
+        walk(&kinds, &mut Vec::new(), if self.stamps { most } else { 0 }, &mut all);
+        all.sort_by_key(|sheet| (sheet.units(), sheet.tagged_units() > 0, sheet.0.len()));
+        all
     }
 }
+
+/// The stamps of one denomination that could be used, and how many of them with a tag.
+#[derive(Clone, Copy)]
+struct Supply {
+    denomination: Denomination,
+    all: u32,
+    taggable: u32,
+}
+
+impl Supply {
+    fn of(denomination: Denomination, holdings: &[Holding]) -> Self {
+        let mut supply = Self { denomination, all: 0, taggable: 0 };
+        for holding in holdings {
+            if let Holding::Book { group, left, tag_blocked } = holding
+                && group.denomination == denomination
+            {
+                supply.all = supply.all.saturating_add(*left);
+                supply.taggable = supply.taggable.saturating_add(if *tag_blocked { 0 } else { *left });
+            }
+        }
+        supply
+    }
+}
+
+/// Stamps: denomination, and whether tagged. Ascending.
+struct Sheet(Vec<(Denomination, bool)>);
+
+impl Sheet {
+    fn units(&self) -> u32 {
+        self.0.iter().map(|(denomination, _)| denomination.units()).sum()
+    }
+
+    fn tagged_units(&self) -> u32 {
+        self.0.iter().filter(|(_, tagged)| *tagged).map(|(denomination, _)| denomination.units()).sum()
+    }
+
+    fn shown(&self) -> Vec<Shown> {
+        self.0.iter().map(|&(denomination, tagged)| Shown::Stamp { denomination, tagged }).collect()
+    }
+
+    fn kinds(&self) -> usize {
+        self.0.chunk_by(|one, other| one.0 == other.0).count()
+    }
+
+    fn cost(&self, others: &Others) -> Cost {
+        let [stakes, claims, members, connections] = others.counts;
+        let tagged = self.0.iter().filter(|(_, tagged)| *tagged).count();
+        Cost { units: self.units(), stakes, claims, members, connections, tagged, stamps: self.0.len() }
+    }
+
+    /// Out of which books: those of the oldest issue first, but that a blocked one gives no tagged stamp.
+    fn out_of(&self, holdings: &[Holding]) -> Vec<Chosen> {
+        let mut books: Vec<_> = holdings
+            .iter()
+            .enumerate()
+            .filter_map(|(position, holding)| match holding {
+                Holding::Book { group, left, tag_blocked } => Some((position, *group, *left, *tag_blocked)),
+                _ => None,
+            })
+            .collect();
+        books.sort_by_key(|(_, group, ..)| group.issue);
+        let mut chosen = Vec::with_capacity(self.0.len());
+        // Tagged ones first: they are the choosier.
+        for of in [true, false] {
+            for (place, &(denomination, tagged)) in self.0.iter().enumerate().filter(|(_, (_, tagged))| *tagged == of) {
+                let fits = |(_, group, left, blocked): &&mut (usize, StampGroup, u32, bool)| {
+                    group.denomination == denomination && *left > 0 && !(tagged && *blocked)
+                };
+                if let Some((holding, _, left, _)) = books.iter_mut().find(fits) {
+                    *left -= 1;
+                    chosen.push((place, Chosen { holding: *holding, shows: Shown::Stamp { denomination, tagged } }));
+                }
+            }
+        }
+        chosen.sort_by_key(|(place, _)| *place);
+        chosen.into_iter().map(|(_, chosen)| chosen).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use xmtp_proto::pass::Pass;
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
 use xmtp_proto::record::Record;
 use xmtp_proto::refusal::Refusal;
-use xmtp_proto::submission::{MAX_PASSES, Submission};
+use xmtp_proto::submission::{MAX_PASSES, MAX_STAMPS, Submission};
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 
@@ -91,6 +91,8 @@ pub(super) fn check_order(last: Cursor, record: &Record) -> Result<Cursor, Trans
 pub(super) struct Sent {
     pub(super) envelope: EnvelopeId,
     pub(super) nullifiers: Vec<Nullifier>,
+    /// Whether it may have been accepted with none of them.
+    pub(super) bare: bool,
 }
 
 impl Sent {
@@ -98,14 +100,15 @@ impl Sent {
         Self {
             envelope: submission.envelope().id(network),
             nullifiers: submission.passes().iter().filter_map(Pass::nullifier).collect(),
+            bare: false,
         }
     }
 
-    /// An envelope that was accepted before keeps its first postmark, and may have had fewer passes then: some of these,
-    /// in their order. A submission has so few that all choices are tried.
+    /// An envelope that was accepted before keeps its first postmark, and may have had fewer passes then, or ones without a
+    /// nullifier: some of these, in their order. A submission has so few that all choices are tried.
     fn may_cancel(&self, cancelled: B256) -> bool {
-        let count = self.nullifiers.len().min(MAX_PASSES);
-        let choices = u32::from(count > 0)..1 << count;
+        let count = self.nullifiers.len().min(MAX_PASSES + MAX_STAMPS);
+        let choices = u32::from(count > 0 && !self.bare)..1 << count;
         choices.into_iter().any(|choice| {
             let chosen = self.nullifiers.iter().enumerate().filter(|(position, _)| choice >> position & 1 == 1);
             let chosen: Vec<_> = chosen.map(|(_, nullifier)| *nullifier).collect();

@@ -167,8 +167,9 @@ impl Connection {
         results.pop().ok_or(TransportError::Unfitting("no result"))
     }
 
-    /// Publishes a letter. `belonging` are the nullifiers of all stamps that ever went with it, in the order in which they
-    /// were taken: an envelope that was accepted before keeps its first postmark, and may have shown others of them then.
+    /// Publishes a letter. `belonging` are the nullifiers of all passes that ever belonged to it, in the order in which they
+    /// are shown: an envelope that was accepted before keeps its first postmark, and may have shown others of them then, or
+    /// none.
     ///
     /// # Errors
     /// [`TransportError`] if the call failed, or the postmark is wrong.
@@ -177,7 +178,7 @@ impl Connection {
         submission: Submission,
         belonging: &[Nullifier],
     ) -> Result<Result<SignedPostmark, Refusal>, TransportError> {
-        let sent = Sent { nullifiers: belonging.to_vec(), ..Sent::of(&submission, self.network.id) };
+        let sent = Sent { nullifiers: belonging.to_vec(), bare: true, ..Sent::of(&submission, self.network.id) };
         let mut results = self.send(vec![(submission, None)], &[sent]).await?;
         results.pop().ok_or(TransportError::Unfitting("no result"))
     }

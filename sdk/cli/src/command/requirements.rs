@@ -21,9 +21,9 @@ struct Asked {
     network: String,
     /// By the account; null if it asks for nothing more.
     policy: Option<String>,
-    /// The cheapest stamps for a letter of one unit; null if no stamps would do.
+    /// The cheapest passes for a letter of one unit; null if nothing would do.
     offer: Option<Offered>,
-    /// Whether the stamps at hand suffice.
+    /// Whether the passes at hand suffice.
     met: bool,
     #[serde(skip)]
     offer_text: String,
@@ -33,9 +33,13 @@ impl Asked {
     fn new(account: Account, what: &WhatItTakes) -> Self {
         let WhatItTakes { recipient, demand: _, offer, at_hand } = what;
         let offer_text = match offer {
-            None => "no stamps would do, and other passes are not offered yet".to_owned(),
-            Some((offer, _)) if offer.stamps.is_empty() => "nothing".to_owned(),
-            Some((offer, price)) => format!("stamps: {offer}, for {price} (bond included)"),
+            None => "nothing would".to_owned(),
+            Some((offer, _)) if offer.stamps.is_empty() && offer.with.is_empty() => "nothing".to_owned(),
+            Some((offer, _)) if offer.stamps.is_empty() => offer.to_string(),
+            Some((offer, price)) if offer.with.is_empty() => {
+                format!("stamps: {offer}, for {price} (bond included)")
+            }
+            Some((offer, price)) => format!("{offer}, for {price} (bond included)"),
         };
         Self {
             account: account.to_string(),

@@ -24,6 +24,8 @@ struct Receipt {
     cursor: u64,
     accepted_at: String,
     operator: String,
+    /// What was shown.
+    passes: Vec<String>,
     stamps_cancelled: usize,
     units_paid: u32,
     tagged: bool,
@@ -39,13 +41,15 @@ struct Receipt {
 impl From<Sent> for Receipt {
     fn from(it: Sent) -> Self {
         // A process that lives for one letter prepares none.
-        let Sent { to, envelope, postmark, stamps, tagged, cover, fresh_root, unshared, prepared: _, resumed } = it;
+        let Sent { to, envelope, postmark, passes, stamps, tagged, cover, fresh_root, unshared, prepared: _, resumed } =
+            it;
         Self {
             to: to.to_string(),
             envelope: envelope.to_string(),
             cursor: postmark.postmark.cursor.0,
             accepted_at: shown::time(postmark.postmark.accepted_at),
             operator: postmark.postmark.operator.to_string(),
+            passes: shown::passes(passes),
             stamps_cancelled: stamps.len(),
             units_paid: stamps.iter().map(|stamp| stamp.units()).sum(),
             tagged,
@@ -61,7 +65,8 @@ impl Said for Receipt {
     fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
         writeln!(f, "Delivered to {} at {}.", self.to, self.accepted_at)?;
         match self.stamps_cancelled {
-            0 => writeln!(f, "  nothing was paid")?,
+            0 if self.passes.is_empty() => writeln!(f, "  nothing was asked")?,
+            0 => writeln!(f, "  nothing was paid: {} was shown", self.passes.join(", "))?,
             1 => writeln!(f, "  paid with 1 stamp, {}", shown::units(self.units_paid))?,
             count => writeln!(f, "  paid with {count} stamps, {}", shown::units(self.units_paid))?,
         }

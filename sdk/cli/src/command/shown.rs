@@ -3,6 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
+use xmtp_proto::requirement::Shown;
 use xmtp_proto::time::Timestamp;
 use xmtp_sdk::chain::Amount;
 use xmtp_sdk::franking::Offer;
@@ -20,9 +21,11 @@ impl From<Amount> for Money {
     }
 }
 
-/// Stamps that would do, and their price.
+/// Passes that would do, and what the stamps among them cost.
 #[derive(Serialize)]
 pub(crate) struct Offered {
+    /// What cannot be bought in a post office, as requirements.
+    with: Vec<String>,
     stamps: Vec<Stamps>,
     tagged: bool,
     units: u32,
@@ -39,12 +42,26 @@ impl From<&(Offer, Amount)> for Offered {
     fn from((offer, price): &(Offer, Amount)) -> Self {
         let stamps = offer.stamps.iter();
         Self {
+            with: offer.with.iter().map(ToString::to_string).collect(),
             stamps: stamps.map(|(it, count)| Stamps { denomination: it.units(), count: *count }).collect(),
             tagged: offer.tagged,
             units: offer.units(),
             price: (*price).into(),
         }
     }
+}
+
+/// Passes, each as the requirement that it meets.
+pub(crate) fn passes(shown: impl IntoIterator<Item = Shown>) -> Vec<String> {
+    let pass = |shown| match shown {
+        Shown::Stamp { denomination, tagged: false } => format!("stamp({denomination})"),
+        Shown::Stamp { denomination, tagged: true } => format!("stamp({denomination}, tagged)"),
+        Shown::Stake { tier } => format!("stake({tier})"),
+        Shown::Claim { id, .. } => format!("claim({id})"),
+        Shown::Member => "member".to_owned(),
+        Shown::Connection => "connection".to_owned(),
+    };
+    shown.into_iter().map(pass).collect()
 }
 
 /// RFC 3339, to the millisecond.

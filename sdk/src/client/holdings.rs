@@ -1,0 +1,133 @@
+//! What the account has that a letter could show. A kind of pass joins with a variant of [`Source`], its holdings in
+//! `other_holdings`, and its proof in `frank`.
+
+use xmtp_proto::derive;
+use xmtp_proto::requirement::Shown;
+use xmtp_proto::topic::Topic;
+
+use super::{Client, Recipient};
+use crate::franking::{Choice, Chosen, Holding};
+use crate::identity::Identity;
+use crate::state::{Book, BookId, LettersError, Outgoing, StampUse, StateError};
+use crate::transport::{NetworkInfo, StampGroup};
+
+/// What a pass is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A book of stamps.
+    Book(BookId),
+    /// A stamp that belongs to the letter.
+    Stamp(StampUse),
+}
+
+/// A pass that is to be made for a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ToShow {
+    /// Of what.
+    pub(super) source: Source,
+    /// What it shows.
+    pub(super) shows: Shown,
+}
+
+/// All that is at hand, each with what it is made of.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Holdings {
+    sources: Vec<Source>,
+    /// For who chooses.
+    pub(super) all: Vec<Holding>,
+}
+
+impl Holdings {
+    /// The book of each stamp that was chosen.
+    pub(super) fn books(&self, choice: &Choice) -> Vec<BookId> {
+        let sources = choice.passes.iter().map(|chosen| self.sources[chosen.holding]);
+        sources.filter_map(|source| if let Source::Book(book) = source { Some(book) } else { None }).collect()
+    }
+
+    /// What was chosen, in the order of the holdings.
+    pub(super) fn to_show(&self, choice: &Choice) -> Vec<ToShow> {
+        let mut passes = choice.passes.clone();
+        passes.sort_by_key(|chosen| chosen.holding);
+        let to_show = |Chosen { holding, shows }| ToShow { source: self.sources[holding], shows };
+        passes.into_iter().map(to_show).collect()
+    }
+}
+
+impl FromIterator<(Source, Holding)> for Holdings {
+    fn from_iter<T: IntoIterator<Item = (Source, Holding)>>(iter: T) -> Self {
+        let (sources, all) = iter.into_iter().unzip();
+        Self { sources, all }
+    }
+}
+
+impl Client {
+    /// What could go with a letter now: to a recipient, if there is one yet.
+    pub(super) fn holdings(
+        &self,
+        recipient: Option<&Recipient>,
+        network: &NetworkInfo,
+    ) -> Result<Holdings, StateError> {
+        let Some(identity) = self.state.identity()? else { return Ok(Holdings::default()) };
+        let mut all = self.other_holdings(&identity, recipient)?;
+        all.extend(self.book_holdings(&identity, recipient, network)?);
+        Ok(all.into_iter().collect())
+    }
+
+    /// What could go with a letter to which stamps belong already: those, and what is no stamp. The latter is not written down
+    /// with the letter but chosen anew with every attempt, so that what has arrived since can serve.
+    pub(super) fn holdings_of(
+        &self,
+        identity: &Identity,
+        recipient: &Recipient,
+        outgoing: &Outgoing,
+    ) -> Result<Holdings, LettersError> {
+        let mut all = self.other_holdings(identity, Some(recipient))?;
+        // Last, in the order in which they were taken, as postmarks name them.
+        for usage in &outgoing.stamps {
+            let (_, group, _) = self.book(usage.book)?;
+            let tag_blocked = self.is_tag_blocked(identity, recipient, usage.book);
+            all.push((Source::Stamp(*usage), Holding::Book { group, left: 1, tag_blocked }));
+        }
+        Ok(all.into_iter().collect())
+    }
+
+    /// What is no stamp.
+    #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
+    fn other_holdings(
+        &self,
+        _identity: &Identity,
+        _recipient: Option<&Recipient>,
+    ) -> Result<Vec<(Source, Holding)>, StateError> {
+        Ok(Vec::new())
+    }
+
+    /// The books whose stamps are good now.
+    fn book_holdings(
+        &self,
+        identity: &Identity,
+        recipient: Option<&Recipient>,
+        network: &NetworkInfo,
+    ) -> Result<Vec<(Source, Holding)>, StateError> {
+        let (view, _) = self.state.journal()?;
+        let holding = |book: Book| {
+            let issue = book.bought()?.issue;
+            // What was taken over is shared by the journal, or not used.
+            let usable = self.is_good(issue) && (network.member_limit.is_some() || !book.taken_over);
+            let left = self.left(&view, &book);
+            (usable && left > 0).then(|| {
+                let tag_blocked = recipient.is_some_and(|it| self.is_tag_blocked(identity, it, book.id));
+                let group = StampGroup { denomination: book.denomination, issue };
+                (Source::Book(book.id), Holding::Book { group, left, tag_blocked })
+            })
+        };
+        Ok(self.state.books()?.into_iter().filter_map(holding).collect())
+    }
+
+    /// Whether a recipient blocked the tag that a book's stamps show to it.
+    pub(super) fn is_tag_blocked(&self, identity: &Identity, recipient: &Recipient, book: BookId) -> bool {
+        let blocked = recipient.policy.as_ref().map_or(&[][..], |policy| &policy.blocked_tags);
+        let scope = || derive::scope(self.network, &Topic::Invite(recipient.bundle.account()));
+        let secret = || identity.postal_seed().book_secret(&book.installation, book.counter);
+        !blocked.is_empty() && blocked.contains(&secret().tag(scope()))
+    }
+}
