@@ -25,9 +25,14 @@ pub fn start(anvil: Anvil) -> AnvilInstance {
     }
 }
 
+/// So many of the latest blocks can be gone back to.
+const STATES_KEPT: &str = "5000";
+
 /// For chains of another kind: block times, finality, hard forks.
 pub fn anvil_builder() -> Anvil {
-    Anvil::at(anvil_path()).port(0_u16)
+    // Left to itself it keeps the states of some hundred blocks in memory and writes older ones to disk; from then on a
+    // reorganisation may lose the code of contracts (1.7.1).
+    Anvil::at(anvil_path()).port(0_u16).args(["--prune-history", STATES_KEPT])
 }
 
 const HOW_TO_GET_IT: &str = "run scripts/setup, or name a binary in ANVIL";

@@ -138,7 +138,7 @@ fn strength(path: &Path) -> Finding {
     const CHECK: &str = "key.strength";
     let file = fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<KeyFile>(&bytes).ok());
     let Some(KeyFile { crypto: Crypto { kdf, kdfparams } }) = file else {
-        return Finding::bad(CHECK, "no Web3 Secret Storage file", "make one with `cast wallet new`");
+        return Finding::bad(CHECK, "no Web3 Secret Storage file", "make one with `xmtp keystore new`");
     };
     match kdfparams.n.filter(|_| kdf == "scrypt") {
         Some(n) if n >= SCRYPT_N_MIN => Finding::good(CHECK, format!("scrypt, N = {n}")),

@@ -47,6 +47,8 @@ const DEPTH_MAX: u64 = 20;
 const TOO_OLD: Duration = Duration::from_secs(90);
 /// Stamps in a book.
 const COUNT: u32 = 8;
+/// Kinds of trouble.
+const KINDS: usize = 7;
 /// Faults that are told in words.
 const EXAMPLES_MAX: usize = 20;
 
@@ -73,17 +75,19 @@ enum Trouble {
 }
 
 impl Trouble {
-    fn roll(dice: &mut Dice) -> Self {
-        let blocks = dice.between(1, DEPTH_MAX + 5);
-        match dice.between(0, 7) {
-            0 => Self::None,
-            1 => Self::Refuses,
-            2 => Self::Hangs,
-            3 => Self::Garbles,
-            4 => Self::Behind(blocks),
-            5 => Self::Boasts(blocks),
-            _ => Self::OtherChain,
-        }
+    /// One of each kind.
+    fn deck(dice: &mut Dice) -> Vec<Self> {
+        let mut blocks = || dice.between(1, DEPTH_MAX + 5);
+        let (behind, boasts) = (blocks(), blocks());
+        vec![
+            Self::None,
+            Self::Refuses,
+            Self::Hangs,
+            Self::Garbles,
+            Self::Behind(behind),
+            Self::Boasts(boasts),
+            Self::OtherChain,
+        ]
     }
 
     const fn name(self) -> &'static str {
@@ -137,6 +141,9 @@ impl Report {
     }
 }
 
+/// The node does not come to know its chain.
+struct Stuck(String);
+
 struct Campaign {
     world: World,
     proxy: RpcProxy,
@@ -144,6 +151,8 @@ struct Campaign {
     other: AnvilInstance,
     bob: Person,
     dice: Dice,
+    /// Kinds of trouble that are still to come before each comes again.
+    deck: Vec<Trouble>,
     letters: u32,
     report: Report,
 }
@@ -161,11 +170,10 @@ async fn main() -> ExitCode {
     world.restart_through(proxy.url()).await;
     let other = testing::start(testing::anvil_builder().chain_id(1_337_u64));
     let dice = Dice::new(seed);
-    let mut campaign = Campaign { world, proxy, other, bob, dice, letters: 0, report: Report::default() };
-
-    let mut honest = campaign.buy().await;
-    for number in 1..=reorganisations {
-        honest = campaign.round(number, reorganisations, honest).await;
+    let deck = Vec::new();
+    let mut campaign = Campaign { world, proxy, other, bob, dice, deck, letters: 0, report: Report::default() };
+    if let Err(Stuck(how)) = campaign.rounds(reorganisations).await {
+        campaign.unexpected(how);
     }
     let report = campaign.report;
     eprintln!("── {reorganisations} reorganisations, the deepest of {} blocks; {:?}", report.deepest, report.troubles);
@@ -177,9 +185,10 @@ async fn main() -> ExitCode {
     for example in &report.examples {
         eprintln!("  {example}");
     }
-    let void = report.spent_before == 0 || report.orphaned == 0 || report.honest == 0;
+    let each = usize::try_from(reorganisations).unwrap() < KINDS || report.troubles.len() == KINDS;
+    let void = !each || [report.spent_before, report.orphaned, report.honest, report.blind].contains(&0);
     if void {
-        eprintln!("void: nothing was at stake");
+        eprintln!("void: nothing was at stake, or there was too little trouble");
     }
     let json = serde_json::json!({
         "campaign": "chain",
@@ -201,10 +210,18 @@ async fn main() -> ExitCode {
 }
 
 impl Campaign {
+    async fn rounds(&mut self, of: u32) -> Result<(), Stuck> {
+        let mut honest = self.buy().await?;
+        for number in 1..=of {
+            honest = self.round(number, of, honest).await?;
+        }
+        Ok(())
+    }
+
     /// One reorganisation; returns a book of the new chain.
-    async fn round(&mut self, number: u32, of: u32, honest: Book) -> Book {
+    async fn round(&mut self, number: u32, of: u32, honest: Book) -> Result<Book, Stuck> {
         let depth = self.dice.between(1, DEPTH_MAX + 1);
-        let trouble = Trouble::roll(&mut self.dice);
+        let trouble = self.deal();
         eprintln!("{number}/{of}: {depth} blocks; the RPC: {}", trouble.name());
         self.report.deepest = self.report.deepest.max(depth);
         *self.report.troubles.entry(trouble.name()).or_default() += 1;
@@ -212,7 +229,7 @@ impl Campaign {
         // Under a root below the fork, which the reorganisation must leave good.
         let prepared = self.letter(&honest, 1).await;
         let fork = self.raw("evm_snapshot", [(); 0]).await;
-        let orphan = self.buy().await;
+        let orphan = self.buy().await?;
         let spent = self.letter(&orphan, 0).await;
         match self.world.publish(spent).await {
             Ok(_) => self.report.spent_before += 1,
@@ -241,7 +258,7 @@ impl Campaign {
         // A shorter chain proves nothing, since an RPC that is behind shows the same: it has to grow as long as the one before.
         let shorter = height.saturating_sub(self.height().await);
         self.mine(shorter).await;
-        self.end(trouble).await;
+        self.end(trouble).await?;
 
         self.report.orphaned += 1;
         match self.world.publish(kept_back).await {
@@ -254,11 +271,20 @@ impl Campaign {
         }
         let outcome = self.world.publish(prepared).await.map(drop);
         self.honest(number, "prepared before the fork", outcome);
-        let next = self.buy().await;
+        let next = self.buy().await?;
         let letter = self.letter(&next, 0).await;
         let outcome = self.world.publish(letter).await.map(drop);
         self.honest(number, "bought on the new chain", outcome);
-        next
+        Ok(next)
+    }
+
+    /// All kinds come before one comes again.
+    fn deal(&mut self) -> Trouble {
+        if self.deck.is_empty() {
+            self.deck = Trouble::deck(&mut self.dice);
+        }
+        let place = self.dice.between(0, u64::try_from(self.deck.len()).unwrap());
+        self.deck.swap_remove(usize::try_from(place).unwrap())
     }
 
     fn honest(&mut self, number: u32, which: &str, outcome: Result<(), Refusal>) {
@@ -288,26 +314,31 @@ impl Campaign {
     }
 
     /// The trouble ends, and the node has seen the chain as it is.
-    async fn end(&mut self, trouble: Trouble) {
+    async fn end(&mut self, trouble: Trouble) -> Result<(), Stuck> {
         match trouble {
             Trouble::None => {}
             Trouble::OtherChain => self.proxy.turn_to(self.world.anvil().endpoint_url()),
             _ => self.proxy.set(Mood::Answers),
         }
-        self.caught_up().await;
+        self.caught_up().await
     }
 
     /// Waits until the node knows the newest block, as of now.
-    async fn caught_up(&self) {
+    async fn caught_up(&self) -> Result<(), Stuck> {
         let head = self.head().await;
         let now = self.world.clock.now();
         let chain = self.world.node.as_ref().unwrap().chain();
         let seen = chain.wait_for(|view| {
             view.head().is_some_and(|seen| seen.hash == head) && view.as_of().is_some_and(|as_of| as_of >= now)
         });
-        let seen = tokio::time::timeout(PATIENCE, seen).await;
-        let found = || (chain.view().head(), chain.view().as_of());
-        seen.unwrap_or_else(|_| panic!("the node does not find {head} at {now:?}: it is at {:?}", found())).unwrap();
+        match tokio::time::timeout(PATIENCE, seen).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(Stuck("the node has ended".to_owned())),
+            Err(_) => {
+                let found = (chain.view().head(), chain.view().as_of());
+                Err(Stuck(format!("the node does not find {head} at {now:?}: it is at {found:?}")))
+            }
+        }
     }
 
     /// Another chain from the fork on: shorter, as long, or longer than the one before, and without its purchases.
@@ -325,7 +356,7 @@ impl Campaign {
         }
     }
 
-    async fn buy(&mut self) -> Book {
+    async fn buy(&mut self) -> Result<Book, Stuck> {
         let secret = PassSecret::from_wide_bytes(&self.dice.bytes(64).try_into().unwrap()).unwrap();
         let commitment = secret.commitment();
         // A new one each time: one that counts transactions, or waits for blocks, would not believe in reorganisations.
@@ -343,10 +374,10 @@ impl Campaign {
             limit: Limit::new(COUNT).unwrap(),
             position: bought.position,
         };
-        self.caught_up().await;
+        self.caught_up().await?;
         let chain = self.world.node.as_ref().unwrap().chain();
         until("the node knows the book", async || chain.book(&book.group(), commitment).is_some()).await;
-        book
+        Ok(book)
     }
 
     async fn letter(&mut self, book: &Book, index: u16) -> Submission {
