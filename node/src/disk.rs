@@ -1,5 +1,6 @@
 //! Room on the disk: publishes are refused while there is something left, for a store that fills its disk cannot be opened
-//! again before somebody makes room.
+//! again before somebody makes room. The rest is for what the chain brings, which nobody can refuse, and the last half of it
+//! stays empty.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use xmtp_proto::refusal::Refusal;
 
+use crate::chain::{ChainStore, ChainStoreError};
 use crate::live::Live;
+use crate::store::Store;
 
 /// Between two looks: what a disk can write meanwhile must fit below the watermark.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
@@ -35,6 +38,31 @@ impl DiskSpace {
             return Err(Refusal::Overloaded { retry_after: RETRY_AFTER });
         }
         Ok(())
+    }
+
+    /// Whether there is less than half the watermark.
+    fn is_full(&self) -> bool {
+        self.free() < self.live.borrow().limits.min_free_bytes / 2
+    }
+}
+
+/// A store for what is read of the chain, as long as its disk is not full.
+pub(crate) struct WithRoom {
+    pub(crate) store: Store,
+    pub(crate) disk: DiskSpace,
+}
+
+impl ChainStore for WithRoom {
+    fn load(&self, from: u64, at_most: usize) -> Result<Vec<(u64, Vec<u8>)>, ChainStoreError> {
+        self.store.load(from, at_most)
+    }
+
+    fn replace_from(&self, number: u64, blocks: Vec<(u64, Vec<u8>)>) -> Result<(), ChainStoreError> {
+        self.store.replace_from(number, blocks)
+    }
+
+    fn has_room(&self) -> bool {
+        !self.disk.is_full()
     }
 }
 

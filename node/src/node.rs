@@ -185,11 +185,11 @@ impl Node {
         };
 
         let store = Store::open(&data_dir, operator, clock.clone(), limits.new_accounts_per_minute)?;
-        let (follower, chain_handle) =
-            Chain::open(chain.follow(&deployment), Arc::new(store.clone()), clock.clone()).await?;
+        let (gauge, disk) = disk::Gauge::new(&data_dir, live.clone()).map_err(StartError::Disk)?;
+        let kept = disk::WithRoom { store: store.clone(), disk: disk.clone() };
+        let (follower, chain_handle) = Chain::open(chain.follow(&deployment), Arc::new(kept), clock.clone()).await?;
         let (members, members_handle) = Members::open(members, store.clone(), clock.clone()).await?;
         traffic.follow(&store, clock.now().epoch()).map_err(OpenError::from)?;
-        let (gauge, disk) = disk::Gauge::new(&data_dir, live.clone()).map_err(StartError::Disk)?;
         let metrics = Metrics::new(store.commit_metrics());
         let (listener, address) = listen_on(listen).await?;
         let admin_listener = match admin {

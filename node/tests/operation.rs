@@ -94,8 +94,8 @@ async fn full_disk_is_said_before_it_is_full() {
     let joining = bob.own(&world, Topic::Contact(bob.account), bundle.to_bytes());
     let postmark = world.publish(joining.clone()).await.unwrap();
 
-    // More room than any disk has.
-    let watermark = i64::MAX;
+    // A little more than there is: the chain may still use it.
+    let watermark = free_bytes(&world) / 4 * 5;
     restart_with(&mut world, &format!("{ADMIN}[limits]\nmin_free_bytes = {watermark}\n")).await;
     let policy = bob.policy(world.network, 1, "stamp(2)");
     let submission = bob.own(&world, Topic::Policy(bob.account), policy.to_bytes());
@@ -108,6 +108,34 @@ async fn full_disk_is_said_before_it_is_full() {
     let (status, text) = get(&world, "/readyz").await;
     assert_eq!(status, StatusCode::OK);
     assert!(text.contains("\"disk_has_room\":false"), "{text}");
+}
+
+#[tokio::test]
+async fn chain_is_not_followed_onto_a_full_disk() {
+    let mut world = World::start().await;
+    world.node.take().unwrap().shutdown().await.unwrap();
+    let folder = world.folder.path().to_owned();
+    let file = folder.join("node.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    // More room than any disk has.
+    std::fs::write(&file, format!("{config}[limits]\nmin_free_bytes = {}\n", i64::MAX)).unwrap();
+    let (process, ready) = run(&folder).await;
+    let logged = |what: &str| std::fs::read_to_string(folder.join("log")).unwrap().contains(what);
+    until("the disk is found full", async || logged("the disk is full")).await;
+    world.client = NodeClient::connect(format!("http://{}", ready["listening"].as_str().unwrap())).await.unwrap();
+    // It serves what it has, and ends for no reason.
+    let nobody = Topic::Contact(support::Person::new(7).account).to_string();
+    let query = wire::QueryRequest { topic: nobody, ..Default::default() };
+    world.client.query(query).await.unwrap();
+
+    std::fs::write(&file, config).unwrap();
+    signal(process.0.id(), "HUP");
+    takes_publishes(&world, &world.client).await;
+}
+
+fn free_bytes(world: &World) -> u64 {
+    let stat = rustix::fs::statvfs(world.folder.path()).unwrap();
+    stat.f_bavail * stat.f_frsize
 }
 
 #[tokio::test]

@@ -73,6 +73,8 @@ enum PollError {
     Gap(#[from] Gap),
     #[error("the operations served for group {0} are not those that the contract recorded")]
     OtherOperations(GroupId),
+    #[error("the disk is full")]
+    NoRoom,
     #[error(transparent)]
     Store(#[from] ChainStoreError),
 }
@@ -215,6 +217,7 @@ impl Follower {
     /// Brings the groups up to the chain's head. When this returns without an error the view is as good as can be.
     async fn poll(&mut self) -> Result<(), PollError> {
         let asked = self.clock.now();
+        self.require_room()?;
         if !self.identified {
             self.identify().await?;
         }
@@ -225,6 +228,7 @@ impl Follower {
         loop {
             let next = self.window.last().map_or(self.config.first_block, |last| last.number.saturating_add(1));
             let Some(target) = target.filter(|target| *target >= next) else { break };
+            self.require_room()?;
             let end = target.min(next.saturating_add(self.range - 1));
             match self.read(next, end, &latest).await? {
                 Some(span) => self.keep(span, latest).await?,
@@ -247,6 +251,10 @@ impl Follower {
         self.audit(asked).await?;
         self.publish(Some(asked), Some(latest));
         Ok(())
+    }
+
+    fn require_room(&self) -> Result<(), PollError> {
+        if self.store.has_room() { Ok(()) } else { Err(PollError::NoRoom) }
     }
 
     /// Asks whether the RPC is still one for this deployment.

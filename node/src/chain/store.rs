@@ -30,6 +30,12 @@ pub trait ChainStore: Send + Sync + 'static {
     /// # Errors
     /// [`ChainStoreError`].
     fn replace_from(&self, number: u64, blocks: Vec<(u64, Vec<u8>)>) -> Result<(), ChainStoreError>;
+
+    /// Whether there is room for some more. While there is none the chain is not followed: a write that fails would leave
+    /// open what is kept.
+    fn has_room(&self) -> bool {
+        true
+    }
 }
 
 /// Forgets everything at the end of the process: for tests.
