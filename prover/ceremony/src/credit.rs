@@ -51,6 +51,18 @@ pub struct Beacon {
 #[error("a beacon has 1 to 255 bytes and an exponent of {MIN_ITERATIONS} to {MAX_ITERATIONS}")]
 pub struct NotABeacon;
 
+/// No contribution's number was anybody's secret, so everybody can make proofs of anything. The fault of whoever calls the
+/// phase done; one more contribution mends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoSecret {
+    /// All numbers are one.
+    #[error("nobody has contributed")]
+    Untouched,
+    /// A beacon's number follows from what the file says of it.
+    #[error("only beacons have contributed, whose numbers everybody knows")]
+    BeaconsOnly,
+}
+
 impl FromStr for Name {
     type Err = NotAName;
 
@@ -108,6 +120,13 @@ impl Credit {
     #[must_use]
     pub const fn beacon(name: Name, beacon: Beacon) -> Self {
         Self { name, beacon: Some(beacon) }
+    }
+
+    /// Whether there is somebody among these who had a secret.
+    pub(crate) fn require_secret<'a>(mut all: impl Iterator<Item = &'a Self>) -> Result<(), NoSecret> {
+        let Some(first) = all.next() else { return Err(NoSecret::Untouched) };
+        let is_person = |credit: &Self| credit.beacon.is_none();
+        if is_person(first) || all.any(is_person) { Ok(()) } else { Err(NoSecret::BeaconsOnly) }
     }
 
     /// Kind, length, and parameters, each with its number, in rising order.

@@ -12,7 +12,7 @@ use xmtp_prover::{
     Bucket, Group, Index, Limit, MalformedKey, PassSecret, ProvingKey, VerifyingKey, Witness, leaf, prove, verify,
 };
 
-use crate::{entropy::NoEntropy, points::domain, zkey::Zkey};
+use crate::{credit::NoSecret, entropy::NoEntropy, points::domain, zkey::Zkey};
 
 /// The keys of a finished ceremony.
 pub struct Keys {
@@ -26,8 +26,8 @@ pub struct Keys {
 #[derive(Debug, thiserror::Error)]
 pub enum NoKeys {
     /// Everybody knows δ.
-    #[error("nobody has contributed to this key")]
-    NoContribution,
+    #[error("the key: {0}")]
+    NoSecret(#[from] NoSecret),
     /// The key is not one of the pass circuit.
     #[error(transparent)]
     Malformed(#[from] MalformedKey),
@@ -45,9 +45,7 @@ impl Zkey {
     /// # Errors
     /// [`NoKeys`].
     pub fn keys(&self) -> Result<Keys, NoKeys> {
-        if self.contributions().next().is_none() {
-            return Err(NoKeys::NoContribution);
-        }
+        self.require_secret()?;
         let key = ark_groth16::ProvingKey::<Bn254> {
             vk: ark_groth16::VerifyingKey {
                 alpha_g1: self.alpha_g1,

@@ -30,7 +30,7 @@ mod tau;
 mod zkey;
 
 pub use circuit::Circuit;
-pub use credit::{Beacon, Credit, Name, NotABeacon, NotAName};
+pub use credit::{Beacon, Credit, Name, NoSecret, NotABeacon, NotAName};
 pub use digest::Digest;
 pub use entropy::{NoEntropy, Seed};
 pub use file::{Malformed, ReadError};

@@ -14,7 +14,7 @@ use ark_ff::PrimeField as _;
 
 use crate::{
     circuit::Circuit,
-    credit::Credit,
+    credit::{Credit, NoSecret},
     digest::{Digest, Hasher},
     file::{Fields, Malformed, ReadError, Sections, assemble, section},
     knowledge::Knowledge,
@@ -157,6 +157,10 @@ impl Zkey {
     /// Who contributed, in order, and the hash of each contribution: what its maker publishes.
     pub fn contributions(&self) -> impl Iterator<Item = (&Credit, Digest)> {
         self.contributions.iter().map(|contribution| (&contribution.credit, contribution.hash()))
+    }
+
+    pub(crate) fn require_secret(&self) -> Result<(), NoSecret> {
+        Credit::require_secret(self.contributions.iter().map(|contribution| &contribution.credit))
     }
 
     /// The hash of the circuit and of the contributions so far.

@@ -9,7 +9,7 @@ mod support;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use ark_bn254::{Bn254, Fr};
 use ark_ec::AffineRepr as _;
@@ -40,7 +40,7 @@ fn snarkjs_accepts_what_we_make_and_we_accept_what_it_makes() {
     fs::write(at("spoilt.zkey"), with(&bytes, 8, |points| swap(points, 0..64, 64))).unwrap();
     let verifying_hash = ceremony(folder.path());
 
-    let (answers, said) = ask(folder.path());
+    let (answers, said) = ask_snarkjs(folder.path());
     for (asked, expected) in [
         ("small powers of tau", json!(true)),
         ("small key", json!(true)),
@@ -76,13 +76,21 @@ fn ceremony(folder: &Path) -> String {
     run(folder, &["tau", "new", "pot0.ptau"]);
     run(folder, &["tau", "contribute", "pot0.ptau", "pot1.ptau", "--name", "Ann"]);
     run(folder, &["tau", "prepare", "pot1.ptau", "pass.ptau"]);
+    assert_eq!(run(folder, &["tau", "verify", "pass.ptau"])["verified"], true);
     run(folder, &["new", "pass.ptau", "pass0.zkey"]);
+    fs::create_dir(folder.join("keys")).unwrap();
+    run(folder, &["beacon", "pass0.zkey", "beacon.zkey", "--name", "Dia", "--hash", &"0b".repeat(32)]);
+    // Right in every point, and everybody knows their δ.
+    refused(folder, &["verify", "pass.ptau", "pass0.zkey"], "nobody has contributed");
+    refused(folder, &["finalize", "pass.ptau", "beacon.zkey", "keys"], "only beacons have contributed");
     run(folder, &["contribute", "pass0.zkey", "pass1.zkey", "--name", "Ann"]);
     run(folder, &["contribute", "pass1.zkey", "pass2.zkey", "--name", "Bob"]);
     run(folder, &["contribute", "pass2.zkey", "pass3.zkey", "--name", "Cyd"]);
     run(folder, &["beacon", "pass3.zkey", "pass.zkey", "--name", "Dia", "--hash", &"0b".repeat(32)]);
-    fs::create_dir(folder.join("keys")).unwrap();
+    let verified = run(folder, &["verify", "pass.ptau", "pass.zkey"]);
+    assert_eq!(verified["verified"], true);
     let report = run(folder, &["finalize", "pass.ptau", "pass.zkey", "keys"]);
+    assert_eq!(report["contributions"], verified["contributions"]);
     let names: Vec<&Value> = report["contributions"].as_array().unwrap().iter().map(|it| &it["name"]).collect();
     assert_eq!(names, ["Ann", "Bob", "Cyd", "Dia"]);
 
@@ -135,6 +143,18 @@ fn proof(proving: &ProvingKey, verifying: &VerifyingKey, folder: &Path) {
 
 /// Runs the command, and reads what it says.
 fn run(folder: &Path, args: &[&str]) -> Value {
+    let (status, said) = ask_command(folder, args);
+    assert!(status.success(), "{args:?}: {said}");
+    said
+}
+
+fn refused(folder: &Path, args: &[&str], says: &str) {
+    let (status, said) = ask_command(folder, args);
+    assert_eq!(status.code(), Some(1), "{args:?}: {said}");
+    assert!(said["error"].as_str().unwrap().contains(says), "{args:?}: {said}");
+}
+
+fn ask_command(folder: &Path, args: &[&str]) -> (ExitStatus, Value) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_xmtp-ceremony"))
         .args(["--json"])
         .args(args)
@@ -147,12 +167,11 @@ fn run(folder: &Path, args: &[&str]) -> Value {
     let _ = child.stdin.take().unwrap().write_all(b"dice, and what the cat typed");
     let output = child.wait_with_output().unwrap();
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(output.status.success(), "{args:?}: {said}");
-    said
+    (output.status, said)
 }
 
 /// What snarkjs answers, and what it says of faults.
-fn ask(folder: &Path) -> (Value, Value) {
+fn ask_snarkjs(folder: &Path) -> (Value, Value) {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snarkjs");
     assert!(here.join("node_modules/snarkjs").exists(), "scripts/setup installs snarkjs");
     let output = Command::new("node").arg(here.join("check.mjs")).arg(folder).output().unwrap();

@@ -7,6 +7,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use xmtp_ceremony::{Beacon, Credit, Tau};
+
 fn run(folder: &Path, input: &[u8], args: &[&str]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_xmtp-ceremony"))
         .args(args)
@@ -60,6 +62,27 @@ fn powers_of_tau_are_begun_contributed_to_and_prepared() {
     // Too small for the pass circuit.
     refused(at, b"", &["tau", "verify", "3.ptau"], 1, "go up to 2^3");
     refused(at, b"", &["new", "3.ptau", "0.zkey"], 1, "go up to 2^3");
+}
+
+#[test]
+fn powers_of_tau_without_anybodys_secret_do_not_verify_and_begin_no_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    done(at, &["tau", "new", "0.ptau"]);
+    let beacon = Beacon::new(vec![7; 32], 10).unwrap();
+    let seed = beacon.seed();
+    let tau = Tau::new(12).unwrap().contribute(Credit::beacon("Dia".parse().unwrap(), beacon), &seed).unwrap();
+    fs::write(at.join("beacon.ptau"), tau.to_bytes()).unwrap();
+    for (file, says) in [("0.ptau", "nobody has contributed"), ("beacon.ptau", "only beacons have contributed")] {
+        refused(at, b"", &["tau", "verify", file], 1, says);
+        refused(at, b"", &["new", file, "0.zkey"], 1, says);
+    }
+    done(at, &["tau", "contribute", "beacon.ptau", "1.ptau", "--name", "Ann"]);
+    let said = done(at, &["tau", "verify", "1.ptau"]);
+    assert!(
+        said.contains("beacon 1, Dia") && said.contains("contribution 2, Ann") && said.contains("verified"),
+        "{said}"
+    );
 }
 
 #[test]

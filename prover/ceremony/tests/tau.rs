@@ -7,9 +7,10 @@ mod support;
 use std::io::Cursor;
 use std::sync::LazyLock;
 
-use support::{G1, assemble, circuit, person, powers, read_tau, sections, seed, swap, unprepared, with};
+use support::{G1, assemble, beacon, circuit, key, person, powers, read_tau, sections, seed, swap, unprepared, with};
 use xmtp_ceremony::{
-    CannotContribute, Credit, InvalidTau, Malformed, NotPrepared, Part, ReadError, Tau, TauFault, Zkey, prepare,
+    CannotContribute, Credit, InvalidTau, Malformed, NoSecret, NotPrepared, Part, ReadError, Tau, TauFault, Zkey,
+    prepare,
 };
 
 /// Three contributions by people and one by a beacon, prepared.
@@ -74,7 +75,18 @@ fn file_without_the_prepared_part_verifies_and_makes_no_key() {
 
 #[test]
 fn powers_that_nobody_contributed_to() {
-    assert!(matches!(verify(&Tau::new(3).unwrap().to_bytes()), Err(InvalidTau::NoContribution)));
+    assert!(matches!(verify(&Tau::new(3).unwrap().to_bytes()), Err(InvalidTau::NoSecret(NoSecret::Untouched))));
+}
+
+#[test]
+fn powers_that_only_beacons_contributed_to() {
+    let by_beacon =
+        |tau: Tau| tau.contribute(Credit::beacon("Dia".parse().unwrap(), beacon()), &beacon().seed()).unwrap();
+    let beacons = by_beacon(by_beacon(Tau::new(3).unwrap()));
+    assert!(matches!(verify(&prepare(&beacons)), Err(InvalidTau::NoSecret(NoSecret::BeaconsOnly))));
+    // One person, before them or after.
+    verify(&beacons.contribute(person("Ann"), &seed()).unwrap().to_bytes()).unwrap();
+    verify(&by_beacon(Tau::new(3).unwrap().contribute(person("Ann"), &seed()).unwrap()).to_bytes()).unwrap();
 }
 
 #[test]
@@ -109,7 +121,7 @@ fn hash_that_a_contribution_leaves_is_checked_by_the_next_one_and_by_the_powers(
 
 #[test]
 fn contribution_that_says_falsely_that_it_is_a_beacon() {
-    let credit = Credit::beacon("Eve".parse().unwrap(), support::beacon());
+    let credit = Credit::beacon("Eve".parse().unwrap(), beacon());
     let tau = unprepared(3).contribute(credit, &seed()).unwrap();
     assert!(matches!(tau.verify(), Err(InvalidTau::Contribution { number: 5, fault: TauFault::Beacon, .. })));
 }
@@ -177,7 +189,7 @@ fn larger_powers_serve_a_smaller_circuit_and_smaller_ones_do_not() {
     let large = prepare(&unprepared(5));
     let tau = read_tau(&large).unwrap();
     tau.verify().unwrap();
-    Zkey::initial(&circuit(), &tau).unwrap().verify(&circuit(), &tau).unwrap();
+    key(&tau, &["Ann"]).verify(&circuit(), &tau).unwrap();
     assert!(matches!(tau.contribute(person("Ann"), &seed()), Err(CannotContribute::Truncated)));
 
     let small = prepare(&unprepared(2));

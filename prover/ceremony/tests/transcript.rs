@@ -7,7 +7,9 @@ mod support;
 use std::sync::LazyLock;
 
 use support::{FIELDS, G1, beacon, circuit, key, person, powers, read_key, read_tau, rows, sections, seed, swap, with};
-use xmtp_ceremony::{Circuit, Credit, Fault, InvalidZkey, Malformed, Name, NoKeys, Place, ReadError, Tau, Zkey};
+use xmtp_ceremony::{
+    Circuit, Credit, Fault, InvalidZkey, Malformed, Name, NoKeys, NoSecret, Place, ReadError, Tau, Zkey,
+};
 
 static TAU: LazyLock<Tau> = LazyLock::new(|| read_tau(&powers()).unwrap());
 /// A file after three contributions; their names have one length, so the records have, too.
@@ -130,12 +132,25 @@ fn points_changed_after_the_last_contribution() {
 }
 
 #[test]
-fn key_that_nobody_contributed_to_verifies_and_gives_no_keys() {
+fn key_that_nobody_contributed_to() {
     let initial = key(&TAU, &[]);
-    initial.verify(&circuit(), &TAU).unwrap();
-    assert!(matches!(initial.keys(), Err(NoKeys::NoContribution)));
+    assert!(matches!(initial.verify(&circuit(), &TAU), Err(InvalidZkey::NoSecret(NoSecret::Untouched))));
+    assert!(matches!(initial.keys(), Err(NoKeys::NoSecret(NoSecret::Untouched))));
     let spoilt = with(&initial.to_bytes(&circuit()), 8, |points| swap(points, 0..G1, G1));
     assert!(matches!(verify(&spoilt), Err(InvalidZkey::Initial(Place::Private))));
+}
+
+#[test]
+fn key_that_only_beacons_contributed_to() {
+    let by_beacon = |key: Zkey| key.contribute(Credit::beacon("Dia".parse().unwrap(), beacon()), &beacon().seed());
+    let beacons = by_beacon(by_beacon(key(&TAU, &[])));
+    assert!(matches!(beacons.verify(&circuit(), &TAU), Err(InvalidZkey::NoSecret(NoSecret::BeaconsOnly))));
+    assert!(matches!(beacons.keys(), Err(NoKeys::NoSecret(NoSecret::BeaconsOnly))));
+    let spoilt = with(&beacons.to_bytes(&circuit()), 8, |points| swap(points, 0..G1, G1));
+    assert!(matches!(verify(&spoilt), Err(InvalidZkey::Last { place: Place::Private, number: 2, .. })));
+    // One person, before them or after.
+    beacons.contribute(person("Ann"), &seed()).verify(&circuit(), &TAU).unwrap();
+    by_beacon(key(&TAU, &["Ann"])).verify(&circuit(), &TAU).unwrap();
 }
 
 #[test]

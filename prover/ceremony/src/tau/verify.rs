@@ -11,7 +11,7 @@ use super::{
     first_challenge,
 };
 use crate::{
-    credit::Name,
+    credit::{Credit, Name, NoSecret},
     digest::{Digest, Hasher},
     entropy::{NoEntropy, Random},
     points::{Point, combine, domain, same_ratio},
@@ -20,9 +20,9 @@ use crate::{
 /// Why powers of tau are not to be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidTau {
-    /// Everybody knows τ.
-    #[error("nobody has contributed to these powers of tau")]
-    NoContribution,
+    /// Everybody knows τ, α and β.
+    #[error("powers of tau: {0}")]
+    NoSecret(#[from] NoSecret),
     /// A contribution is not what it says: it was changed after it was made, or made wrongly, or one before it is gone.
     #[error("powers of tau: contribution {number} ({name}) {fault}")]
     Contribution {
@@ -82,7 +82,7 @@ pub enum Part {
 }
 
 impl Tau {
-    /// Checks the whole transcript, and of the points those that were read.
+    /// Checks the whole transcript, of the points those that were read, and that somebody contributed who had a secret.
     ///
     /// What a file cut from a larger ceremony left out cannot be checked, nor can the last hash of a contribution made with
     /// another tool, on which nothing rests but its maker's memory of it.
@@ -90,7 +90,7 @@ impl Tau {
     /// # Errors
     /// [`InvalidTau`].
     pub fn verify(&self) -> Result<(), InvalidTau> {
-        let last = self.contributions.last().ok_or(InvalidTau::NoContribution)?;
+        let last = self.contributions.last().ok_or(NoSecret::Untouched)?;
         let mut before = (Ends::first(), first_challenge(self.ceremony_power));
         for (index, contribution) in self.contributions.iter().enumerate() {
             contribution.check(before).map_err(|fault| self.at(index, fault))?;
@@ -105,7 +105,7 @@ impl Tau {
         }
         match self.lagrange.as_ref().and_then(|lagrange| lagrange.wrong(&self.points, &mut random)) {
             Some(part) => Err(InvalidTau::Prepared(part)),
-            None => Ok(()),
+            None => Ok(Credit::require_secret(self.contributions.iter().map(|contribution| &contribution.credit))?),
         }
     }
 

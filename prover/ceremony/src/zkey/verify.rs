@@ -6,7 +6,7 @@ use ark_ec::AffineRepr as _;
 use super::{Contribution, NotPrepared, Zkey, contribute::key};
 use crate::{
     circuit::Circuit,
-    credit::Name,
+    credit::{Name, NoSecret},
     digest::Hasher,
     entropy::{NoEntropy, Random},
     knowledge::challenge,
@@ -46,6 +46,9 @@ pub enum InvalidZkey {
     /// Nobody contributed, and yet the key is not the initial one.
     #[error("{0} are not those of a key to which nobody has contributed")]
     Initial(Place),
+    /// All of it is right, and everybody knows δ.
+    #[error("the key: {0}")]
+    NoSecret(#[from] NoSecret),
     /// The powers of tau do not fit.
     #[error(transparent)]
     NotPrepared(#[from] NotPrepared),
@@ -105,7 +108,8 @@ pub enum Place {
 
 impl Zkey {
     /// Checks everything: makes the initial key anew, holds every contribution against the one before it, and the points
-    /// against what they must have become. The powers of tau are to be [verified](Tau::verify) for themselves.
+    /// against what they must have become; and that somebody contributed who had a secret. The powers of tau are to be
+    /// [verified](Tau::verify) for themselves.
     ///
     /// # Errors
     /// [`InvalidZkey`].
@@ -125,7 +129,7 @@ impl Zkey {
             delta = contribution.delta;
             transcript = contribution.hash_into(transcript);
         }
-        let Some(place) = self.left_otherwise(&initial, delta)? else { return Ok(()) };
+        let Some(place) = self.left_otherwise(&initial, delta)? else { return Ok(self.require_secret()?) };
         Err(match self.contributions.last() {
             Some(last) => InvalidZkey::Last { place, number: self.contributions.len(), name: last.credit.name.clone() },
             None => InvalidZkey::Initial(place),
