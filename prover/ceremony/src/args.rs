@@ -67,7 +67,7 @@ pub(crate) enum Step {
         tau: PathBuf,
         /// The key after the last contribution.
         key: PathBuf,
-        /// A folder for pass.pk, pass.vk and verification_key.json.
+        /// A folder for pass.pk, pass.vk and verification_key.json; made if it is not there.
         out: PathBuf,
     },
 }

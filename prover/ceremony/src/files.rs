@@ -34,6 +34,27 @@ pub(crate) fn must_be_new(path: &Path) -> Result<(), FileError> {
     if path.symlink_metadata().is_ok() { Err(FileError::Exists(path.to_owned())) } else { Ok(()) }
 }
 
+/// A folder to write into. One that was made for it goes again with this, if nothing was written.
+pub(crate) struct Folder(Option<PathBuf>);
+
+impl Folder {
+    /// Makes the folder unless it is there. What holds it is its owner's to make.
+    pub(crate) fn make(path: &Path) -> Result<Self, FileError> {
+        match fs::create_dir(path) {
+            Ok(()) => Ok(Self(Some(path.to_owned()))),
+            Err(_) if path.is_dir() => Ok(Self(None)),
+            Err(error) => Err(FileError::Write(path.to_owned(), error)),
+        }
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Refused where files are in it, as they should be.
+        let _ = self.0.as_ref().map(fs::remove_dir);
+    }
+}
+
 /// Writes a file that was not there.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let failed = |error| FileError::Write(path.to_owned(), error);

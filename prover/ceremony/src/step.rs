@@ -1,6 +1,8 @@
 //! The steps.
 
+use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use alloy_primitives::keccak256;
@@ -14,8 +16,8 @@ use crate::args::{Contribution, Step, TauStep};
 use crate::files::{self, FileError};
 use crate::report::Report;
 
-/// More than anybody types.
-const MAX_ENTROPY_BYTES: u64 = 1 << 16;
+/// More than anybody types. What is piped in beyond it is not read.
+const MAX_ENTROPY_BYTES: usize = 1 << 16;
 
 const PROVING_KEY: &str = "pass.pk";
 const VERIFYING_KEY: &str = "pass.vk";
@@ -90,6 +92,7 @@ pub(crate) fn run(step: Step) -> Result<Report, Failure> {
             let [proving, verifying, verification] =
                 [PROVING_KEY, VERIFYING_KEY, VERIFICATION_KEY].map(|name| out.join(name));
             [&proving, &verifying, &verification].into_iter().try_for_each(|path| files::must_be_new(path))?;
+            let _folder = files::Folder::make(&out)?;
             let key = verified(&tau, &key)?;
             let keys = key.keys()?;
             let report = Report::default().circuit(key.circuit_hash()).contributions(key.contributions()).verified();
@@ -134,16 +137,31 @@ fn write(path: &Path, bytes: &[u8], report: Report) -> Result<Report, Failure> {
 
 /// The system's randomness and the contributor's: typed unseen, or piped in, never an argument, which others see.
 fn seed() -> Result<Seed, Failure> {
-    let added = Zeroizing::new(if io::stdin().is_terminal() {
+    let added = if io::stdin().is_terminal() {
         let prompt = "Type anything random, then Enter (it is not shown): ";
-        rpassword::prompt_password(prompt).map_err(Failure::Input)?.into_bytes()
+        Zeroizing::new(rpassword::prompt_password(prompt).map_err(Failure::Input)?.into_bytes())
     } else {
-        let mut piped = Vec::new();
-        io::stdin().take(MAX_ENTROPY_BYTES).read_to_end(&mut piped).map_err(Failure::Input)?;
-        piped
-    });
+        piped()?
+    };
     if added.iter().all(u8::is_ascii_whitespace) {
         return Err(Failure::NothingAdded);
     }
     Ok(Seed::fresh(&added)?)
+}
+
+/// What is piped in. It goes past std's buffer, which nobody wipes, into room that does not grow, so that no copy stays.
+fn piped() -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let mut piped = Zeroizing::new(vec![0; MAX_ENTROPY_BYTES]);
+    let mut stdin = io::stdin().as_fd().try_clone_to_owned().map(File::from).map_err(Failure::Input)?;
+    let mut filled = 0;
+    while filled < piped.len() {
+        match stdin.read(&mut piped[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Failure::Input(error)),
+        }
+    }
+    piped.truncate(filled);
+    Ok(piped)
 }

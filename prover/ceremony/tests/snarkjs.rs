@@ -78,11 +78,11 @@ fn ceremony(folder: &Path) -> String {
     run(folder, &["tau", "prepare", "pot1.ptau", "pass.ptau"]);
     assert_eq!(run(folder, &["tau", "verify", "pass.ptau"])["verified"], true);
     run(folder, &["new", "pass.ptau", "pass0.zkey"]);
-    fs::create_dir(folder.join("keys")).unwrap();
     run(folder, &["beacon", "pass0.zkey", "beacon.zkey", "--name", "Dia", "--hash", &"0b".repeat(32)]);
     // Right in every point, and everybody knows their δ.
     refused(folder, &["verify", "pass.ptau", "pass0.zkey"], "nobody has contributed");
     refused(folder, &["finalize", "pass.ptau", "beacon.zkey", "keys"], "only beacons have contributed");
+    assert!(!folder.join("keys").exists());
     run(folder, &["contribute", "pass0.zkey", "pass1.zkey", "--name", "Ann"]);
     run(folder, &["contribute", "pass1.zkey", "pass2.zkey", "--name", "Bob"]);
     run(folder, &["contribute", "pass2.zkey", "pass3.zkey", "--name", "Cyd"]);

@@ -115,6 +115,17 @@ fn contributor_who_adds_nothing_is_asked_for_something() {
 }
 
 #[test]
+fn folder_that_cannot_be_made_is_refused_before_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    fs::write(at.join("file"), "").unwrap();
+    for out in ["none/keys", "file"] {
+        refused(at, b"", &["finalize", "none.ptau", "none.zkey", out], 1, &format!("cannot write {out}"));
+    }
+    refused(at, b"", &["finalize", "none.ptau", "none.zkey", "keys"], 1, "none.ptau");
+}
+
+#[test]
 fn wrong_usage() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

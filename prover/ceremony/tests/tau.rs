@@ -199,6 +199,57 @@ fn larger_powers_serve_a_smaller_circuit_and_smaller_ones_do_not() {
     assert!(matches!(Tau::new(29), Err(Malformed::Power(29))));
 }
 
+/// What other tools' `truncate` leaves of the powers of 2^5: those of 2^3.
+fn cut(file: &[u8]) -> Vec<u8> {
+    let mut sections = sections(file);
+    for (number, section) in &mut sections {
+        // Of the prepared part the domains up to the last, which for τ in G1 is twice as large.
+        let points = match *number {
+            1 => {
+                section[36..40].copy_from_slice(&3_u32.to_le_bytes());
+                continue;
+            }
+            TAU_G1 => 15,
+            TAU_G2 | ALPHA_G1 | BETA_G1 => 8,
+            12 => 31,
+            13..=15 => 15,
+            _ => continue,
+        };
+        section.truncate(points * if matches!(*number, TAU_G2 | 13) { 2 * G1 } else { G1 });
+    }
+    assemble(b"ptau", &sections)
+}
+
+#[test]
+fn file_cut_from_a_larger_ceremony() {
+    let whole = prepare(&unprepared(5));
+    let file = cut(&whole);
+    let tau = Tau::read(Cursor::new(&file)).unwrap();
+    assert_eq!(tau.power(), 3);
+    tau.verify().unwrap();
+    key(&tau, &["Ann"]).verify(&circuit(), &tau).unwrap();
+    assert!(matches!(tau.contribute(person("Ann"), &seed()), Err(CannotContribute::Truncated)));
+
+    // Its transcript and its points are checked as those of the whole are.
+    let other = record(1) + RECORD;
+    let tampered = with(&file, CONTRIBUTIONS, |section| swap(section, record(1)..record(1) + G1, other));
+    assert_eq!(fault(&tampered), Some((1, "Ann".to_owned(), TauFault::Step("τ"))));
+    let tampered = with(&file, TAU_G1, |points| swap(points, 13 * G1..14 * G1, 14 * G1));
+    assert!(matches!(verify(&tampered), Err(InvalidTau::Points(Part::TauG1, 4, _))));
+    let tampered = with(&file, 12, |points| swap(points, 16 * G1..17 * G1, 17 * G1));
+    assert!(matches!(verify(&tampered), Err(InvalidTau::Prepared(Part::TauG1))));
+    // The powers of one ceremony under the transcript of another.
+    let others = cut(&prepare(&unprepared(5)));
+    let contributions = sections(&others).into_iter().find(|(number, _)| *number == CONTRIBUTIONS).unwrap().1;
+    let mixed = with(&file, CONTRIBUTIONS, |section| *section = contributions);
+    assert!(matches!(verify(&mixed), Err(InvalidTau::Points(Part::TauG1, 4, _))));
+    // A part is not larger than the whole.
+    let header = |power: u32| with(&file, 1, |header| header[40..44].copy_from_slice(&power.to_le_bytes()));
+    assert!(matches!(read_tau(&header(2)), Err(ReadError::Malformed(Malformed::Power(3)))));
+    // The first contribution answers the powers of one as far as the ceremony went.
+    assert_eq!(fault(&header(4)), Some((1, "Ann".to_owned(), TauFault::Knowledge("τ"))));
+}
+
 #[test]
 fn file_cut_short_anywhere_or_with_more_behind_it_is_refused() {
     for length in (0..FILE.len()).step_by(31) {
