@@ -107,6 +107,7 @@ pub async fn deploy(
         bond_bps: *bond_bps,
         stake: Some(Staking { contract: stake, tiers: tiers.clone() }),
         claims: Some(claims),
+        offered_claims: Vec::new(),
         verifying_key: None,
     })
 }

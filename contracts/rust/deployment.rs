@@ -11,9 +11,10 @@ use alloy::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{IClaims, IPostage, IStake, MAX_LIMIT};
+use crate::{IClaims, IPostage, IStake, MAX_LIMIT, OfferedClaim};
 
-/// One deployment. Everything in it but `block` and `verifying_key` is part of the contracts and never changes.
+/// One deployment. Everything in it but `block`, `offered_claims` and `verifying_key` is part of the contracts and never
+/// changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Deployment {
@@ -46,6 +47,9 @@ pub struct Deployment {
     /// `Claims`, if the network has claims.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claims: Option<Address>,
+    /// The claims that nodes of the network take, by name; the operator writes them in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub offered_claims: Vec<OfferedClaim>,
     /// The keccak hash of the network's verifying key for proofs, out of a ceremony; the operator writes it in, the script
     /// does not know it. Without one it is the development key's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -193,7 +197,18 @@ impl Deployment {
         let error = |error| call_error(error, VerifyError::NotClaims);
         // A `Stake` knows its `Postage` too, but no generations.
         claims.currentGeneration().call().await.map_err(error)?;
-        same("claims.postage", claims.POSTAGE().call().await.map_err(error)? == self.postage)
+        same("claims.postage", claims.POSTAGE().call().await.map_err(error)? == self.postage)?;
+        for offered in &self.offered_claims {
+            // What was never declared has no terms.
+            let there = claims.claimOf(offered.id(self.network_id.0.into()).0).call().await.map_err(error)?;
+            same("offeredClaims", there == offered.into())?;
+        }
+        Ok(())
+    }
+
+    /// The claim of this name, if the network offers one.
+    pub fn offered_claim(&self, name: &str) -> Option<&OfferedClaim> {
+        self.offered_claims.iter().find(|it| it.name == name)
     }
 
     async fn verify_stake(&self, stake: &Staking, provider: impl Provider) -> Result<(), VerifyError> {
@@ -226,8 +241,20 @@ impl Deployment {
             bond_bps,
             stake,
             claims,
+            offered_claims,
             verifying_key,
         } = self;
+        if let Some(wrong) = offered_claims.iter().find_map(OfferedClaim::fault) {
+            return Some(("offeredClaims", wrong));
+        }
+        let mut names: Vec<_> = offered_claims.iter().map(|it| &it.name).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Some(("offeredClaims.name", "there twice"));
+        }
+        if claims.is_none() && !offered_claims.is_empty() {
+            return Some(("offeredClaims", "of no use without a `Claims` contract"));
+        }
         let tiers = stake.iter().flat_map(|it| &it.tiers);
         let zero = [
             ("chainId", *chain_id == 0),

@@ -1,7 +1,8 @@
 //! The contracts as Rust sees them (docs/protocol.md, "Contracts").
 //!
 //! * [`IPostage`], [`IStake`], [`IClaims`], [`IXmtpToken`]: bindings made from the text of `contracts/src/interfaces`, where everything is documented.
-//! * [`Deployment`]: where they live on a chain, as `deployments/<chainId>.json` says it.
+//! * [`Deployment`]: where they live on a chain, as `deployments/<chainId>.json` says it, and which [claims](OfferedClaim) a
+//!   network offers.
 //! * [`deploy`]: puts them on a chain from checked-in bytecode, without a Solidity compiler.
 //! * [`leaf_log`]: what a follower checks a group's events against.
 //! * `testing` (feature): a chain of one's own.
@@ -9,6 +10,7 @@
 //! The ids of networks and groups are derived values of the protocol and live in `xmtp-proto`.
 
 mod artifact;
+mod claims;
 mod deploy;
 mod deployment;
 pub mod leaf_log;
@@ -18,6 +20,7 @@ pub mod testing;
 use std::time::Duration;
 
 pub use bindings::{claims::IClaims, postage::IPostage, stake::IStake, token::IXmtpToken};
+pub use claims::{Condition, OfferedClaim};
 pub use deploy::{DeployError, Parameters, deploy};
 pub use deployment::{Deployment, LoadError, Staking, Tier, VerifyError};
 

@@ -11,11 +11,12 @@ use xmtp_proto::wire::node_server;
 use xmtp_proto::wire::{
     GetBucketRequest, GetBucketResponse, GetKeyBundleRequest, GetKeyBundleResponse, GetNetworkRequest,
     GetNetworkResponse, GetRequirementsRequest, GetRequirementsResponse, GetRootsRequest, GetRootsResponse,
-    PublishRequest, PublishResponse, QueryConversationsRequest, QueryConversationsResponse, QueryRequest,
-    QueryResponse, SubscribeRequest,
+    PublishRequest, PublishResponse, QueryContactsRequest, QueryContactsResponse, QueryConversationsRequest,
+    QueryConversationsResponse, QueryRequest, QueryResponse, SubscribeRequest,
 };
 
 use crate::chain::ChainHandle;
+use crate::claims::ClaimsHandle;
 use crate::ingest::Ingest;
 use crate::members::MembersHandle;
 use crate::metrics::Metrics;
@@ -50,6 +51,7 @@ pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) chain: ChainHandle,
     pub(crate) members: MembersHandle,
+    pub(crate) claims: ClaimsHandle,
     pub(crate) rules: Arc<Rules>,
     pub(crate) traffic: Traffic,
     pub(crate) info: NetworkInfo,
@@ -109,6 +111,14 @@ impl node_server::Node for Api {
     ) -> Result<Response<QueryConversationsResponse>, Status> {
         let request = request.into_inner();
         self.answering(move |api| api.query_prefix(request)).await
+    }
+
+    async fn query_contacts(
+        &self,
+        request: Request<QueryContactsRequest>,
+    ) -> Result<Response<QueryContactsResponse>, Status> {
+        let request = request.into_inner();
+        self.answering(move |api| api.contacts(request)).await
     }
 
     type SubscribeStream = Subscription;

@@ -133,10 +133,12 @@ impl Housekeeping {
         let keep = match kind {
             RecordKind::Letter => invite,
             RecordKind::Message => conversation,
-            RecordKind::Bundle | RecordKind::Own => superseded,
+            RecordKind::Bundle | RecordKind::Own | RecordKind::Snapshot => superseded,
         };
         let before = now.saturating_sub(keep.limit()?);
-        Some(if kind == RecordKind::Bundle { before.min(members::needed_since(now)) } else { before })
+        // Groups follow from these.
+        let counts = matches!(kind, RecordKind::Bundle | RecordKind::Snapshot);
+        Some(if counts { before.min(members::needed_since(now)) } else { before })
     }
 }
 

@@ -21,6 +21,7 @@ use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 
 use crate::chain::ChainHandle;
+use crate::claims::ClaimsHandle;
 use crate::closing::Closing;
 use crate::disk::DiskSpace;
 use crate::members::MembersHandle;
@@ -63,6 +64,7 @@ pub struct Ingest {
     rules: Arc<Rules>,
     chain: ChainHandle,
     members: MembersHandle,
+    claims: ClaimsHandle,
     store: Store,
     clock: Clock,
     view_age_max: Duration,
@@ -88,6 +90,7 @@ pub(crate) struct Rooms {
     pub(crate) rules: Arc<Rules>,
     pub(crate) chain: ChainHandle,
     pub(crate) members: MembersHandle,
+    pub(crate) claims: ClaimsHandle,
     pub(crate) proving: Proving,
     pub(crate) store: Store,
     pub(crate) disk: DiskSpace,
@@ -96,7 +99,7 @@ pub(crate) struct Rooms {
 
 impl Ingest {
     pub(crate) fn new(rooms: Rooms, bounds: Bounds) -> Self {
-        let Rooms { rules, chain, members, proving, store, disk, clock } = rooms;
+        let Rooms { rules, chain, members, claims, proving, store, disk, clock } = rooms;
         let Bounds { view_age_max, waiting_bytes } = bounds;
         let closing = Closing::new(rules.clone(), chain.clone(), store.clone());
         Self {
@@ -105,6 +108,7 @@ impl Ingest {
             rules,
             chain,
             members,
+            claims,
             proving,
             store,
             clock,
@@ -185,8 +189,9 @@ impl Ingest {
         view.require_fresh(now, self.view_age_max)?;
         let topic = submission.envelope().topic;
         let account = self.account(&topic)?;
-        let members = self.members.view();
-        let context = Context { rules: &self.rules, view: &view, members: &members, account: &account, now };
+        let (members, claims) = (self.members.view(), self.claims.view());
+        let context =
+            Context { rules: &self.rules, view: &view, members: &members, claims: &claims, account: &account, now };
         Ok(Verdict::Judged(Box::new(validate::admit(&context, submission)?)))
     }
 
@@ -248,7 +253,7 @@ impl Ingest {
                 Err(error) => tracing::error!(%error, "a book whose secret is known could not be closed"),
             },
             // Nothing to slash, and no more to gain than the epoch's indices, each of them once.
-            (_, Ok(_)) => tracing::warn!("a member used one index for two envelopes"),
+            (_, Ok(_)) => tracing::warn!("a member, or the holder of a claim, used one index for two envelopes"),
             // Two envelopes have two signals but for a collision of keccak-256.
             (_, Err(error)) => tracing::error!(%error, "one index for two envelopes, and no evidence in it"),
         }

@@ -5,17 +5,18 @@
 //! api ──► ingest ──► validate, proving ──► store.append ──► postmark
 //!                      │                       │
 //! chain ──► ChainView ─┘                       ├──► readers
-//!   └─► groups ◄── members ◄───────────────────┘
+//!   └─► groups ◄── members, claims ◄───────────┘
 //! ```
 //!
 //! In reading order: [`ingest`], the one door; [`validate`], the rules; `proving`, where proofs are checked; [`store`], the
-//! log; [`chain`] and [`groups`], what is known of the settlement chain; `members`, the groups that the log itself makes;
+//! log; [`chain`] and [`groups`], what is known of the settlement chain; `members` and [`claims`], the groups that the log itself makes;
 //! `traffic`, what readers are told of it; `api`, the gRPC service; [`node`], who owns the tasks; [`config`].
 
 mod admin;
 mod api;
 pub mod backup;
 pub mod chain;
+pub mod claims;
 mod closing;
 pub mod config;
 mod disk;

@@ -85,6 +85,7 @@ const METHODS: &[Method] = &[
     unary("xmtp.v1.Node", "GetNetwork"),
     unary("xmtp.v1.Node", "Query"),
     unary("xmtp.v1.Node", "QueryConversations"),
+    unary("xmtp.v1.Node", "QueryContacts"),
     streaming("xmtp.v1.Node", "Subscribe"),
     unary("xmtp.v1.Node", "GetRequirements"),
     unary("xmtp.v1.Node", "GetKeyBundle"),

@@ -16,6 +16,7 @@ use tonic_health::server::HealthReporter;
 use tonic_reflection::server::v1::{ServerReflection, ServerReflectionServer};
 use xmtp_contracts::Deployment;
 use xmtp_proto::derive::{NetworkId, OperatorId};
+use xmtp_proto::snapshot::Anchorage;
 use xmtp_proto::submission::MAX_CALL_BYTES;
 use xmtp_proto::time::Clock;
 use xmtp_proto::wire::{self, node_server::NodeServer};
@@ -24,6 +25,7 @@ use xmtp_prover::{KeyFileError, VerifyingKey};
 use crate::admin::{self, Admin, Load};
 use crate::api::{Api, NetworkInfo};
 use crate::chain::{Chain, ChainError, ChainHandle};
+use crate::claims::{Claims, Offered};
 use crate::closing::Closing;
 use crate::config::Config;
 use crate::disk;
@@ -174,6 +176,7 @@ impl Node {
             joining: rules.joining,
             opening: rules.opening,
             member_limit: rules.member_limit,
+            claims: offered(&deployment, network),
             verifying_key,
         });
 
@@ -189,6 +192,7 @@ impl Node {
         let kept = disk::WithRoom { store: store.clone(), disk: disk.clone() };
         let (follower, chain_handle) = Chain::open(chain.follow(&deployment), Arc::new(kept), clock.clone()).await?;
         let (members, members_handle) = Members::open(members, store.clone(), clock.clone()).await?;
+        let (claims, claims_handle) = Claims::open(rules.claims.clone(), store.clone(), clock.clone()).await?;
         traffic.follow(&store, clock.now().epoch()).map_err(OpenError::from)?;
         let metrics = Metrics::new(store.commit_metrics());
         let (listener, address) = listen_on(listen).await?;
@@ -206,6 +210,7 @@ impl Node {
                 rules: rules.clone(),
                 chain: chain_handle.clone(),
                 members: members_handle.clone(),
+                claims: claims_handle.clone(),
                 proving: proving.clone(),
                 store: store.clone(),
                 disk: disk.clone(),
@@ -228,6 +233,7 @@ impl Node {
             store: store.clone(),
             chain: chain_handle.clone(),
             members: members_handle,
+            claims: claims_handle,
             rules: rules.clone(),
             traffic: traffic.clone(),
             info,
@@ -294,6 +300,10 @@ impl Node {
         rooms.spawn({
             let stop = stop.clone();
             async move { members.run(stop).await.map_err(|_| RunError::Store) }
+        });
+        rooms.spawn({
+            let stop = stop.clone();
+            async move { claims.run(stop).await.map_err(|_| RunError::Store) }
         });
         rooms.spawn(watch_store(store.clone(), stop.clone()));
         rooms.spawn({
@@ -379,6 +389,13 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     config.tls.as_ref().map(server::acceptor).transpose()?;
     server::cors(&config.web).map(drop)?;
     Ok(())
+}
+
+/// The claims that the deployment names.
+fn offered(deployment: &Deployment, network: NetworkId) -> Offered {
+    let anchorage = deployment.claims.map(|claims| Anchorage { chain_id: deployment.chain_id, claims });
+    let terms = deployment.offered_claims.iter().map(|it| it.terms()).map(|terms| (terms.id(network), terms));
+    Offered::new(anchorage, terms)
 }
 
 pub(crate) fn operator_key(config: &Config) -> Result<PrivateKeySigner, StartError> {

@@ -56,7 +56,7 @@ pub struct Cancellation {
 pub enum Shard {
     /// Of stamps.
     Issue(Issue),
-    /// Of memberships.
+    /// Of memberships and claims.
     Epoch(Epoch),
 }
 
@@ -146,7 +146,7 @@ pub struct Entry {
 /// One index used for two envelopes: two points of one line, whose value at zero is the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// The group of who used it: of stamps, or of members.
+    /// The group of who used it: of stamps, of members, or of a claim.
     pub group: Group,
     /// The index.
     pub nullifier: Nullifier,
@@ -207,11 +207,13 @@ pub enum RecordKind {
     Bundle,
     /// Policies and vaults; so is theirs.
     Own,
+    /// Snapshots of claims: those of this generation and the one before are kept.
+    Snapshot,
 }
 
 impl RecordKind {
     /// All there are.
-    pub const ALL: [Self; 4] = [Self::Letter, Self::Message, Self::Bundle, Self::Own];
+    pub const ALL: [Self; 5] = [Self::Letter, Self::Message, Self::Bundle, Self::Own, Self::Snapshot];
 
     /// For logs and metrics.
     #[must_use]
@@ -221,6 +223,7 @@ impl RecordKind {
             Self::Message => "conversation",
             Self::Bundle => "bundle",
             Self::Own => "own",
+            Self::Snapshot => "snapshot",
         }
     }
 
@@ -230,8 +233,8 @@ impl RecordKind {
             Topic::Invite(_) => Self::Letter,
             Topic::Conversation(_) => Self::Message,
             Topic::Contact(_) => Self::Bundle,
-            // Nothing is written to claims yet; their newest will be what counts, too.
-            Topic::Policy(_) | Topic::Vault(_) | Topic::Claim(_) => Self::Own,
+            Topic::Policy(_) | Topic::Vault(_) => Self::Own,
+            Topic::Claim(_) => Self::Snapshot,
         }
     }
 }

@@ -12,6 +12,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("chain", &["tonic", "crate::store", "crate::validate", "crate::ingest", "crate::api"]),
     ("store", &["tonic", "crate::api", "crate::ingest", "crate::validate", "crate::groups"]),
     ("members", &["tonic", "crate::api", "crate::ingest", "crate::validate", "crate::chain", "crate::config"]),
+    ("claims", &["tonic", "crate::api", "crate::ingest", "crate::validate", "crate::chain", "crate::config"]),
     ("ingest", &["tonic", "crate::api"]),
     ("proving", &["tonic", "crate::api", "crate::ingest", "crate::chain", "crate::store", "crate::config"]),
     ("api", &["crate::config", "crate::node"]),

@@ -5,7 +5,7 @@
 //! | [`account`], [`topic`], [`time`], [`field`] | small values, each with its one canonical form |
 //! | [`derive`](mod@derive) | every hash the protocol names: network, group, scope, signal, external nullifier |
 //! | [`envelope`], [`pass`], [`submission`], [`postmark`], [`record`] | a letter on its way |
-//! | [`claim`] | what an account can prove about a chain, and who vouches for it |
+//! | [`claim`], [`snapshot`] | what an account can prove about a chain, who vouches for it, and of whom it holds |
 //! | [`opening`] | that a conversation may be written to |
 //! | [`key_bundle`], [`vault`], [`policy`], [`requirement`] | what an account publishes |
 //! | [`refusal`], [`malformed`] | how a node says no |
@@ -30,6 +30,7 @@ pub mod record;
 pub mod refusal;
 pub mod requirement;
 pub mod signature;
+pub mod snapshot;
 pub mod submission;
 #[cfg(feature = "testing")]
 pub mod testing;

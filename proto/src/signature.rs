@@ -31,6 +31,8 @@ pub enum Label {
     Connection,
     /// That a letter was read.
     Receipt,
+    /// An envelope on a claim's topic, by an issuer (secp256k1).
+    Issuer,
 }
 
 impl Label {
@@ -46,6 +48,7 @@ impl Label {
             Self::Attestation => b"xmtp/sig/attestation/1",
             Self::Connection => b"xmtp/sig/connection/1",
             Self::Receipt => b"xmtp/sig/receipt/1",
+            Self::Issuer => b"xmtp/sig/issuer/1",
         }
     }
 }

@@ -947,6 +947,29 @@ fn query_by_prefix_and_its_answer() {
 }
 
 #[test]
+fn query_of_contacts_and_its_answer() {
+    check_bytes(
+        wire::QueryContactsRequest { after: 7, limit: 100 },
+        "
+            08 07 // after
+            10 64 // limit
+        ",
+    );
+    let record_table = record_table();
+    check_bytes(
+        wire::QueryContactsResponse { records: vec![record().into()], seen: 300, more: true },
+        &format!(
+            "
+            0a db 03 // records
+            {record_table}
+            10 ac 02 // seen: 300
+            18 01 // more
+            "
+        ),
+    );
+}
+
+#[test]
 fn requirements_call_and_its_answer() {
     let topic = envelope().topic.to_string();
     check_bytes(
@@ -992,6 +1015,10 @@ fn member_group() -> wire::MemberGroup {
     wire::MemberGroup { operator: vec![0x1a; 32], generation: 215 }
 }
 
+fn claim_group() -> wire::ClaimGroup {
+    wire::ClaimGroup { id: vec![0x1c; 32], generation: 215 }
+}
+
 #[test]
 fn roots_call_and_its_answer() {
     check_bytes(
@@ -1007,6 +1034,14 @@ fn roots_call_and_its_answer() {
         "
             12 25 // members
               0a 20 1a*32 // operator
+              10 d7 01 // generation: 215
+        ",
+    );
+    check_bytes(
+        wire::GetRootsRequest { group: Some(wire::get_roots_request::Group::Claim(claim_group())) },
+        "
+            22 25 // claim
+              0a 20 1c*32 // id
               10 d7 01 // generation: 215
         ",
     );
@@ -1058,6 +1093,16 @@ fn bucket_call_and_its_answer() {
         "
             22 25 // members
               0a 20 1a*32 // operator
+              10 d7 01 // generation: 215
+            12 20 01*32 // root
+        ",
+    );
+    let group = Some(wire::get_bucket_request::Group::Claim(claim_group()));
+    check_bytes(
+        wire::GetBucketRequest { group, root: vec![1; 32], bucket: 0 },
+        "
+            32 25 // claim
+              0a 20 1c*32 // id
               10 d7 01 // generation: 215
             12 20 01*32 // root
         ",

@@ -95,6 +95,7 @@ fn calls_have_their_names() {
         "/xmtp.v1.Node/Publish ",
         "/xmtp.v1.Node/Query ",
         "/xmtp.v1.Node/QueryConversations ",
+        "/xmtp.v1.Node/QueryContacts ",
         "/xmtp.v1.Node/Subscribe stream ",
         "/xmtp.v1.Node/GetRequirements ",
         "/xmtp.v1.Node/GetKeyBundle ",

@@ -36,6 +36,7 @@ fn every_label_has_its_digest() {
         (Label::Attestation, "d1d99c3d94f5aedb18917750b3e684401ca6b91b015d51a631e073f932b44b54"),
         (Label::Connection, "fa4dd6e6a5bfcb252a090a953380e7ac249354b44ed2e9c25eedc88ea6672bbf"),
         (Label::Receipt, "85a5053cdf28c1dd424fec383c6cc7c0859cea77f42ef73859040818ac9ebf5e"),
+        (Label::Issuer, "e62ae515ba49c0c4663e946b301dc26bad9f1bdd9437249a494fd73acc8eea37"),
     ] {
         assert_eq!(hex::encode(digest(label, NETWORK, &[&[0x22; 32]])), expected, "{label:?}");
     }

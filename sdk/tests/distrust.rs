@@ -165,6 +165,13 @@ impl Service for Liar {
         self.answer(|said| said.stretch.clone())
     }
 
+    async fn query_contacts(
+        &self,
+        _: Request<wire::QueryContactsRequest>,
+    ) -> Result<Response<wire::QueryContactsResponse>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
     async fn subscribe(&self, _: Request<wire::SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
         self.answer(|said| {
             let events: Vec<_> = said.events.drain(..).map(|event| Ok(wire::SubscribeResponse { event })).collect();
@@ -469,6 +476,7 @@ async fn client(world: &World, person: u8, home: &Path) -> Client {
         bond_bps: 1000,
         stake: None,
         claims: None,
+        offered_claims: Vec::new(),
         verifying_key: None,
     };
     Client::builder(wallet(person), deployment, home.to_owned()).node(world.url.clone()).connect().await.unwrap()

@@ -6,8 +6,8 @@ use xmtp_proto::field::Root;
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::refusal::Refusal;
 use xmtp_proto::wire::{
-    GetBucketRequest, GetBucketResponse, GetRootsRequest, GetRootsResponse, MemberGroup, RootKind, StampGroup,
-    VolumeRoot, get_bucket_request, get_roots_request,
+    ClaimGroup, GetBucketRequest, GetBucketResponse, GetRootsRequest, GetRootsResponse, MemberGroup, RootKind,
+    StampGroup, VolumeRoot, get_bucket_request, get_roots_request,
 };
 
 use super::{Api, status};
@@ -19,11 +19,13 @@ impl Api {
         let group = match group {
             Some(get_roots_request::Group::Stamps(group)) => stamps(group)?,
             Some(get_roots_request::Group::Members(group)) => members(group)?,
+            Some(get_roots_request::Group::Claim(group)) => claim(group)?,
             None => return Err(status::malformed(Malformed::Missing { field: "group" })),
         };
         let roots = match group {
             // The log is the node's own and never stale.
             Group::Members { .. } => self.members.roots(&group),
+            Group::Claim { .. } => self.claims.roots(&group, self.clock.now()),
             _ => {
                 self.ingest.require_fresh_view().map_err(|refusal| status::refused(&refusal))?;
                 self.chain.roots(&group)
@@ -41,6 +43,7 @@ impl Api {
         let group = match group {
             Some(get_bucket_request::Group::Stamps(group)) => stamps(group)?,
             Some(get_bucket_request::Group::Members(group)) => members(group)?,
+            Some(get_bucket_request::Group::Claim(group)) => claim(group)?,
             None => return Err(status::malformed(Malformed::Missing { field: "group" })),
         };
         let expected = 32;
@@ -52,6 +55,7 @@ impl Api {
             Root::from_be_bytes(root).map_err(|_| status::malformed(Malformed::NotCanonical { field: "root" }))?;
         let bucket = match group {
             Group::Members { .. } => self.members.bucket(&group, root, bucket),
+            Group::Claim { .. } => self.claims.bucket(&group, root, bucket),
             _ => self.chain.bucket(&group, root, bucket),
         };
         let bucket = bucket.map_err(|_| status::refused(&Refusal::RootUnknown))?;
@@ -79,6 +83,14 @@ fn members(group: MemberGroup) -> Result<Group, Status> {
         .try_into()
         .map_err(|_| status::malformed(Malformed::Length { field: "group.operator", expected, got }))?;
     Ok(Group::Members { operator: operator.into(), generation })
+}
+
+fn claim(group: ClaimGroup) -> Result<Group, Status> {
+    let ClaimGroup { id, generation } = group;
+    let (expected, got) = (32, id.len());
+    let id: [u8; 32] =
+        id.try_into().map_err(|_| status::malformed(Malformed::Length { field: "group.id", expected, got }))?;
+    Ok(Group::Claim { id: id.into(), generation })
 }
 
 fn volume_root(it: groups::VolumeRoot) -> VolumeRoot {

@@ -9,11 +9,11 @@ use xmtp_proto::requirement::Requirement;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire::{
     GetKeyBundleRequest, GetKeyBundleResponse, GetNetworkResponse, GetRequirementsRequest, GetRequirementsResponse,
-    QueryRequest, QueryResponse,
+    QueryContactsRequest, QueryContactsResponse, QueryRequest, QueryResponse,
 };
 
 use super::{Api, NetworkInfo, status};
-use crate::store::{OwnTopic, Page};
+use crate::store::{OwnTopic, Page, Stretch};
 
 /// The most records of a page.
 pub(crate) const PAGE_RECORDS: usize = 100;
@@ -44,6 +44,15 @@ impl Api {
         let Page { records, more } =
             self.store.page(&topic, Cursor(after), limit, descending).map_err(|error| status::store(&error))?;
         Ok(QueryResponse { records, more })
+    }
+
+    pub(super) fn contacts(&self, request: QueryContactsRequest) -> Result<QueryContactsResponse, Status> {
+        let QueryContactsRequest { after, limit } = request;
+        let stretch = self.store.read(Cursor(after), page_records(limit), |topic| matches!(topic, Topic::Contact(_)));
+        let Stretch { records, seen } = stretch.map_err(|error| status::store(&error))?;
+        let more = seen < self.store.durable();
+        let records = records.into_iter().map(|(_, record)| record).collect();
+        Ok(QueryContactsResponse { records, seen: seen.0, more })
     }
 
     pub(super) fn requirements(&self, request: GetRequirementsRequest) -> Result<GetRequirementsResponse, Status> {

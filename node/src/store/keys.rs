@@ -153,7 +153,7 @@ pub(super) fn counted_before(epoch: Epoch) -> [std::ops::Range<Vec<u8>>; 3] {
 }
 
 /// Nullifier → two signals and two shares behind the group: of stamps denomination u32 and issue u32, of members operator
-/// 32 and generation u32.
+/// 32 and generation u32, of a claim `c`, id 32 and generation u32.
 pub(super) fn evidence(nullifier: &Nullifier) -> Vec<u8> {
     concat(EVIDENCE, &[nullifier.as_bytes()])
 }

@@ -1,13 +1,15 @@
 //! What stands under the keys of the embedded store: fixed layouts, integers big-endian.
 
 use prost::Message as _;
-use xmtp_proto::derive::{Group, Issue, OperatorId};
+use xmtp_proto::derive::{ClaimId, Group, Issue, OperatorId};
 use xmtp_proto::field::{FieldElement, Nullifier};
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
 use xmtp_proto::wire;
 
 use super::{Evidence, StoreError};
 
+/// Before the id of a claim, so that it is not taken for an operator's.
+const CLAIM: u8 = b'c';
 /// Two signals and two shares.
 const EVIDENCE_POINTS: usize = 4 * 32;
 
@@ -62,8 +64,9 @@ fn group_to_bytes(group: &Group) -> Vec<u8> {
     match group {
         Group::Stamps { denomination, issue } => [denomination.units().to_be_bytes(), issue.0.to_be_bytes()].concat(),
         Group::Members { operator, generation } => [operator.as_bytes().as_slice(), &generation.to_be_bytes()].concat(),
+        Group::Claim { id, generation } => [&[CLAIM], id.as_bytes().as_slice(), &generation.to_be_bytes()].concat(),
         // Nobody admits proofs about these.
-        Group::Stake { .. } | Group::Claim { .. } => Vec::new(),
+        Group::Stake { .. } => Vec::new(),
     }
 }
 
@@ -72,6 +75,11 @@ fn group_from_bytes(bytes: &[u8]) -> Option<Group> {
     let number = u32::from_be_bytes(*number);
     if let Ok(operator) = <[u8; 32]>::try_from(source) {
         return Some(Group::Members { operator: OperatorId::from(operator), generation: number });
+    }
+    if let Some((&CLAIM, id)) = source.split_first()
+        && let Ok(id) = <[u8; 32]>::try_from(id)
+    {
+        return Some(Group::Claim { id: ClaimId::from(id), generation: number });
     }
     let units = u32::from_be_bytes(source.try_into().ok()?);
     Some(Group::Stamps { denomination: units.try_into().ok()?, issue: Issue(number) })

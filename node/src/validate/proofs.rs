@@ -10,7 +10,7 @@ use xmtp_proto::submission::Submission;
 use xmtp_prover::batch::Unproved;
 use xmtp_prover::{Proof, Statement};
 
-use super::{Context, member, stamp};
+use super::{Context, claim, member, stamp};
 use crate::store::{Cancellation, Shard};
 
 /// A proof, and what the node holds it against.
@@ -46,7 +46,7 @@ pub(super) fn claim_all(
             Pass::Stamp(stamp) => stamp::claimed(context, stamp, topic)?,
             Pass::Member(member) => member::claimed(context, member, topic, purpose)?,
             Pass::Stake(_) => return not_offered("a stake pass"),
-            Pass::Claim(_) => return not_offered("a claim pass"),
+            Pass::Claim(claim) => claim::claimed(context, claim, topic, purpose)?,
             Pass::Connection(_) => return not_offered("a connection pass"),
             Pass::Posting(_) | Pass::Owner(_) | Pass::Issuer(_) => continue,
         };

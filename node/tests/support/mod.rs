@@ -19,7 +19,7 @@ use rand_chacha::rand_core::SeedableRng as _;
 use reqwest::StatusCode;
 use tempfile::TempDir;
 use tonic::transport::Channel;
-use xmtp_contracts::{Deployment, IPostage, IXmtpToken, Parameters, deploy};
+use xmtp_contracts::{Deployment, IPostage, IXmtpToken, OfferedClaim, Parameters, deploy};
 use xmtp_node::config::{Config, Overrides};
 use xmtp_node::node::Node;
 use xmtp_proto::account::Account;
@@ -139,6 +139,14 @@ impl World {
     /// Stops the node and starts another on the same folder, which asks this RPC.
     pub(crate) async fn restart_through(&mut self, rpc: url::Url) {
         self.config.chain.rpc_url = rpc;
+        self.restart().await;
+    }
+
+    /// Starts the node anew, with these claims.
+    pub(crate) async fn offer(&mut self, claims: Vec<OfferedClaim>) {
+        self.deployment.offered_claims = claims;
+        let file = serde_json::to_vec(&self.deployment).unwrap();
+        fs::write(self.folder.path().join("deployment.json"), file).unwrap();
         self.restart().await;
     }
 
@@ -384,6 +392,12 @@ impl Person {
         PassSecret::from_wide_bytes(&self.identity.to_bytes().repeat(2).try_into().unwrap()).unwrap()
     }
 
+    /// What this person's claims are proved with.
+    pub(crate) fn claim_secret(&self) -> PassSecret {
+        let (key, half) = (self.identity.to_bytes(), [7; 32]);
+        PassSecret::from_wide_bytes(&[half, key].concat().try_into().unwrap()).unwrap()
+    }
+
     pub(crate) fn bundle(&self, network: NetworkId, revision: u32, version: u32) -> KeyBundle {
         let generation = Generation::at(Clock::system().now());
         self.bundle_of(network, (revision, version), generation, self.secret().commitment())
@@ -403,7 +417,7 @@ impl Person {
             identity_key: self.identity.verifying_key().to_bytes(),
             agreement_key: [3; 32],
             generation: generation.0,
-            claim_commitment: FieldElement::from(7).into(),
+            claim_commitment: self.claim_secret().commitment(),
             member_commitment,
         };
         let text = keys.attestation_text(network);
@@ -442,7 +456,11 @@ impl Person {
 }
 
 /// Fetches a bucket and computes its root again.
-async fn fetch_bucket(client: &mut NodeClient<Channel>, request: wire::GetBucketRequest, root: Root) -> Bucket {
+pub(crate) async fn fetch_bucket(
+    client: &mut NodeClient<Channel>,
+    request: wire::GetBucketRequest,
+    root: Root,
+) -> Bucket {
     let bucket = client.get_bucket(request).await.unwrap().into_inner();
     let elements = |bytes: &[u8]| -> Vec<FieldElement> {
         bytes.chunks(32).map(|it| FieldElement::from_be_bytes(it.try_into().unwrap()).unwrap()).collect()

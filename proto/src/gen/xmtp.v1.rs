@@ -158,7 +158,7 @@ pub struct Issuer {
     /// 20 bytes: the issuer's address.
     #[prost(bytes = "vec", tag = "1")]
     pub issuer: ::prost::alloc::vec::Vec<u8>,
-    /// 65 bytes: over the digest; r, s (low), v as 27 or 28.
+    /// 65 bytes: over label issuer, network, digest; r, s (low), v as 27 or 28.
     #[prost(bytes = "vec", tag = "2")]
     pub signature: ::prost::alloc::vec::Vec<u8>,
 }
@@ -587,6 +587,30 @@ pub struct QueryConversationsResponse {
     #[prost(bool, tag = "3")]
     pub more: bool,
 }
+/// A page of the contact log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct QueryContactsRequest {
+    /// Records behind this cursor of the operator's log; 0 from the beginning.
+    #[prost(uint64, tag = "1")]
+    pub after: u64,
+    /// At most 100; 0 means 100. A page also ends at 1 MiB, and behind 10,000 records of any topic: it may be empty, and not the
+    /// last.
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+/// A page.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryContactsResponse {
+    /// At most 100, in the order of the log. An operator may have dropped those that were replaced.
+    #[prost(message, repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<Record>,
+    /// All key bundles up to this cursor were sent: what to read on behind.
+    #[prost(uint64, tag = "2")]
+    pub seen: u64,
+    /// Whether there was more of the log when the page was read.
+    #[prost(bool, tag = "3")]
+    pub more: bool,
+}
 /// What is asked of a sender at a topic.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetRequirementsRequest {
@@ -638,10 +662,20 @@ pub struct MemberGroup {
     #[prost(uint32, tag = "2")]
     pub generation: u32,
 }
+/// The holders of a claim: the claim commitments in the snapshot that counts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClaimGroup {
+    /// 32 bytes: the claim's id.
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: ::prost::alloc::vec::Vec<u8>,
+    /// The quarter of a year for which the commitments stand: floor(unix seconds / 7,889,400).
+    #[prost(uint32, tag = "2")]
+    pub generation: u32,
+}
 /// The group whose roots are asked for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetRootsRequest {
-    #[prost(oneof = "get_roots_request::Group", tags = "1, 2")]
+    #[prost(oneof = "get_roots_request::Group", tags = "1, 2, 4")]
     pub group: ::core::option::Option<get_roots_request::Group>,
 }
 /// Nested message and enum types in `GetRootsRequest`.
@@ -654,6 +688,9 @@ pub mod get_roots_request {
         /// Members of one generation.
         #[prost(message, tag = "2")]
         Members(super::MemberGroup),
+        /// Holders of a claim in one generation.
+        #[prost(message, tag = "4")]
+        Claim(super::ClaimGroup),
     }
 }
 /// A root of one volume of a group.
@@ -672,7 +709,7 @@ pub struct VolumeRoot {
     #[prost(uint32, tag = "4")]
     pub leaves: u32,
     /// The block of the settlement chain, or for members the cursor of the log, with the latest operation on the group under
-    /// this root.
+    /// this root; for claims the block of the claim's chain that the snapshot looked at.
     #[prost(uint64, tag = "5")]
     pub block: u64,
 }
@@ -692,7 +729,7 @@ pub struct GetBucketRequest {
     /// The subtree of 4,096 leaves: position / 4,096; below 512.
     #[prost(uint32, tag = "3")]
     pub bucket: u32,
-    #[prost(oneof = "get_bucket_request::Group", tags = "1, 4")]
+    #[prost(oneof = "get_bucket_request::Group", tags = "1, 4, 6")]
     pub group: ::core::option::Option<get_bucket_request::Group>,
 }
 /// Nested message and enum types in `GetBucketRequest`.
@@ -705,6 +742,9 @@ pub mod get_bucket_request {
         /// Members of one generation.
         #[prost(message, tag = "4")]
         Members(super::MemberGroup),
+        /// Holders of a claim in one generation.
+        #[prost(message, tag = "6")]
+        Claim(super::ClaimGroup),
     }
 }
 /// The part asked for, as it stood under the root. Whoever reads it computes the root again.
@@ -788,7 +828,7 @@ pub enum RootKind {
     /// Never sent.
     Unspecified = 0,
     /// The state before the first block of a UTC day, the same at all nodes: many senders share it. On development networks
-    /// the state after a block; for members there, after an entry of the log.
+    /// the state after a block; for members there, after an entry of the log. For claims the snapshot that counts today.
     Checkpoint = 1,
     /// The state before the first block of a minute, for a buyer who cannot wait: few senders share it.
     Fresh = 2,
@@ -998,6 +1038,32 @@ pub mod node_client {
                 .insert(GrpcMethod::new("xmtp.v1.Node", "QueryConversations"));
             self.inner.unary(req, path, codec).await
         }
+        /// Reads a page of the operator's contact log behind a cursor, oldest first: the key bundles of all accounts. Issuers of claims
+        /// read whom to look for, and whoever checks them.
+        pub async fn query_contacts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::QueryContactsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QueryContactsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/xmtp.v1.Node/QueryContacts",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("xmtp.v1.Node", "QueryContacts"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Streams the records behind a cursor that match any of the filters, in the order of the log, without gap or repeat, and
         /// goes on as the log grows. Ends with `UNAVAILABLE` when the node stops: subscribe again behind the last cursor. Returns
         /// `INVALID_ARGUMENT` for no filter, for too many, or one that is none.
@@ -1160,6 +1226,15 @@ pub mod node_server {
             request: tonic::Request<super::QueryConversationsRequest>,
         ) -> std::result::Result<
             tonic::Response<super::QueryConversationsResponse>,
+            tonic::Status,
+        >;
+        /// Reads a page of the operator's contact log behind a cursor, oldest first: the key bundles of all accounts. Issuers of claims
+        /// read whom to look for, and whoever checks them.
+        async fn query_contacts(
+            &self,
+            request: tonic::Request<super::QueryContactsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::QueryContactsResponse>,
             tonic::Status,
         >;
         /// Server streaming response type for the Subscribe method.
@@ -1447,6 +1522,51 @@ pub mod node_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = QueryConversationsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/xmtp.v1.Node/QueryContacts" => {
+                    #[allow(non_camel_case_types)]
+                    struct QueryContactsSvc<T: Node>(pub Arc<T>);
+                    impl<
+                        T: Node,
+                    > tonic::server::UnaryService<super::QueryContactsRequest>
+                    for QueryContactsSvc<T> {
+                        type Response = super::QueryContactsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::QueryContactsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Node>::query_contacts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = QueryContactsSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -88,7 +88,9 @@ impl Sweeper {
                     break;
                 }
                 match kind {
-                    RecordKind::Letter | RecordKind::Message => step.drop(&topic, cursor, record)?,
+                    RecordKind::Letter | RecordKind::Message | RecordKind::Snapshot => {
+                        step.drop(&topic, cursor, record)?
+                    }
                     RecordKind::Bundle | RecordKind::Own => step.drop_before(&topic, cursor)?,
                 }
             }
