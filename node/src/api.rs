@@ -17,6 +17,7 @@ use xmtp_proto::wire::{
 
 use crate::chain::ChainHandle;
 use crate::claims::ClaimsHandle;
+use crate::congestion::Congestion;
 use crate::ingest::Ingest;
 use crate::members::MembersHandle;
 use crate::metrics::Metrics;
@@ -54,6 +55,7 @@ pub(crate) struct Api {
     pub(crate) claims: ClaimsHandle,
     pub(crate) rules: Arc<Rules>,
     pub(crate) traffic: Traffic,
+    pub(crate) congestion: Congestion,
     pub(crate) info: NetworkInfo,
     pub(crate) clock: Clock,
     /// Reads that touch the disk or the trees at once; more wait for their turn.

@@ -16,9 +16,11 @@ use xmtp_prover::Limit;
 use crate::chain;
 use crate::groups::{Checkpoints, RootRules};
 
+mod congestion;
 mod limits;
 mod retention;
 
+pub use congestion::CongestionConfig;
 pub use limits::Limits;
 pub use retention::{Keep, Retention};
 
@@ -63,6 +65,9 @@ pub struct Config {
     /// Bounds on what a client can ask for.
     #[serde(default)]
     pub limits: Limits,
+    /// When the network's price at invite topics rises and falls.
+    #[serde(default)]
+    pub congestion: CongestionConfig,
     /// How long records are kept.
     #[serde(default)]
     pub retention: Retention,
@@ -405,6 +410,9 @@ mod tests {
             (EXAMPLE.replace("stamp(1))\"", "stamp(one))\""), "expected a number of units"),
             (EXAMPLE.replace("member_limit = 256", "member_limit = 250"), "multiple of 16"),
             (EXAMPLE.replace("member_limit = 256", "member_limit = 1040"), "multiple of 16"),
+            (EXAMPLE.replace("steps = [2, 4, 8]", "steps = [2, 4, 4]"), "each above the one before"),
+            (EXAMPLE.replace("fall_at = 128", "fall_at = 1024"), "rise and fall at one load"),
+            (EXAMPLE.replace("hold = \"30s\"", "hold = \"0s\""), "longer than nothing"),
             (EXAMPLE.replace("invite = \"for-ever\"", "invite = \"a while\""), "neither \"for-ever\" nor a time"),
         ] {
             let error = load(&mistake, &[], &Overrides::default()).unwrap_err().to_string();

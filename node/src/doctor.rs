@@ -6,7 +6,7 @@ use serde::Serialize;
 use xmtp_proto::time::Clock;
 use xmtp_proto::{envelope, submission};
 
-use crate::config::{Config, Limits, Retention};
+use crate::config::{Config, CongestionConfig, Limits, Retention};
 use crate::{api, node, store};
 
 mod chain;
@@ -64,6 +64,8 @@ pub struct Report {
     pub limits: Limits,
     /// What is no matter of configuration: the protocol's, or the node's own.
     pub fixed: Fixed,
+    /// See `[congestion]` there.
+    pub congestion: CongestionConfig,
     /// See `[retention]` there.
     pub retention: Retention,
 }
@@ -95,7 +97,8 @@ pub async fn examine(config: &Config, clock: &Clock) -> Report {
     findings.extend(machine::examine(config).await);
     findings.extend(chain::examine(config, clock).await);
     let healthy = findings.iter().all(|it| it.verdict != Verdict::Bad);
-    Report { healthy, findings, limits: config.limits.clone(), fixed: Fixed::new(), retention: config.retention }
+    let Config { limits, congestion, retention, .. } = config.clone();
+    Report { healthy, findings, limits, fixed: Fixed::new(), congestion, retention }
 }
 
 impl Fixed {
@@ -136,6 +139,8 @@ impl fmt::Display for Report {
         list(f, &self.limits)?;
         writeln!(f, "\nlimits that are fixed")?;
         list(f, &self.fixed)?;
+        writeln!(f, "\nthe price follows the load")?;
+        list(f, &self.congestion)?;
         writeln!(f, "\nrecords are kept")?;
         list(f, &self.retention)?;
         let healthy = if self.healthy { "nothing is wrong" } else { "something is wrong: see the lines marked BAD" };

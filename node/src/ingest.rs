@@ -23,6 +23,7 @@ use xmtp_proto::wire;
 use crate::chain::ChainHandle;
 use crate::claims::ClaimsHandle;
 use crate::closing::Closing;
+use crate::congestion::Congestion;
 use crate::disk::DiskSpace;
 use crate::members::MembersHandle;
 use crate::peer::Peer;
@@ -69,6 +70,7 @@ pub struct Ingest {
     clock: Clock,
     view_age_max: Duration,
     proving: Proving,
+    congestion: Congestion,
     /// Rules are checked on blocking threads; so many at once, and so many bytes more may wait.
     checking: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
@@ -92,6 +94,7 @@ pub(crate) struct Rooms {
     pub(crate) members: MembersHandle,
     pub(crate) claims: ClaimsHandle,
     pub(crate) proving: Proving,
+    pub(crate) congestion: Congestion,
     pub(crate) store: Store,
     pub(crate) disk: DiskSpace,
     pub(crate) clock: Clock,
@@ -99,7 +102,7 @@ pub(crate) struct Rooms {
 
 impl Ingest {
     pub(crate) fn new(rooms: Rooms, bounds: Bounds) -> Self {
-        let Rooms { rules, chain, members, claims, proving, store, disk, clock } = rooms;
+        let Rooms { rules, chain, members, claims, proving, congestion, store, disk, clock } = rooms;
         let Bounds { view_age_max, waiting_bytes } = bounds;
         let closing = Closing::new(rules.clone(), chain.clone(), store.clone());
         Self {
@@ -110,6 +113,7 @@ impl Ingest {
             members,
             claims,
             proving,
+            congestion,
             store,
             clock,
             view_age_max,
@@ -133,10 +137,12 @@ impl Ingest {
         let kibibytes = u32::try_from(wire.encoded_len() / 1024 + 1).unwrap_or(u32::MAX);
         let _place = self.waiting.try_acquire_many(kibibytes).map_err(|_| overloaded())?;
         for _ in 0..JUDGED_AT_MOST {
-            let admitted = match self.judge(wire).await? {
+            let judged = match self.judge(wire).await? {
                 Verdict::Stored(postmark) => return Ok(*postmark),
-                Verdict::Judged(judged) => self.prove(peer, *judged).await?,
+                Verdict::Judged(judged) => judged,
             };
+            let _waiting = self.congestion.wait();
+            let admitted = self.prove(peer, *judged).await?;
             match self.store.append(admitted.into_entry(expected_head)).await {
                 Ok(postmark) => return Ok(postmark),
                 Err(AppendError::Refused(refusal)) => return Err(refusal.into()),
@@ -190,8 +196,16 @@ impl Ingest {
         let topic = submission.envelope().topic;
         let account = self.account(&topic)?;
         let (members, claims) = (self.members.view(), self.claims.view());
-        let context =
-            Context { rules: &self.rules, view: &view, members: &members, claims: &claims, account: &account, now };
+        let times = self.congestion.asked(now);
+        let context = Context {
+            rules: &self.rules,
+            times,
+            view: &view,
+            members: &members,
+            claims: &claims,
+            account: &account,
+            now,
+        };
         Ok(Verdict::Judged(Box::new(validate::admit(&context, submission)?)))
     }
 

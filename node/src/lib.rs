@@ -19,6 +19,7 @@ pub mod chain;
 pub mod claims;
 mod closing;
 pub mod config;
+mod congestion;
 mod disk;
 pub mod doctor;
 pub mod groups;

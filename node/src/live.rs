@@ -62,6 +62,7 @@ impl Reloader {
             rules,
             proofs,
             limits,
+            congestion,
             retention: _,
             admin,
             tls,
@@ -85,6 +86,7 @@ impl Reloader {
             ("limits.proof_linger", limits.proof_linger == new.limits.proof_linger),
             ("limits.bad_proofs_per_ip", limits.bad_proofs_per_ip == new.limits.bad_proofs_per_ip),
             ("limits.new_accounts_per_minute", limits.new_accounts_per_minute == new.limits.new_accounts_per_minute),
+            ("congestion", *congestion == new.congestion),
             ("admin", *admin == new.admin),
             // Whether it is spoken; the certificate is read anew.
             ("tls", tls.is_some() == new.tls.is_some()),

@@ -189,6 +189,8 @@ struct Inner {
     refused: Family<Refused, Counter>,
     failed: Counter,
     proving: ProvingMetrics,
+    congestion_load: Gauge<f64, std::sync::atomic::AtomicU64>,
+    congestion_times: Gauge,
     connections: Gauge,
     turned_away: Family<TurnedAway, Counter>,
     cut_off: Counter,
@@ -219,6 +221,8 @@ impl Metrics {
             refused: Family::default(),
             failed: Counter::default(),
             proving: ProvingMetrics::default(),
+            congestion_load: Gauge::default(),
+            congestion_times: Gauge::default(),
             connections: Gauge::default(),
             turned_away: Family::default(),
             cut_off: Counter::default(),
@@ -297,6 +301,12 @@ impl Metrics {
     /// A submission's proofs were not looked at.
     pub(crate) fn not_proved(&self, reason: NotProved) {
         self.0.proving.turned_away.get_or_create(&reason.label()).inc();
+    }
+
+    /// So many submissions wait, smoothed; the network's stamps are asked so many times.
+    pub(crate) fn congestion(&self, load: f64, times: u32) {
+        self.0.congestion_load.set(load);
+        self.0.congestion_times.set(times.into());
     }
 
     /// So many connections are open.
@@ -381,6 +391,16 @@ impl Inner {
             "xmtpn_proofs_turned_away",
             "Submissions whose proofs were not looked at, by reason",
             self.proving.turned_away.clone(),
+        );
+        it.register(
+            "xmtpn_congestion_load",
+            "Submissions that wait to be proved or stored, smoothed: what moves the price",
+            self.congestion_load.clone(),
+        );
+        it.register(
+            "xmtpn_congestion_times",
+            "How many times the network's stamps are asked at invite topics",
+            self.congestion_times.clone(),
         );
         it.register("xmtpn_store_commit_appends", "Appends committed together", commits.group.clone());
         it.register_with_unit(

@@ -28,6 +28,7 @@ use crate::chain::{Chain, ChainError, ChainHandle};
 use crate::claims::{Claims, Offered};
 use crate::closing::Closing;
 use crate::config::Config;
+use crate::congestion::Congestion;
 use crate::disk;
 use crate::housekeeping::Housekeeping;
 use crate::ingest::{Bounds, Ingest, Rooms};
@@ -162,7 +163,7 @@ impl Node {
         let verifying_key = verifying_key(&config, &deployment)?;
         let (reloader, live) = Reloader::new(config.clone())?;
         // What is not named here is live.
-        let Config { listen, data_dir, reflection, chain, rules, limits, admin, web, .. } = config;
+        let Config { listen, data_dir, reflection, chain, rules, limits, congestion, admin, web, .. } = config;
         let cors = server::cors(&web)?;
         let network = NetworkId::new(deployment.chain_id, deployment.postage);
         let operator = Operator::new(key, network);
@@ -205,6 +206,7 @@ impl Node {
         let gathering =
             Gathering { linger: limits.proof_linger, waiting_max: limits.proofs, bad_max: limits.bad_proofs_per_ip };
         let proving = Proving::new(rules.clone(), metrics.clone(), gathering);
+        let congestion = Congestion::new(congestion, clock.now());
         let ingest = Ingest::new(
             Rooms {
                 rules: rules.clone(),
@@ -212,6 +214,7 @@ impl Node {
                 members: members_handle.clone(),
                 claims: claims_handle.clone(),
                 proving: proving.clone(),
+                congestion: congestion.clone(),
                 store: store.clone(),
                 disk: disk.clone(),
                 clock: clock.clone(),
@@ -236,6 +239,7 @@ impl Node {
             claims: claims_handle,
             rules: rules.clone(),
             traffic: traffic.clone(),
+            congestion: congestion.clone(),
             info,
             clock: clock.clone(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
@@ -276,6 +280,14 @@ impl Node {
             let drained = drained.clone();
             rooms.spawn(async move { admin::serve(listener, admin, drained).await.map_err(RunError::Admin) });
             address
+        });
+        rooms.spawn({
+            let proving = proving.clone();
+            let moving = congestion.run(move || proving.waiting_apart(), metrics.clone(), clock.clone(), stop.clone());
+            async move {
+                moving.await;
+                Ok(())
+            }
         });
         rooms.spawn({
             // Requests in flight when the node stops have proofs, too.

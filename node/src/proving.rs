@@ -115,6 +115,11 @@ impl Proving {
         }
     }
 
+    /// Submissions that wait because their peers are verified apart.
+    pub(crate) fn waiting_apart(&self) -> usize {
+        self.lanes().apart.jobs.len()
+    }
+
     /// Verifies on as many threads as the machine has processors, until it is told to stop. Whoever waits then has no verdict.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let verifiers = std::thread::available_parallelism().map_or(1, Into::into);

@@ -77,11 +77,23 @@ pub struct AccountState {
     pub policy: Option<Policy>,
 }
 
+/// How many times the network's stamps may have been asked at an invite topic of whoever sends now: a node that has too much to
+/// do asks for more, and stands by what it asked a moment ago (docs/protocol.md, "Congestion").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// Less is refused.
+    pub least: u32,
+    /// More is surplus.
+    pub most: u32,
+}
+
 /// All that a verdict may depend on beside the submission.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The network's rules.
     pub rules: &'a Rules,
+    /// How many times the postage that they name.
+    pub times: Times,
     /// What this node knows of the chain.
     pub view: &'a ChainView,
     /// The roots of the operator's members.

@@ -8,6 +8,7 @@
 //! | [`claim`], [`snapshot`] | what an account can prove about a chain, who vouches for it, and of whom it holds |
 //! | [`opening`] | that a conversation may be written to |
 //! | [`key_bundle`], [`vault`], [`policy`], [`requirement`] | what an account publishes |
+//! | [`congestion`] | by how much the network's price may rise |
 //! | [`refusal`], [`malformed`] | how a node says no |
 //! | [`signature`] | the one function that signs, and the one that verifies |
 //! | [`wire`] | the generated messages and the service; only the edges of node and client name them |
@@ -17,6 +18,7 @@
 
 pub mod account;
 pub mod claim;
+pub mod congestion;
 pub mod derive;
 pub mod envelope;
 pub mod field;

@@ -105,11 +105,17 @@ impl Requirement {
     /// The same for an envelope of so many units: postage counts per unit, all else per envelope.
     #[must_use]
     pub fn for_units(&self, units: u32) -> Self {
+        self.times(units.max(1))
+    }
+
+    /// The same with so many times the postage. What asks for no stamps stays as it is.
+    #[must_use]
+    pub fn times(&self, times: u32) -> Self {
         match self {
-            Self::AnyOf(parts) => Self::AnyOf(parts.iter().map(|part| part.for_units(units)).collect()),
-            Self::AllOf(parts) => Self::AllOf(parts.iter().map(|part| part.for_units(units)).collect()),
+            Self::AnyOf(parts) => Self::AnyOf(parts.iter().map(|part| part.times(times)).collect()),
+            Self::AllOf(parts) => Self::AllOf(parts.iter().map(|part| part.times(times)).collect()),
             Self::Stamp { at_least, tagged } => {
-                Self::Stamp { at_least: at_least.saturating_mul(units.max(1)), tagged: *tagged }
+                Self::Stamp { at_least: at_least.saturating_mul(times), tagged: *tagged }
             }
             Self::Stake(_) | Self::Claim(_) | Self::Member | Self::Connection => self.clone(),
         }
@@ -304,6 +310,24 @@ mod tests {
         check(&format!("all({one}, {two})"), &[claim(1, 1), claim(2, 2), claim(2, 1)], true);
         check(&format!("all({one}, any({two}, stamp(1)))"), &[claim(1, 1), claim(2, 2)], false);
         check(&format!("all({one}, any({two}, stamp(1)))"), &[claim(1, 1), claim(2, 2), stamp(1)], true);
+    }
+
+    #[test]
+    fn postage_is_multiplied_wherever_it_stands_and_nothing_else_is() {
+        for (once, times, expected) in [
+            ("stamp(1)", 4, "stamp(4)"),
+            (
+                "any(connection, all(stake(any), stamp(5, tagged)))",
+                2,
+                "any(connection, all(stake(any), stamp(10, tagged)))",
+            ),
+            ("all(member, claim(any))", 8, "all(member, claim(any))"),
+            ("stamp(4000000000)", 2, "stamp(4294967295)"),
+        ] {
+            let requirement: Requirement = once.parse().unwrap();
+            assert_eq!(requirement.times(times).to_string(), expected);
+            assert_eq!(requirement.times(1), requirement);
+        }
     }
 
     #[test]

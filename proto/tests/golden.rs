@@ -832,6 +832,7 @@ fn network_describes_itself() {
             now_ns: now().as_nanos(),
             member_limit: 256,
             conversation_bits: 9,
+            congestion_steps: vec![2, 4, 300],
         },
         "
             0a 20 11*32 // network_id
@@ -849,6 +850,7 @@ fn network_describes_itself() {
             50 8180a8b1e39fe7cb17 // now_ns: 1,700,000,000,000,000,001
             58 80 02 // member_limit: 256
             60 09 // conversation_bits
+            6a 04 02 04 ac02 // congestion_steps: 2, 4, 300
         ",
     );
 }
@@ -979,12 +981,19 @@ fn requirements_call_and_its_answer() {
         "#,
     );
     check_bytes(
-        wire::GetRequirementsResponse { network: Some(requirement("stamp(1)").into()), policy: vec![0x18; 32] },
+        wire::GetRequirementsResponse {
+            network: Some(requirement("stamp(4)").into()),
+            policy: vec![0x18; 32],
+            times: 4,
+            good_until_ns: now().as_nanos(),
+        },
         "
             0a 04 // network
               1a 02 // stamp
-                08 01 // at_least
+                08 04 // at_least
             12 20 18*32 // policy
+            18 04 // times
+            20 8180a8b1e39fe7cb17 // good_until_ns: 1,700,000,000,000,000,001
         ",
     );
 }

@@ -29,7 +29,7 @@ mod proxy;
 mod stream;
 
 pub use check::WrongPostmark;
-pub use connection::{Asked, Connection, Order, Page, Role};
+pub use connection::{Asked, Congestion, Connection, Order, Page, Role};
 pub use error::TransportError;
 pub use groups::{KeptGroup, MemberGroup, RootKind, StampGroup, VolumeRoot};
 pub use node::{NetworkInfo, Node};

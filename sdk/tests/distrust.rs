@@ -102,6 +102,7 @@ impl Liar {
             now_ns: 1,
             member_limit: 256,
             conversation_bits: 0,
+            congestion_steps: Vec::new(),
         };
         Self { network, said: Arc::default() }
     }

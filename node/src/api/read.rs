@@ -13,6 +13,7 @@ use xmtp_proto::wire::{
 };
 
 use super::{Api, NetworkInfo, status};
+use crate::congestion::Announced;
 use crate::store::{OwnTopic, Page, Stretch};
 
 /// The most records of a page.
@@ -34,6 +35,7 @@ impl Api {
             now_ns: self.clock.now().as_nanos(),
             member_limit: self.rules.member_limit.get(),
             conversation_bits: self.traffic.conversation_bits(),
+            congestion_steps: self.congestion.steps(),
         }
     }
 
@@ -57,25 +59,26 @@ impl Api {
 
     pub(super) fn requirements(&self, request: GetRequirementsRequest) -> Result<GetRequirementsResponse, Status> {
         let GetRequirementsRequest { topic } = request;
-        let (network, policy) = match parse_topic(&topic)? {
+        let network = match parse_topic(&topic)? {
             Topic::Invite(account) => {
                 let policy = self.ingest.published_policy(&account).map_err(|error| status::store(&error))?;
-                let policy = policy.ok_or_else(|| status::refused(&Refusal::NoSuchInbox))?;
-                (self.rules.invite.clone(), policy.unwrap_or_default())
+                let policy = policy.ok_or_else(|| status::refused(&Refusal::NoSuchInbox))?.unwrap_or_default();
+                let Announced { times, good_until } = self.congestion.announced(self.clock.now());
+                let network = Some(self.rules.invite.times(times).into());
+                return Ok(GetRequirementsResponse { network, policy, times, good_until_ns: good_until.as_nanos() });
             }
             Topic::Contact(account) => {
                 let known =
                     self.store.own_record(&account, OwnTopic::Contact).map_err(|error| status::store(&error))?;
-                let asked = if known.is_some() { Requirement::nothing() } else { self.rules.joining.clone() };
-                (asked, Vec::new())
+                if known.is_some() { Requirement::nothing() } else { self.rules.joining.clone() }
             }
-            Topic::Policy(_) | Topic::Vault(_) => (Requirement::nothing(), Vec::new()),
-            Topic::Conversation(_) => (self.rules.opening.clone(), Vec::new()),
+            Topic::Policy(_) | Topic::Vault(_) => Requirement::nothing(),
+            Topic::Conversation(_) => self.rules.opening.clone(),
             Topic::Claim(_) => {
                 return Err(status::refused(&Refusal::NotOffered { what: "this kind of topic".to_owned() }));
             }
         };
-        Ok(GetRequirementsResponse { network: Some(network.into()), policy })
+        Ok(GetRequirementsResponse { network: Some(network.into()), ..Default::default() })
     }
 
     pub(super) fn key_bundle(&self, request: GetKeyBundleRequest) -> Result<GetKeyBundleResponse, Status> {

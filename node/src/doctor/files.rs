@@ -68,6 +68,7 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
         Ok(_) => Finding::good("web", format!("{} origins may call", config.web.origins.len())),
         Err(error) => Finding::bad("web", error.to_string(), "write origins as https://app.example"),
     });
+    findings.push(congestion(config));
     findings.push(retention(&config.retention));
     let operator = key
         .ok()
@@ -75,6 +76,23 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
         .map(|(key, deployment)| Operator::new(key, NetworkId::new(deployment.chain_id, deployment.postage)));
     findings.push(store(config, operator));
     findings
+}
+
+fn congestion(config: &Config) -> Finding {
+    const CHECK: &str = "congestion";
+    let Config { rules, congestion, .. } = config;
+    let most = congestion.steps.most();
+    if most == 1 {
+        return Finding::good(CHECK, "the network's price stands still, whatever the load");
+    }
+    if rules.invite.times(most) == rules.invite {
+        return Finding::warning(
+            CHECK,
+            "the network's price cannot rise: it asks for no stamps at invite topics",
+            "ask for stamps in rules.invite, or write congestion.steps = []",
+        );
+    }
+    Finding::good(CHECK, format!("the network asks for {}, at most for {}", rules.invite, rules.invite.times(most)))
 }
 
 fn retention(retention: &Retention) -> Finding {

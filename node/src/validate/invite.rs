@@ -6,6 +6,7 @@ use xmtp_proto::refusal::{AskedBy, Refusal};
 use xmtp_proto::requirement::Requirement;
 use xmtp_proto::submission::Submission;
 
+use super::price::Asked;
 use super::{Claim, Context, Effects, price, proofs};
 
 pub(super) fn check(
@@ -19,10 +20,10 @@ pub(super) fn check(
     let units = submission.envelope().units();
     let nothing = Requirement::nothing();
     let policy = context.account.policy.as_ref();
-    let asked = [
-        (context.rules.invite.for_units(units), AskedBy::Network),
-        (policy.map_or(&nothing, |policy| &policy.requirement).for_units(units), AskedBy::Account),
-    ];
+    let [least, most] =
+        [context.times.least, context.times.most].map(|times| context.rules.invite.times(times).for_units(units));
+    let owner = policy.map_or(&nothing, |policy| &policy.requirement).for_units(units);
+    let asked = [Asked { least, most, by: AskedBy::Network }, Asked::fixed(owner, AskedBy::Account)];
     let blocked = policy.map_or(&[][..], |policy| &policy.blocked_tags);
     price::require(&asked, blocked, submission.passes(), None)?;
     let (claims, cancels) = proofs::claim_all(context, submission, id, Purpose::Envelope)?;

@@ -7,6 +7,7 @@ use xmtp_proto::opening::{MAX_LIFE, Opening};
 use xmtp_proto::refusal::{AskedBy, Refusal};
 use xmtp_proto::submission::Submission;
 
+use super::price::Asked;
 use super::{Claim, Context, Effects, price, proofs};
 use crate::store::{ConversationWrite, Opened};
 
@@ -27,7 +28,7 @@ pub(super) fn check(
     if expires_at > envelope.sent_at.saturating_add(MAX_LIFE) {
         return Err(Malformed::OutOfRange { field: "opening.expiry", got: expires_at.as_secs() }.into());
     }
-    let asked = [(context.rules.opening.for_units(envelope.units()), AskedBy::Network)];
+    let asked = [Asked::fixed(context.rules.opening.for_units(envelope.units()), AskedBy::Network)];
     price::require(&asked, &[], submission.passes(), None)?;
     opening.verify(context.rules.network).map_err(|_| Refusal::NotOwner)?;
     let (claims, cancels) = proofs::claim_all(context, submission, id, Purpose::Opening)?;

@@ -16,6 +16,7 @@ use xmtp_proto::signature::{self, Label};
 use xmtp_proto::submission::Submission;
 use xmtp_proto::vault::VaultRecord;
 
+use super::price::Asked;
 use super::{Claim, Context, Effects, price, proofs};
 use crate::store::{OwnTopic, OwnerWrite};
 
@@ -32,7 +33,7 @@ pub(super) fn check_contact(
     let (claims, cancels) = match &context.account.bundle {
         None => {
             let (position, owner) = one_owner(submission.passes())?;
-            let asked = [(context.rules.joining.clone(), AskedBy::Network)];
+            let asked = [Asked::fixed(context.rules.joining.clone(), AskedBy::Network)];
             price::require(&asked, &[], submission.passes(), Some(position))?;
             verify_bundle(context, &bundle, id, owner)?;
             proofs::claim_all(context, submission, id, Purpose::Envelope)?

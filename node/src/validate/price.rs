@@ -7,14 +7,25 @@ use xmtp_proto::pass::Pass;
 use xmtp_proto::refusal::{AskedBy, Refusal};
 use xmtp_proto::requirement::{Requirement, Shown};
 
+/// What is asked, and by whom. Where the price has just moved, whoever paid the one or the other has paid what was asked.
+pub(super) struct Asked {
+    /// Less is refused.
+    pub(super) least: Requirement,
+    /// More is surplus.
+    pub(super) most: Requirement,
+    pub(super) by: AskedBy,
+}
+
+impl Asked {
+    /// A price that does not move.
+    pub(super) fn fixed(requirement: Requirement, by: AskedBy) -> Self {
+        Self { least: requirement.clone(), most: requirement, by }
+    }
+}
+
 /// Refuses passes of a kind that is not offered yet, passes that do not meet what is asked, and surplus ones. The pass at
 /// `beside`, which somebody else asks for, is not looked at.
-pub(super) fn require(
-    asked: &[(Requirement, AskedBy)],
-    blocked: &[Tag],
-    passes: &[Pass],
-    beside: Option<usize>,
-) -> Result<(), Refusal> {
+pub(super) fn require(asked: &[Asked], blocked: &[Tag], passes: &[Pass], beside: Option<usize>) -> Result<(), Refusal> {
     let mut all = Vec::with_capacity(passes.len());
     for (position, pass) in passes.iter().enumerate().filter(|(position, _)| Some(*position) != beside) {
         let counts = tag(pass).is_none_or(|tag| !blocked.contains(&tag));
@@ -25,16 +36,16 @@ pub(super) fn require(
         counts.filter_map(|(_, shown, _)| *shown).collect()
     };
 
-    if let Some((unmet, asked_by)) = asked.iter().find(|(requirement, _)| !requirement.is_met_by(&counting(None))) {
+    if let Some(Asked { least: unmet, by, .. }) = asked.iter().find(|it| !it.least.is_met_by(&counting(None))) {
         let with_blocked: Vec<Shown> = all.iter().filter_map(|(_, shown, _)| *shown).collect();
         if unmet.is_met_by(&with_blocked) {
             return Err(Refusal::TagBlocked);
         }
-        return Err(Refusal::RequirementUnmet { unmet: unmet.clone(), asked_by: *asked_by });
+        return Err(Refusal::RequirementUnmet { unmet: unmet.clone(), asked_by: *by });
     }
     for (position, ..) in &all {
         let without = counting(Some(*position));
-        if asked.iter().all(|(requirement, _)| requirement.is_met_by(&without)) {
+        if asked.iter().all(|it| it.most.is_met_by(&without)) {
             return Err(Malformed::Surplus { position: *position }.into());
         }
     }

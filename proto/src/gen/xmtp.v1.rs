@@ -491,6 +491,10 @@ pub struct GetNetworkResponse {
     /// Follows the traffic, slowly.
     #[prost(uint32, tag = "12")]
     pub conversation_bits: u32,
+    /// By which multiples the stamps of `invite_requirement` may rise while the node is congested: ascending, at most 8, each from
+    /// 2 to 1,000; the last is the most that is ever asked. GetRequirements says what is asked now.
+    #[prost(uint32, repeated, tag = "13")]
+    pub congestion_steps: ::prost::alloc::vec::Vec<u32>,
 }
 /// At most 4 MiB.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -621,12 +625,20 @@ pub struct GetRequirementsRequest {
 /// Both requirements: an envelope must meet the one and the other.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetRequirementsResponse {
-    /// The network's requirement at this topic.
+    /// The network's requirement at this topic, as it is now.
     #[prost(message, optional, tag = "1")]
     pub network: ::core::option::Option<Requirement>,
     /// The owner's SignedPolicy as it was published, at most 16 KiB and 128 bytes; empty if it has none. Verify it.
     #[prost(bytes = "vec", tag = "2")]
     pub policy: ::prost::alloc::vec::Vec<u8>,
+    /// On invite topics: how many times as many stamps `network` asks as it does of a quiet node, 1 or one of the
+    /// `congestion_steps`; 0 elsewhere.
+    #[prost(uint32, tag = "3")]
+    pub times: u32,
+    /// On invite topics: what meets `network` is enough until then, however busy the node gets; nanoseconds since the Unix epoch
+    /// by the node's clock. 0 elsewhere.
+    #[prost(uint64, tag = "4")]
+    pub good_until_ns: u64,
 }
 /// Whose key bundle.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -354,8 +354,10 @@ impl From<SendError> for Failure {
             SendError::NoIdentity(error) => error.into(),
             SendError::Ask(error) => error.into(),
             SendError::NoPass(error) => error.into(),
-            SendError::SpendLimit { needed, .. } => Self::new("spend_limit", &error)
-                .hint(format!("allow it with --max-price {needed}, or buy stamps of a smaller denomination")),
+            SendError::SpendLimit { needed, times, .. } => Self::new("spend_limit", &error).hint(match times {
+                1 => format!("allow it with --max-price {needed}, or buy stamps of a smaller denomination"),
+                _ => format!("allow it with --max-price {needed}, or send it when the node is less busy"),
+            }),
             SendError::SmallGroup { .. } => Self::new("small_group", &error)
                 .hint("spend all the same with --from-small-groups, or wait until more are bought"),
             SendError::Reservation(error) => error.into(),

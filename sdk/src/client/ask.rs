@@ -2,6 +2,7 @@
 //! compared with the newest that was seen, before anything depends on it.
 
 use xmtp_proto::account::Account;
+use xmtp_proto::congestion::Steps;
 use xmtp_proto::policy::Policy;
 use xmtp_proto::refusal::Code;
 use xmtp_proto::requirement::Requirement;
@@ -12,15 +13,17 @@ use crate::chain::Amount;
 use crate::franking::{Choice, Demand, Offer, choose};
 use crate::identity::{NotVerified, VerifiedBundle};
 use crate::state::{RememberError, StateError};
-use crate::transport::{Asked, Connection, Role, TransportError};
+use crate::transport::{Asked, Congestion, Connection, Role, TransportError};
 
 /// Somebody who can be written to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipient {
     /// Its keys.
     pub bundle: VerifiedBundle,
-    /// What the network asks.
+    /// What the network asks, now.
     pub network: Requirement,
+    /// How many times the network's usual postage that is, and until when it is enough.
+    pub congestion: Congestion,
     /// Its conditions, if it published any under these keys.
     pub policy: Option<Policy>,
 }
@@ -106,12 +109,13 @@ impl Client {
         let (bundle, _) = connection.key_bundle(account).await?.ok_or(AskError::NoSuchInbox(account))?;
         let bundle = VerifiedBundle::new(bundle, account, self.network)?;
         self.state.remember_bundle(&bundle)?;
-        let Asked { network, policy } = match connection.requirements(Topic::Invite(account)).await {
+        let Asked { network, congestion, policy } = match connection.requirements(Topic::Invite(account)).await {
             Err(error) if error.code() == Some(Code::NoSuchInbox) => return Err(AskError::NoSuchInbox(account)),
             other => other?,
         };
-        // One price for all: a node that asked more of some would learn who they are.
-        if network != self.node().await?.network().invite_requirement {
+        let congestion = congestion.ok_or(TransportError::Unfitting("no word of how busy it is"))?;
+        let info = self.node().await?.network();
+        if !is_published(&info.invite_requirement, &info.congestion_steps, &network, congestion.times) {
             return Err(TransportError::Unfitting("another requirement than the one published for the network").into());
         }
         // A policy that these keys did not sign is none: nodes judge so too, after keys were replaced.
@@ -120,14 +124,42 @@ impl Client {
                 && signed.verify(self.network, &bundle.bundle().keys.identity_key).is_ok()
         });
         self.state.remember_policy(&bundle, policy.as_ref())?;
-        Ok(Recipient { bundle, network, policy: policy.map(|signed| signed.policy().clone()) })
+        Ok(Recipient { bundle, network, congestion, policy: policy.map(|signed| signed.policy().clone()) })
     }
+}
+
+/// Whether a network of these steps may ask this. The prices that there may be are few and published: a node that could ask
+/// anything of anybody would know them again.
+fn is_published(usual: &Requirement, steps: &Steps, asked: &Requirement, times: u32) -> bool {
+    steps.allow(times) && *asked == usual.times(times)
 }
 
 #[cfg(test)]
 mod tests {
+    use xmtp_proto::time::Timestamp;
+
     use super::*;
     use crate::testing::{BOB, identity};
+
+    #[test]
+    fn price_is_one_of_the_published_ones() {
+        let requirement = |text: &str| -> Requirement { text.parse().unwrap() };
+        let steps = Steps::try_from(vec![2, 4]).unwrap();
+        for (asked, times, expected) in [
+            ("any(connection, stamp(5))", 1, true),
+            ("any(connection, stamp(10))", 2, true),
+            ("any(connection, stamp(20))", 4, true),
+            ("any(connection, stamp(15))", 3, false),
+            ("any(connection, stamp(40))", 8, false),
+            ("any(connection, stamp(10))", 1, false),
+            ("any(connection, stamp(5))", 2, false),
+            ("stamp(10)", 2, false),
+            ("all()", 0, false),
+        ] {
+            let usual = requirement("any(connection, stamp(5))");
+            assert_eq!(is_published(&usual, &steps, &requirement(asked), times), expected, "{asked}, {times} times");
+        }
+    }
 
     #[tokio::test]
     async fn limit_follows_the_owner_and_no_node() {
@@ -149,7 +181,9 @@ mod tests {
                 let signed = bob.sign_policy(1, requirement(owner), Vec::new(), Vec::new()).unwrap();
                 signed.policy().clone()
             });
-            let recipient = Recipient { bundle: bob.verified_bundle(), network: requirement(network), policy };
+            let congestion = Congestion { times: 8, good_until: Timestamp::default() };
+            let recipient =
+                Recipient { bundle: bob.verified_bundle(), network: requirement(network), congestion, policy };
             assert_eq!(recipient.spending_limit(units), limit, "{network}, {owner:?}, {units} units");
         }
     }

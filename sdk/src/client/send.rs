@@ -70,6 +70,8 @@ pub struct Sent {
     /// Whether the stamps were taken by the record on this machine alone, because the node keeps no journal: another copy of
     /// this client would take them again.
     pub unshared: bool,
+    /// How many times its usual postage the network asked, for its node was busy: 1 if it was not.
+    pub times: u32,
     /// How many of its stamps had been prepared.
     pub prepared: usize,
     /// Letters from before that got through now.
@@ -99,13 +101,16 @@ pub enum SendError {
     NoPass(#[from] NoPass),
     /// The cheapest stamps at hand are worth more than may be spent without asking. The user's to decide.
     #[error(
-        "the cheapest stamps at hand that suffice are worth {needed} units, and at most {limit} may be spent on this letter"
+        "the cheapest stamps at hand that suffice are worth {needed} units, and at most {limit} may be spent on this letter{}",
+        if *times == 1 { String::new() } else { format!(": the node is busy, and asks {times} times the network's postage") }
     )]
     SpendLimit {
         /// Units.
         needed: u32,
         /// Units.
         limit: u32,
+        /// How many times its usual postage the network asks now, for its node is busy; 1 if it is not.
+        times: u32,
     },
     /// A stamp hides among the books of its group, and these are too few. The user's to decide.
     #[error(
@@ -327,7 +332,7 @@ impl Client {
         let needed = choice.cost.units + already.iter().map(units_of).sum::<u32>();
         let limit = draft.max_price.unwrap_or_else(|| errand.recipient.spending_limit(units));
         if needed > limit {
-            return Err(SendError::SpendLimit { needed, limit });
+            return Err(SendError::SpendLimit { needed, limit, times: errand.recipient.congestion.times });
         }
         let books = holdings.books(&choice);
         self.find_paths(errand, &books).await?;
@@ -373,7 +378,7 @@ impl Client {
                     self.step(Step::Recorded);
                     let sent = sent(&outgoing, postmark, &to_show, &prepared);
                     let unshared = !sent.stamps.is_empty() && !self.keeps_journal().await?;
-                    return Ok(Sent { unshared, ..sent });
+                    return Ok(Sent { unshared, times: errand.recipient.congestion.times, ..sent });
                 }
                 Err(it @ (Refusal::RootExpired | Refusal::RootUnknown)) => {
                     outgoing.stamps.iter().for_each(|usage| self.stock().give_up(usage.book));
@@ -477,6 +482,7 @@ fn sent(outgoing: &Outgoing, postmark: SignedPostmark, to_show: &[ToShow], prepa
         cover: roots().map(|root| root.leaves).min(),
         fresh_root: roots().any(|root| root.kind == RootKind::Fresh),
         unshared: false,
+        times: 1,
         prepared: prepared.iter().filter(|it| it.was_ahead()).count(),
         resumed: 0,
     }

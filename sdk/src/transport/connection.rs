@@ -15,6 +15,7 @@ use xmtp_proto::record::Record;
 use xmtp_proto::refusal::{Code, Refusal};
 use xmtp_proto::requirement::Requirement;
 use xmtp_proto::submission::{MAX_PER_CALL, Submission};
+use xmtp_proto::time::Timestamp;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire::{self, node_client::NodeClient};
 
@@ -72,8 +73,19 @@ pub enum Order {
 pub struct Asked {
     /// By the network.
     pub network: Requirement,
+    /// How many times its usual postage that is, and until when it is enough; at invite topics.
+    pub congestion: Option<Congestion>,
     /// By the owner: decoded, not yet verified.
     pub policy: Option<SignedPolicy>,
+}
+
+/// What a node makes of its load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Congestion {
+    /// How many times the network's usual postage is asked: 1 while it is quiet.
+    pub times: u32,
+    /// Until then that is enough, by the node's clock.
+    pub good_until: Timestamp,
 }
 
 impl Role {
@@ -214,10 +226,12 @@ impl Connection {
     /// [`TransportError`]; [`Code::NoSuchInbox`] for the invite topic of an account without a key bundle.
     pub async fn requirements(&self, topic: Topic) -> Result<Asked, TransportError> {
         let request = wire::GetRequirementsRequest { topic: topic.to_string() };
-        let wire::GetRequirementsResponse { network, policy } =
+        let wire::GetRequirementsResponse { network, policy, times, good_until_ns } =
             self.call(NodeClient::get_requirements, request).await?;
+        let good_until = Timestamp::from_nanos(good_until_ns);
         Ok(Asked {
             network: required("network", network)?.try_into()?,
+            congestion: (times > 0).then_some(Congestion { times, good_until }),
             policy: if policy.is_empty() { None } else { Some(SignedPolicy::from_bytes(&policy)?) },
         })
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use alloy::primitives::{Address, B256};
 use tonic::transport::Endpoint;
 use url::Url;
+use xmtp_proto::congestion::Steps;
 use xmtp_proto::derive::NetworkId;
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::requirement::Requirement;
@@ -45,6 +46,8 @@ pub struct NetworkInfo {
     pub issue_seconds: u64,
     /// What the network asks at invite topics.
     pub invite_requirement: Requirement,
+    /// By which multiples its stamps may rise while the node is congested.
+    pub congestion_steps: Steps,
     /// What the network asks for an account's first key bundle.
     pub joining_requirement: Requirement,
     /// The limit in every leaf of the operator's group of members; none if it keeps no such group.
@@ -116,6 +119,7 @@ fn check_network(
         now_ns,
         member_limit,
         conversation_bits,
+        congestion_steps,
     } = wire;
     let got = NetworkId::from(fixed::<32>("network_id", &network_id)?);
     let computed = NetworkId::new(chain_id, fixed::<20>("postage", &postage)?.into());
@@ -135,6 +139,8 @@ fn check_network(
         operator: fixed::<20>("operator", &operator)?.into(),
         issue_seconds,
         invite_requirement: required("invite_requirement", invite_requirement)?.try_into()?,
+        congestion_steps: Steps::try_from(congestion_steps)
+            .map_err(|_| TransportError::Unfitting("steps of congestion that are none"))?,
         joining_requirement: required("joining_requirement", joining_requirement)?.try_into()?,
         member_limit: match member_limit {
             0 => None,

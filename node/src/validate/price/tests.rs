@@ -121,8 +121,8 @@ proptest! {
         network in arb_requirement(), account in arb_requirement(), holdings in arb_holdings(), units in 1_u32..3,
     ) {
         let asked = [
-            (network.for_units(units), AskedBy::Network),
-            (account.for_units(units), AskedBy::Account),
+            Asked::fixed(network.for_units(units), AskedBy::Network),
+            Asked::fixed(account.for_units(units), AskedBy::Account),
         ];
         // The claims of one sender are blocked together; all else has a tag of its own.
         let tag_of_holding = |position: usize| match holdings[position].0 {
@@ -156,5 +156,23 @@ proptest! {
             let set: Vec<_> = passes.iter().map(|chosen| (positions[chosen.holding], chosen.shows)).collect();
             prop_assert!(is_accepted(&set), "{:?}", set);
         }
+    }
+}
+
+#[test]
+fn where_the_price_has_just_moved_either_price_is_paid_in_full_and_not_too_much() {
+    let requirement = |text: &str| -> Requirement { text.parse().unwrap() };
+    let asked = [Asked { least: requirement("stamp(1)"), most: requirement("stamp(4)"), by: AskedBy::Network }];
+    for (units, expected) in [
+        (vec![], Err(Refusal::RequirementUnmet { unmet: requirement("stamp(1)"), asked_by: AskedBy::Network })),
+        (vec![1], Ok(())),
+        (vec![1, 1], Ok(())),
+        (vec![2, 2], Ok(())),
+        (vec![2, 2, 1], Err(Malformed::Surplus { position: 2 }.into())),
+    ] {
+        let shown = |units: u32| Shown::Stamp { denomination: units.try_into().unwrap(), tagged: true };
+        let passes: Vec<_> =
+            units.iter().zip(0..).map(|(units, number)| pass(shown(*units), number, tag_of(number))).collect();
+        assert_eq!(require(&asked, &[], &passes, None), expected, "{units:?}");
     }
 }

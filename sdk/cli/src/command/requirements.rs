@@ -19,6 +19,8 @@ struct Asked {
     account: String,
     /// By the network, of everybody.
     network: String,
+    /// How many times its usual postage that is, for the node is busy; 1 if it is not.
+    times: u32,
     /// By the account; null if it asks for nothing more.
     policy: Option<String>,
     /// The cheapest passes for a letter of one unit; null if nothing would do.
@@ -44,6 +46,7 @@ impl Asked {
         Self {
             account: account.to_string(),
             network: recipient.network.to_string(),
+            times: recipient.congestion.times,
             policy: recipient.policy.as_ref().map(|policy| policy.requirement.to_string()),
             offer: offer.as_ref().map(Offered::from),
             met: at_hand.is_some(),
@@ -56,6 +59,9 @@ impl Said for Asked {
     fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
         writeln!(f, "To write to {}", self.account)?;
         writeln!(f, "  the network asks  {}", self.network)?;
+        if self.times > 1 {
+            writeln!(f, "                    which is {} times its usual postage: the node is busy", self.times)?;
+        }
         writeln!(f, "  its owner asks    {}", self.policy.as_deref().unwrap_or("nothing more"))?;
         writeln!(f, "  what would do     {}", self.offer_text)?;
         writeln!(f, "  at hand           {}", if self.met { "enough" } else { "not enough" })

@@ -34,6 +34,8 @@ struct Receipt {
     fresh_root: bool,
     /// Whether the stamps were taken by the record on this machine alone: the node keeps no journal.
     unshared: bool,
+    /// How many times its usual postage the network asked.
+    times: u32,
     /// Letters from before that got through now.
     resumed: usize,
 }
@@ -41,8 +43,20 @@ struct Receipt {
 impl From<Sent> for Receipt {
     fn from(it: Sent) -> Self {
         // A process that lives for one letter prepares none.
-        let Sent { to, envelope, postmark, passes, stamps, tagged, cover, fresh_root, unshared, prepared: _, resumed } =
-            it;
+        let Sent {
+            to,
+            envelope,
+            postmark,
+            passes,
+            stamps,
+            tagged,
+            cover,
+            fresh_root,
+            unshared,
+            times,
+            prepared: _,
+            resumed,
+        } = it;
         Self {
             to: to.to_string(),
             envelope: envelope.to_string(),
@@ -56,6 +70,7 @@ impl From<Sent> for Receipt {
             cover,
             fresh_root,
             unshared,
+            times,
             resumed,
         }
     }
@@ -69,6 +84,9 @@ impl Said for Receipt {
             0 => writeln!(f, "  nothing was paid: {} was shown", self.passes.join(", "))?,
             1 => writeln!(f, "  paid with 1 stamp, {}", shown::units(self.units_paid))?,
             count => writeln!(f, "  paid with {count} stamps, {}", shown::units(self.units_paid))?,
+        }
+        if self.times > 1 {
+            writeln!(f, "  the node is busy, and the network asked {} times its postage", self.times)?;
         }
         if let Some(cover) = self.cover.filter(|cover| *cover < LITTLE_COVER) {
             writeln!(f, "  little cover: the stamp could be of {cover} books only")?;
