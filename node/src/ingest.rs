@@ -7,8 +7,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use prost::Message as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use xmtp_proto::account::Account;
 use xmtp_proto::derive::Group;
 use xmtp_proto::key_bundle::KeyBundle;
@@ -34,6 +35,9 @@ use crate::validate::{self, AccountState, Admitted, Context, Judged, Rules};
 /// When a client should try again after the node was too busy.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// So many submissions of a call are judged on one thread, one after the other: handing one over costs as much as judging it.
+const JUDGED_TOGETHER: usize = 16;
+
 /// How often a submission is judged, should its account's keys be replaced each time before it is appended.
 const JUDGED_AT_MOST: usize = 3;
 
@@ -49,6 +53,10 @@ pub enum Failure {
     /// A check panicked: a mistake of ours, and the submission has no verdict.
     #[error("a check of the node panicked")]
     Bug,
+}
+
+fn overloaded() -> Refusal {
+    Refusal::Overloaded { retry_after: RETRY_AFTER }
 }
 
 /// What the checks came to.
@@ -123,26 +131,64 @@ impl Ingest {
         }
     }
 
-    /// Takes a submission: parses it, judges it, stores it.
+    /// Takes the submissions of a call, each with the head of its topic that it was made against: parses, judges, proves and
+    /// stores them, each by itself.
     ///
     /// # Errors
-    /// [`Failure`]; nothing was cancelled or stored, but for evidence against who used one stamp twice.
+    /// [`Failure`], of each: nothing of it was cancelled or stored, but for evidence against who used one stamp twice.
     pub async fn ingest(
         &self,
         peer: Peer,
-        mut wire: wire::Submission,
+        submissions: Vec<(wire::Submission, Option<Cursor>)>,
+    ) -> Vec<Result<SignedPostmark, Failure>> {
+        let mut submissions = submissions.into_iter();
+        let mut together = Vec::new();
+        while submissions.len() > 0 {
+            together.push(self.ingest_some(peer, submissions.by_ref().take(JUDGED_TOGETHER).collect()));
+        }
+        join_all(together).await.into_iter().flatten().collect()
+    }
+
+    async fn ingest_some(
+        &self,
+        peer: Peer,
+        submissions: Vec<(wire::Submission, Option<Cursor>)>,
+    ) -> Vec<Result<SignedPostmark, Failure>> {
+        let (submissions, heads): (Vec<_>, Vec<_>) = submissions.into_iter().unzip();
+        let places: Vec<_> = submissions.iter().map(|wire| self.place(wire)).collect();
+        let taken = submissions.into_iter().zip(&places).filter_map(|(wire, place)| place.is_some().then_some(wire));
+        let mut judged = self.judge(taken.collect()).await.into_iter();
+        let outcomes = places.into_iter().zip(heads).map(|(place, expected_head)| {
+            let judged = place.is_some().then(|| judged.next()).flatten();
+            async move {
+                // Held until there is an answer.
+                let _place = place;
+                self.store(peer, judged.unwrap_or_else(|| Err(overloaded().into())), expected_head).await
+            }
+        });
+        join_all(outcomes).await
+    }
+
+    /// Room for a submission, as long as it is in the node.
+    fn place(&self, wire: &wire::Submission) -> Option<OwnedSemaphorePermit> {
+        let kibibytes = u32::try_from(wire.encoded_len() / 1024 + 1).unwrap_or(u32::MAX);
+        self.waiting.clone().try_acquire_many_owned(kibibytes).ok()
+    }
+
+    /// Proves and stores what was judged; judges it again if it has to be.
+    async fn store(
+        &self,
+        peer: Peer,
+        mut judged: Result<Verdict, Failure>,
         expected_head: Option<Cursor>,
     ) -> Result<SignedPostmark, Failure> {
-        let overloaded = || Refusal::Overloaded { retry_after: RETRY_AFTER };
-        let kibibytes = u32::try_from(wire.encoded_len() / 1024 + 1).unwrap_or(u32::MAX);
-        let _place = self.waiting.try_acquire_many(kibibytes).map_err(|_| overloaded())?;
         for _ in 0..JUDGED_AT_MOST {
-            let judged = match self.judge(wire).await? {
+            let passed = match judged? {
                 Verdict::Stored(postmark) => return Ok(*postmark),
-                Verdict::Judged(judged) => judged,
+                Verdict::Judged(passed) => passed,
             };
             let _waiting = self.congestion.wait();
-            let admitted = self.prove(peer, *judged).await?;
+            let admitted = self.prove(peer, *passed).await?;
             match self.store.append(admitted.into_entry(expected_head)).await {
                 Ok(postmark) => return Ok(postmark),
                 Err(AppendError::Refused(refusal)) => return Err(refusal.into()),
@@ -154,22 +200,28 @@ impl Ingest {
                 Err(AppendError::Overloaded) => return Err(overloaded().into()),
                 Err(AppendError::Failed(error)) => return Err(error.into()),
                 // The owner's own writes crossed each other.
-                Err(AppendError::Outdated(submission)) => wire = *submission,
+                Err(AppendError::Outdated(submission)) => {
+                    judged = self.judge(vec![*submission]).await.pop().unwrap_or(Err(Failure::Bug));
+                }
             }
         }
         Err(overloaded().into())
     }
 
-    async fn judge(&self, wire: wire::Submission) -> Result<Verdict, Failure> {
+    /// Judges each, on a thread that may block.
+    async fn judge(&self, submissions: Vec<wire::Submission>) -> Vec<Result<Verdict, Failure>> {
+        let count = submissions.len();
         // Never closed, so never an error.
-        let permit = self.checking.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let Ok(permit) = self.checking.clone().acquire_owned().await else {
+            return (0..count).map(|_| Err(StoreError::Closed.into())).collect();
+        };
         let this = self.clone();
         tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            this.judge_blocking(wire)
+            submissions.into_iter().map(|wire| this.judge_blocking(wire)).collect()
         })
         .await
-        .unwrap_or(Err(Failure::Bug))
+        .unwrap_or_else(|_| (0..count).map(|_| Err(Failure::Bug)).collect())
     }
 
     async fn prove(&self, peer: Peer, judged: Judged) -> Result<Admitted, Failure> {

@@ -1,10 +1,8 @@
 //! Publishing: several submissions, each with its own result.
 
-use futures_util::future::join_all;
 use tonic::Status;
 use xmtp_proto::malformed::Malformed;
-use xmtp_proto::postmark::Cursor;
-use xmtp_proto::refusal::Refusal;
+use xmtp_proto::postmark::{Cursor, SignedPostmark};
 use xmtp_proto::submission::MAX_PER_CALL;
 use xmtp_proto::wire::{Publication, PublishRequest, PublishResponse, PublishResult, publish_result};
 
@@ -19,16 +17,16 @@ impl Api {
             let got = publications.len();
             return Err(status::malformed(Malformed::TooLarge { field: "publications", max: MAX_PER_CALL, got }));
         }
-        let results = join_all(publications.into_iter().map(|it| self.publish_one(peer, it))).await;
-        Ok(PublishResponse { results: results.into_iter().collect::<Result<_, _>>()? })
+        let submissions = publications.into_iter().map(|Publication { submission, expected_head }| {
+            // What is not there is as malformed as what is empty.
+            (submission.unwrap_or_default(), expected_head.map(Cursor))
+        });
+        let outcomes = self.ingest.ingest(peer, submissions.collect()).await;
+        let results = outcomes.into_iter().map(|it| self.result(it)).collect::<Result<_, _>>()?;
+        Ok(PublishResponse { results })
     }
 
-    async fn publish_one(&self, peer: Peer, publication: Publication) -> Result<PublishResult, Status> {
-        let Publication { submission, expected_head } = publication;
-        let outcome = match submission {
-            None => Err(Refusal::from(Malformed::Missing { field: "submission" }).into()),
-            Some(submission) => self.ingest.ingest(peer, submission, expected_head.map(Cursor)).await,
-        };
+    fn result(&self, outcome: Result<SignedPostmark, Failure>) -> Result<PublishResult, Status> {
         let result = match outcome {
             Ok(postmark) => {
                 self.metrics.accepted();
