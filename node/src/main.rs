@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use mimalloc::MiMalloc;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -15,6 +16,9 @@ use xmtp_node::doctor;
 use xmtp_node::live::Reloader;
 use xmtp_node::node::{self, Node};
 use xmtp_proto::time::Clock;
+
+#[global_allocator]
+static MEMORY: MiMalloc = MiMalloc;
 
 /// A relay node that checks, before it relays, that a sender has met the conditions of the network and of the recipient.
 #[derive(Parser)]
