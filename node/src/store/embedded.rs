@@ -1,7 +1,7 @@
 //! The store in one folder: the only room that names sled.
 //!
-//! Appends come together in one committer thread (`embedded/committer.rs`); what no rule asks about any more goes in batches
-//! (`embedded/sweep.rs`). Both return when what they did is on the device.
+//! Appends come together in one committer thread (`embedded/committer.rs`), and another puts them on the device before it
+//! answers (`embedded/syncer.rs`); what no rule asks about any more goes in batches (`embedded/sweep.rs`).
 
 use std::io;
 use std::num::NonZeroU32;
@@ -27,12 +27,13 @@ use super::{AppendError, Appended, Entry, Evidence, OwnRecord, OwnTopic, PAGE_BY
 use crate::chain::{ChainStore, ChainStoreError};
 use crate::metrics::CommitMetrics;
 use crate::operator::Operator;
-use committer::{Committer, Waiting};
+use committer::{Threads, Waiting};
 
 mod committer;
 mod inspect;
 mod lock;
 mod sweep;
+mod syncer;
 
 pub(super) use inspect::Place;
 pub(crate) use lock::LOCKED;
@@ -103,8 +104,8 @@ pub struct Store {
     durable: watch::Receiver<Cursor>,
     waiting: mpsc::Sender<Waiting>,
     metrics: CommitMetrics,
-    // Held for its drop alone, which waits for the committer. Behind `waiting`, so that the channel closes first.
-    _committer: Arc<Committer>,
+    // Held for its drop alone, which waits for the threads. Behind `waiting`, so that the channel closes first.
+    _threads: Arc<Threads>,
 }
 
 impl Store {
@@ -159,21 +160,20 @@ impl Store {
         let (waiting, arriving) = mpsc::channel(WAITING_MAX);
         let joining = RateLimiter::direct(Quota::per_minute(new_accounts_per_minute));
         let metrics = CommitMetrics::default();
-        let room = committer::Room {
-            log: log.clone(),
-            db: db.clone(),
-            folder: folder.clone(),
-            operator,
-            clock,
-            joining,
-            metrics: metrics.clone(),
-            announce,
-        };
-        let thread = thread::Builder::new()
+        let (groups, settling) = mpsc::unbounded_channel();
+        let committer = committer::Room { log: log.clone(), operator, clock, joining, last, accepted_at };
+        let (db_, folder_, metrics_) = (db.clone(), folder.clone(), metrics.clone());
+        let syncer = syncer::Room { db: db_, folder: folder_, metrics: metrics_, announce };
+        // Only to wait for one of two things.
+        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(unusable)?;
+        let committer = thread::Builder::new()
             .name("committer".to_owned())
-            .spawn(move || room.run(arriving, accepted_at))
+            .spawn(move || runtime.block_on(committer.run(arriving, groups)))
             .map_err(unusable)?;
-        Ok(Self { log, chain, folder, db, durable, waiting, metrics, _committer: Arc::new(Committer(Some(thread))) })
+        let syncer =
+            thread::Builder::new().name("syncer".to_owned()).spawn(move || syncer.run(settling)).map_err(unusable)?;
+        let threads = Arc::new(Threads([Some(committer), Some(syncer)]));
+        Ok(Self { log, chain, folder, db, durable, waiting, metrics, _threads: threads })
     }
 
     /// Records an entry and returns its postmark when it would survive a power cut.
@@ -198,7 +198,7 @@ impl Store {
     /// Whether it takes appends.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        !self.waiting.is_closed()
+        !self.waiting.is_closed() && self.durable.has_changed().is_ok()
     }
 
     /// What the committer counts.
@@ -206,7 +206,7 @@ impl Store {
         &self.metrics
     }
 
-    /// Resolves when the committer has ended: after a failure of the disk, or after the last append of a closed store.
+    /// Resolves when nothing is accepted any more: after a failure of the disk, or after the last append of a closed store.
     pub async fn failed(&self) {
         let mut durable = self.durable.clone();
         while durable.changed().await.is_ok() {}

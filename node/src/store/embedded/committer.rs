@@ -1,15 +1,17 @@
-//! The one thread that writes entries: it takes what waits, decides each against the tree and what it has decided since, applies
-//! all in one atomic batch, flushes, syncs, and only then answers (docs/decisions/0005-single-committer.md).
+//! The one thread that writes entries: it takes what waits, decides each against the tree and what it has decided since, and
+//! applies what was decided together in one atomic batch. Whoever waits is answered by the syncer, when the batch is durable;
+//! until that has synced the last group, the next one grows (docs/decisions/0005-single-committer.md).
 
 use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use governor::DefaultDirectRateLimiter;
 use prost::Message as _;
-use sled::{Batch, Db, Tree};
-use tokio::sync::{mpsc, oneshot, watch};
+use sled::{Batch, Tree};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use xmtp_proto::account::Account;
 use xmtp_proto::derive::{EnvelopeId, cancelled_hash};
 use xmtp_proto::field::{Nullifier, Share};
@@ -20,14 +22,13 @@ use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 
 use super::super::conversations::{self, Read as _};
-use super::super::durable::Folder;
 use super::super::values::{self, Owned, element, postmark_of};
 use super::super::{
     AppendError, Appended, Cancellation, Entry, Evidence, OWNER_WRITES_PER_EPOCH, OwnTopic, OwnerWrite, Shard,
     StoreError, keys,
 };
-use super::{disk, sync};
-use crate::metrics::CommitMetrics;
+use super::disk;
+use super::syncer::Group;
 use crate::operator::Operator;
 
 /// Appends that are committed together.
@@ -40,18 +41,13 @@ pub(super) struct Waiting {
     pub(super) answer: oneshot::Sender<Appended>,
 }
 
-impl Waiting {
-    fn bytes(&self) -> usize {
-        self.entry.submission.envelope.as_ref().map_or(0, |envelope| envelope.ciphertext.len())
-    }
-}
+/// The threads that write and sync, in the order in which they end.
+pub(super) struct Threads(pub(super) [Option<JoinHandle<()>>; 2]);
 
-pub(super) struct Committer(pub(super) Option<JoinHandle<()>>);
-
-impl Drop for Committer {
+impl Drop for Threads {
     fn drop(&mut self) {
-        if let Some(thread) = self.0.take() {
-            // A committer that panicked has already closed its channel; there is nobody left to tell.
+        for thread in self.0.iter_mut().filter_map(Option::take) {
+            // One that panicked has already closed its channel; there is nobody left to tell.
             let _ = thread.join();
         }
     }
@@ -60,68 +56,69 @@ impl Drop for Committer {
 /// The committer's world.
 pub(super) struct Room {
     pub(super) log: Tree,
-    pub(super) db: Db,
-    pub(super) folder: Arc<std::sync::Mutex<Folder>>,
     pub(super) operator: Operator,
     pub(super) clock: Clock,
     /// Counts here, where nothing can refuse any more: who is refused uses up no place.
     pub(super) joining: DefaultDirectRateLimiter,
-    pub(super) metrics: CommitMetrics,
-    pub(super) announce: watch::Sender<Cursor>,
+    /// The newest entry.
+    pub(super) last: Cursor,
+    pub(super) accepted_at: Timestamp,
 }
 
 impl Room {
     /// Ends when the store is closed, or when the disk failed: what is durable is uncertain then, and nothing more may be
     /// promised.
-    pub(super) fn run(self, mut arriving: mpsc::Receiver<Waiting>, mut accepted_at: Timestamp) {
-        while let Some(first) = arriving.blocking_recv() {
-            let mut bytes = first.bytes();
-            let mut group = vec![first];
-            while group.len() < GROUP_MAX && bytes < GROUP_BYTES {
-                match arriving.try_recv() {
-                    Ok(next) => {
-                        bytes += next.bytes();
-                        group.push(next);
+    pub(super) async fn run(mut self, mut arriving: mpsc::Receiver<Waiting>, groups: mpsc::UnboundedSender<Group>) {
+        // The syncer has one group at a time, so its channel never holds more.
+        let turns = Arc::new(Semaphore::new(1));
+        let mut growing = Growing::new(&self.log);
+        let mut open = true;
+        while open || !growing.is_empty() {
+            let outcome = tokio::select! {
+                biased;
+                next = arriving.recv(), if open && growing.has_room() => match next {
+                    Some(waiting) => self.add(&mut growing, waiting),
+                    None => {
+                        open = false;
+                        Ok(())
                     }
-                    Err(_) => break,
+                },
+                Ok(turn) = turns.clone().acquire_owned(), if !growing.is_empty() => {
+                    let Growing { log: Tentative { batch, overlay, .. }, answers, .. } =
+                        mem::replace(&mut growing, Growing::new(&self.log));
+                    let written = (!overlay.is_empty()).then(Instant::now);
+                    let applied = if written.is_some() { self.log.apply_batch(batch).map_err(disk) } else { Ok(()) };
+                    // A syncer that has failed has said why.
+                    let sent = applied.map(|()| groups.send(Group { answers, last: self.last, written, turn }));
+                    match sent {
+                        Ok(Err(_)) => return,
+                        Ok(Ok(())) => Ok(()),
+                        Err(error) => Err(error),
+                    }
                 }
-            }
-            // Postmarks never run backwards, whatever the clock does.
-            accepted_at = accepted_at.max(self.clock.now());
-            if let Err(error) = self.commit(group, accepted_at) {
+            };
+            if let Err(error) = outcome {
+                // Everybody in the group learns it by the dropped channel.
                 tracing::error!(%error, "the store failed; nothing more is accepted");
                 return;
             }
         }
     }
 
-    fn commit(&self, group: Vec<Waiting>, accepted_at: Timestamp) -> Result<(), StoreError> {
-        let mut tentative = Tentative { log: &self.log, batch: Batch::default(), overlay: HashMap::new() };
-        let mut last = *self.announce.borrow();
-        let mut answers = Vec::with_capacity(group.len());
-        for Waiting { entry, answer } in group {
-            match self.decide(&mut tentative, entry, &mut last, accepted_at) {
-                // The disk failed: everybody in the group learns it by the dropped channel.
-                Err(AppendError::Failed(error)) => return Err(error),
-                decided => answers.push((answer, decided)),
+    fn add(&mut self, growing: &mut Growing, Waiting { entry, answer }: Waiting) -> Result<(), StoreError> {
+        growing.bytes += entry.submission.envelope.as_ref().map_or(0, |envelope| envelope.ciphertext.len());
+        // Postmarks never run backwards, whatever the clock does.
+        self.accepted_at = self.accepted_at.max(self.clock.now());
+        match self.decide(&mut growing.log, entry) {
+            Err(AppendError::Failed(error)) => Err(error),
+            decided => {
+                growing.answers.push((answer, decided));
+                Ok(())
             }
         }
-        let Tentative { batch, overlay, .. } = tentative;
-        if !overlay.is_empty() {
-            let since = Instant::now();
-            self.log.apply_batch(batch).map_err(disk)?;
-            sync(&self.db, &self.folder)?;
-            self.metrics.committed(answers.len(), since.elapsed());
-            self.announce.send_replace(last);
-        }
-        for (answer, decided) in answers {
-            // A caller that is gone finds the postmark by sending the same bytes again.
-            let _ = answer.send(decided);
-        }
-        Ok(())
     }
 
-    fn decide(&self, log: &mut Tentative<'_>, entry: Entry, last: &mut Cursor, accepted_at: Timestamp) -> Appended {
+    fn decide(&mut self, log: &mut Tentative, entry: Entry) -> Appended {
         let Entry { id, topic, submission, cancels, owner, conversation, expected_head } = entry;
         if let Some(cursor) = log.get(&keys::envelope(&id))? {
             let cursor = keys::cursor_of(&cursor).ok_or(StoreError::Damaged { what: "envelope entry" })?;
@@ -142,7 +139,7 @@ impl Room {
         let owned = owner.map(|write| log.require_owner_write(&write, expected_head)).transpose()?;
         // Before any nullifier is looked at: what is open already cancels nothing and leaves no evidence.
         let counted = match (conversation, topic) {
-            (Some(write), Topic::Conversation(id)) => Some(conversations::decide(&*log, id, write, accepted_at)?),
+            (Some(write), Topic::Conversation(id)) => Some(conversations::decide(&*log, id, write, self.accepted_at)?),
             _ => None,
         };
         for it in &cancels {
@@ -154,14 +151,14 @@ impl Room {
             return Err(AppendError::Overloaded);
         }
 
-        let cursor = last.next();
+        let cursor = self.last.next();
         let nullifiers: Vec<Nullifier> = cancels.iter().map(|it| it.nullifier).collect();
         let postmark = self.operator.sign(Postmark {
             network: self.operator.network(),
             operator: self.operator.address(),
             cursor,
             envelope: id,
-            accepted_at,
+            accepted_at: self.accepted_at,
             cancelled: cancelled_hash(&nullifiers),
         });
         let record = wire::Record { submission: Some(submission), postmark: Some(postmark.into()) };
@@ -181,19 +178,41 @@ impl Room {
         log.insert(keys::entry(cursor), topic.to_string().into_bytes());
         log.insert(keys::topic(&topic, cursor), Vec::new());
         log.insert(keys::envelope(&id), cursor.0.to_be_bytes().to_vec());
-        *last = cursor;
+        self.last = cursor;
         Ok(postmark)
     }
 }
 
+/// What is decided already of the next group.
+struct Growing {
+    log: Tentative,
+    answers: Vec<(oneshot::Sender<Appended>, Appended)>,
+    bytes: usize,
+}
+
+impl Growing {
+    fn new(log: &Tree) -> Self {
+        let log = Tentative { log: log.clone(), batch: Batch::default(), overlay: HashMap::new() };
+        Self { log, answers: Vec::new(), bytes: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.answers.is_empty()
+    }
+
+    fn has_room(&self) -> bool {
+        self.answers.len() < GROUP_MAX && self.bytes < GROUP_BYTES
+    }
+}
+
 /// The tree as it will be after the group: what is written here is read here, and nowhere else before it is durable.
-struct Tentative<'a> {
-    log: &'a Tree,
+struct Tentative {
+    log: Tree,
     batch: Batch,
     overlay: HashMap<Vec<u8>, Vec<u8>>,
 }
 
-impl conversations::Read for Tentative<'_> {
+impl conversations::Read for Tentative {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         match self.overlay.get(key) {
             Some(value) => Ok(Some(value.clone())),
@@ -202,7 +221,7 @@ impl conversations::Read for Tentative<'_> {
     }
 }
 
-impl Tentative<'_> {
+impl Tentative {
     fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.batch.insert(key.as_slice(), value.as_slice());
         self.overlay.insert(key, value);
