@@ -253,7 +253,7 @@ impl World {
         Root::from_be_bytes(newest.root.try_into().unwrap()).unwrap()
     }
 
-    async fn bucket(&mut self, book: &Book) -> Bucket {
+    pub(crate) async fn bucket(&mut self, book: &Book) -> Bucket {
         let root = self.newest_root(book).await;
         let request = wire::GetBucketRequest {
             group: Some(wire::get_bucket_request::Group::Stamps(stamp_group(book))),
@@ -567,10 +567,17 @@ pub(crate) async fn restart_with(world: &mut World, sections: &str) {
     let file = world.folder.path().join("node.toml");
     let text = fs::read_to_string(&file).unwrap() + sections;
     fs::write(&file, text).unwrap();
+    start_from_file(world).await;
+}
+
+/// Starts a node on its configuration file, where none runs.
+pub(crate) async fn start_from_file(world: &mut World) {
+    let file = world.folder.path().join("node.toml");
     let config = Config::load(&file, &Overrides::default()).unwrap();
+    let tls = config.tls.is_some();
     let node = Node::bind(config, world.clock.clone()).await.unwrap();
     node.chain().wait_for(|view| view.as_of().is_some()).await.unwrap();
-    world.client = match sections.contains("[tls]") {
+    world.client = match tls {
         true => world.client.clone(),
         false => NodeClient::connect(format!("http://{}", node.address())).await.unwrap(),
     };
