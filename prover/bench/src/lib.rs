@@ -37,7 +37,7 @@ pub fn compare(name: &'static str, samples: usize, actions: &mut [Action<'_>]) -
     let ours = sides.next().expect("ours is the first action");
     let also = actions[1..].iter().map(|(word, ..)| *word).zip(sides).collect();
     let what = format!("one thread, {samples} samples");
-    Report { name, what, unit: "ms cpu", measure: Measure::Cost, ours, peer, also }.print();
+    Report { name, what, unit: "ms cpu", measure: Measure::Cost, ours, peer, also, pairs: Vec::new() }.print();
     Ok(())
 }
 

@@ -23,6 +23,8 @@ pub struct Report {
     pub peer: Side,
     /// What else of ours was measured beside the same peer, by a word for it.
     pub also: Vec<(&'static str, Side)>,
+    /// What else was measured, ours beside a peer of its own, by a word for it.
+    pub pairs: Vec<(&'static str, Side, Side)>,
 }
 
 /// Which way is better.
@@ -45,9 +47,10 @@ pub struct Side {
 impl Report {
     /// Prints the table, and last the line `{name, ours, peer, unit, ratio, samples: {ours, peer}, versions: {ours,
     /// peer}}`, in which `ours` and `peer` are medians and a ratio above one says that ours is better. What else was
-    /// measured stands in `also`, by its word, with `ours` and `ratio`, and in `samples`.
+    /// measured stands in `also`, by its word, with `ours` and `ratio`, and in `samples`; what has a peer of its own in
+    /// `pairs`, by its word, with `peer` and `version` of it, too.
     pub fn print(&self) {
-        let Self { name, what, unit, ours, peer, also, .. } = self;
+        let Self { name, what, unit, ours, peer, also, pairs, measure: _ } = self;
         println!("{name}: {what}; in {unit}");
         println!("{:<32}{:>12}{:>12}{:>12}", "", "median", "least", "most");
         let row = |label: &str, side: &Side| {
@@ -58,34 +61,48 @@ impl Report {
         row(ours.version, ours);
         also.iter().for_each(|(word, side)| row(&format!("{}, {word}", side.version), side));
         row(peer.version, peer);
-        println!("ours is {:.2} times as good", self.ratio(ours));
-        also.iter().for_each(|(word, side)| println!("{word}: {:.2} times", self.ratio(side)));
+        for (word, ours, peer) in pairs {
+            [ours, peer].into_iter().for_each(|side| row(&format!("{}, {word}", side.version), side));
+        }
+        println!("ours is {:.2} times as good", self.ratio(ours, peer));
+        also.iter().for_each(|(word, side)| println!("{word}: {:.2} times", self.ratio(side, peer)));
+        pairs.iter().for_each(|(word, ours, peer)| println!("{word}: {:.2} times", self.ratio(ours, peer)));
 
         let mut samples = json!({ "ours": ours.rounded(), "peer": peer.rounded() });
         let mut others = json!({});
         for (word, side) in also {
             samples[*word] = json!(side.rounded());
-            others[*word] = json!({ "ours": round(side.median()), "ratio": round(self.ratio(side)) });
+            others[*word] = json!({ "ours": round(side.median()), "ratio": round(self.ratio(side, peer)) });
         }
+        let of_pair = |(word, ours, peer): &(&str, Side, Side)| {
+            let ratio = round(self.ratio(ours, peer));
+            let figures = json!({
+                "ours": round(ours.median()), "peer": round(peer.median()), "ratio": ratio, "version": peer.version,
+            });
+            ((*word).to_owned(), figures)
+        };
         let mut line = json!({
             "name": name,
             "ours": round(ours.median()),
             "peer": round(peer.median()),
             "unit": unit,
-            "ratio": round(self.ratio(ours)),
+            "ratio": round(self.ratio(ours, peer)),
             "samples": samples,
             "versions": { "ours": ours.version, "peer": peer.version },
         });
         if !also.is_empty() {
             line["also"] = others;
         }
+        if !pairs.is_empty() {
+            line["pairs"] = pairs.iter().map(of_pair).collect::<serde_json::Map<_, _>>().into();
+        }
         println!("{line}");
     }
 
-    fn ratio(&self, ours: &Side) -> f64 {
+    fn ratio(&self, ours: &Side, peer: &Side) -> f64 {
         match self.measure {
-            Measure::Cost => self.peer.median() / ours.median(),
-            Measure::Rate => ours.median() / self.peer.median(),
+            Measure::Cost => peer.median() / ours.median(),
+            Measure::Rate => ours.median() / peer.median(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What a million leaves cost a node, beside the hashes alone: `cargo run --release --bin tree [LEAVES]`.
 //!
 //! A purchase is a leaf `P2(commitment, limit)`, and seven leaves make a node of the tree, `P8`. What a node does beside
-//! hashing when it starts (reading its store, linking keccak chains, keeping books, taking roots) is what is measured.
+//! hashing when it starts (reading its store, linking keccak chains, keeping books, taking roots) is what is measured. Beside
+//! that, the tree alone, hashed from commitments, and zerokit's of as many leaves: binary, with its own hash.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -14,6 +15,7 @@ use alloy::primitives::{Address, B256, U256};
 use alloy::signers::local::PrivateKeySigner;
 use cpu_time::ProcessTime;
 use peak_alloc::PeakAlloc;
+use rln::prelude::{Fr, Hasher, PoseidonHash};
 use tokio::runtime::Runtime;
 use xmtp_node::chain::{Chain, ChainConfig, ChainStore, stored};
 use xmtp_node::groups::{Block, Checkpoints, Groups, Operation, RootRules, VolumeRoot};
@@ -24,6 +26,7 @@ use xmtp_proto::field::{Commitment, FieldElement, Root};
 use xmtp_proto::time::{Clock, Timestamp};
 use xmtp_prover::tree::{ARITY, BUCKET_LEAVES, BrokenPath, BucketError, DEPTH, VOLUME_LEAVES};
 use xmtp_prover::{Group as Tree, Limit, Path, Position, Version, leaf, leaves};
+use zerokit_utils::merkle_tree::{FullMerkleTree, ZerokitMerkleTree as _};
 
 // The form of all reports, without the peer of those in prover/bench.
 #[allow(dead_code)]
@@ -47,6 +50,7 @@ const SECONDS_APART: u64 = 6;
 const PAGE: u32 = 10_000;
 const OURS: &str = concat!("xmtp-node ", env!("CARGO_PKG_VERSION"));
 const PEER: &str = "the hashes alone";
+const OTHER_TREE: &str = "zerokit_utils 3.0.0";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let leaves = std::env::args().nth(1).map_or(Ok(LEAVES), |it| it.parse())?;
@@ -58,6 +62,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{leaves} leaves; CPU time of all threads, unless it says otherwise");
     let (root, path) = measure_tree(leaves)?;
     measure_groups(leaves, root)?;
+    let (mut tree, mut other_tree) = (Vec::new(), Vec::new());
+    for _ in 0..SAMPLES {
+        tree.push(tree_alone(leaves, root)?);
+        other_tree.push(other_tree_alone(leaves)?);
+    }
 
     let folder = tempfile::tempdir()?;
     let store = persist(leaves, folder.path())?;
@@ -68,7 +77,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let what = format!("a node's start with {leaves} leaves in its store, {SAMPLES} samples");
     let (ours, peer) = (Side { version: OURS, samples: ours }, Side { version: PEER, samples: peer });
-    Report { name: "tree", what, unit: "ms cpu", measure: Measure::Cost, ours, peer, also: Vec::new() }.print();
+    let (tree, other_tree) =
+        (Side { version: OURS, samples: tree }, Side { version: OTHER_TREE, samples: other_tree });
+    let pairs = vec![("tree alone", tree, other_tree)];
+    Report { name: "tree", what, unit: "ms cpu", measure: Measure::Cost, ours, peer, also: Vec::new(), pairs }.print();
     Ok(())
 }
 
@@ -111,6 +123,35 @@ fn measure_tree(count: u32) -> Result<(Root, Path), Box<dyn Error>> {
         return Err("the tree is not what it was before the rollback".into());
     }
     Ok((root, path))
+}
+
+/// The tree by itself, from commitments.
+fn tree_alone(count: u32, root: Root) -> Result<f64, Box<dyn Error>> {
+    let (time, tree) = cpu(|| {
+        let books: Vec<_> = (0..count).map(|number| Some((commitment(number), LIMIT))).collect();
+        let mut tree = Tree::new();
+        tree.extend(leaves(&books));
+        tree
+    });
+    if tree.root(0) != Some(root) {
+        return Err("the tree has another root than before".into());
+    }
+    Ok(time.as_secs_f64() * 1e3)
+}
+
+/// zerokit's, from commitments: the tree that keeps all nodes, as deep as it has to be.
+fn other_tree_alone(count: u32) -> Result<f64, Box<dyn Error>> {
+    let depth = count.next_power_of_two().trailing_zeros() as usize;
+    let limit = Fr::from(LIMIT.get());
+    let (time, tree) = cpu(|| {
+        let leaf = |number: u32| Hasher::<PoseidonHash>::hash_pair(Fr::from(number + 1), limit);
+        let leaves: Vec<_> = (0..count).map(leaf).collect();
+        let mut tree = FullMerkleTree::<PoseidonHash>::default(depth)?;
+        tree.set_range(0, leaves.into_iter())?;
+        Ok::<_, Box<dyn Error>>(tree)
+    });
+    black_box(tree?.root());
+    Ok(time.as_secs_f64() * 1e3)
 }
 
 /// What a node keeps of a group: its tree, its books, the roots of the last day and of every midnight.

@@ -49,6 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ours: side(together),
         peer: Side { version: PEER, samples: peer },
         also: vec![("one bad in 100", side(with_bad)), ("alone", side(alone))],
+        pairs: Vec::new(),
     }
     .print();
     Ok(())
