@@ -242,6 +242,11 @@ impl ChainHandle {
         self.read(|groups| groups.book(group, commitment))
     }
 
+    /// Whether the leaf of a commitment stands in the newest tree of its group.
+    pub(crate) fn stands(&self, group: &Group, commitment: Commitment) -> bool {
+        self.read(|groups| groups.stands(group, commitment))
+    }
+
     /// The slashes so far.
     pub(crate) fn slashed(&self) -> Vec<Slashed> {
         self.read(|groups| groups.slashed().to_vec())

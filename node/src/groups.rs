@@ -76,6 +76,8 @@ pub struct Slashed {
     pub group: Group,
     /// As the event has it.
     pub secret: U256,
+    /// The time of the block that told it.
+    pub at: Timestamp,
 }
 
 /// When roots are taken, and how long they are good. All nodes of a network have the same.
@@ -335,11 +337,9 @@ impl Groups {
             };
             state.operate(operation, block, undo);
             if let Operation::Remove { secret: Some(secret), .. } = *operation {
-                let slashed = Slashed { group, secret };
                 // A reorganisation may bring the same one again.
-                if !self.slashed.contains(&slashed) {
-                    self.slashed.push(slashed);
-                }
+                self.slashed.retain(|it| (it.group, it.secret) != (group, secret));
+                self.slashed.push(Slashed { group, secret, at: block.time });
             }
         }
         for undo in &touched {
@@ -408,6 +408,10 @@ impl Groups {
             self.groups.retain(|group, _| !ended.contains(group));
             self.slashed.retain(|slashed| !ended.contains(&slashed.group));
         }
+        // No root outlives its leaf by more, and a book's stamps have none that ends before they do.
+        let outlives = self.rules.fresh_lifetime.saturating_add(self.rules.fresh_interval);
+        let is_felt = |it: &Slashed| matches!(it.group, Group::Stamps { .. }) || time.since(it.at) <= outlives;
+        self.slashed.retain(is_felt);
         for (group, state) in &mut self.groups {
             let undone = self.undo.iter().flat_map(|(_, undos)| undos).find(|undo| undo.group == *group);
             state.forget(undone, rules_of(group, &self.rules, &self.leaving), time);
@@ -434,6 +438,12 @@ impl Groups {
         self.groups.get(group)?.book(commitment)
     }
 
+    /// Whether the leaf of a commitment stands, and has not left.
+    #[must_use]
+    pub fn stands(&self, group: &Group, commitment: Commitment) -> bool {
+        self.groups.get(group).is_some_and(|state| state.stands(commitment))
+    }
+
     /// Where the next leaf of a group goes; nothing if it has no more room.
     #[must_use]
     pub fn next_position(&self, group: &Group) -> Option<Position> {
@@ -443,7 +453,8 @@ impl Groups {
         Some(Position { volume, index })
     }
 
-    /// The slashes of books and stakes that are kept here, undone ones too. At most as many as there were leaves.
+    /// The slashes of books and stakes that are kept here, undone ones too; those of stakes for as long as a root may have
+    /// their leaf. At most as many as there were leaves.
     #[must_use]
     pub fn slashed(&self) -> &[Slashed] {
         &self.slashed

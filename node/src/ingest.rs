@@ -103,6 +103,7 @@ pub(crate) struct Rooms {
     pub(crate) claims: ClaimsHandle,
     pub(crate) proving: Proving,
     pub(crate) congestion: Congestion,
+    pub(crate) closing: Closing,
     pub(crate) store: Store,
     pub(crate) disk: DiskSpace,
     pub(crate) clock: Clock,
@@ -110,9 +111,8 @@ pub(crate) struct Rooms {
 
 impl Ingest {
     pub(crate) fn new(rooms: Rooms, bounds: Bounds) -> Self {
-        let Rooms { rules, chain, members, claims, proving, congestion, store, disk, clock } = rooms;
+        let Rooms { rules, chain, members, claims, proving, congestion, closing, store, disk, clock } = rooms;
         let Bounds { view_age_max, waiting_bytes } = bounds;
-        let closing = Closing::new(rules.clone(), chain.clone(), store.clone());
         Self {
             closing,
             disk,
@@ -135,7 +135,7 @@ impl Ingest {
     /// stores them, each by itself.
     ///
     /// # Errors
-    /// [`Failure`], of each: nothing of it was cancelled or stored, but for evidence against who used one stamp twice.
+    /// [`Failure`], of each: nothing of it was cancelled or stored, but for evidence against who used one index twice.
     pub async fn ingest(
         &self,
         peer: Peer,
@@ -312,11 +312,11 @@ impl Ingest {
     /// Recovers the secret of who used one index for two envelopes, and closes it. The evidence is on disk already; whoever
     /// holds it can slash.
     async fn expose(&self, evidence: Evidence) -> Refusal {
-        let Evidence { group, nullifier, first, second } = evidence;
-        match (group, xmtp_prover::recover(first, second)) {
-            (Group::Stamps { .. }, Ok(secret)) => match self.closing.close(group, secret).await {
-                Ok(stamps) => tracing::warn!(stamps, "one stamp went on two envelopes: its book is closed"),
-                Err(error) => tracing::error!(%error, "a book whose secret is known could not be closed"),
+        let Evidence { group, nullifier, first: _, second: _ } = evidence;
+        match (group, evidence.secret()) {
+            (Group::Stamps { .. } | Group::Stake { .. }, Ok(secret)) => match self.closing.close(group, secret).await {
+                Ok(passes) => tracing::warn!(passes, ?group, "one index went on two envelopes: its secret is closed"),
+                Err(error) => tracing::error!(%error, "a secret that is known could not be closed"),
             },
             // Nothing to slash, and no more to gain than the epoch's indices, each of them once.
             (_, Ok(_)) => tracing::warn!("a member, or the holder of a claim, used one index for two envelopes"),

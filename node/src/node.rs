@@ -40,7 +40,7 @@ use crate::proving::{Gathering, Proving};
 use crate::server::{self, BadOrigin, Server, TlsError};
 use crate::store::{OpenError, Store, StoreError};
 use crate::traffic::Traffic;
-use crate::validate::Rules;
+use crate::validate::{Rules, StakeRules};
 
 /// The chain id of development networks: there alone development keys are good.
 const DEVELOPMENT_CHAIN: u64 = 31337;
@@ -172,6 +172,11 @@ impl Node {
         let rules = Arc::new(Rules {
             network,
             postage: deployment.postage,
+            stake: deployment.stake.as_ref().map(|stake| StakeRules {
+                contract: stake.contract,
+                // A contract has sixteen at most.
+                tiers: u32::try_from(stake.tiers.len()).unwrap_or(u32::MAX),
+            }),
             issue_seconds: deployment.issue_seconds.into(),
             invite: rules.invite,
             joining: rules.joining,
@@ -207,6 +212,7 @@ impl Node {
             Gathering { linger: limits.proof_linger, waiting_max: limits.proofs, bad_max: limits.bad_proofs_per_ip };
         let proving = Proving::new(rules.clone(), metrics.clone(), gathering);
         let congestion = Congestion::new(congestion, clock.now());
+        let closing = Closing::new(rules.clone(), chain_handle.clone(), store.clone(), clock.clone());
         let ingest = Ingest::new(
             Rooms {
                 rules: rules.clone(),
@@ -215,6 +221,7 @@ impl Node {
                 claims: claims_handle.clone(),
                 proving: proving.clone(),
                 congestion: congestion.clone(),
+                closing: closing.clone(),
                 store: store.clone(),
                 disk: disk.clone(),
                 clock: clock.clone(),
@@ -319,7 +326,7 @@ impl Node {
         });
         rooms.spawn(watch_store(store.clone(), stop.clone()));
         rooms.spawn({
-            let (closing, stop) = (Closing::new(rules.clone(), chain_handle.clone(), store.clone()), stop.clone());
+            let stop = stop.clone();
             async move { closing.run(stop).await.map_err(|_| RunError::Store) }
         });
         let house =

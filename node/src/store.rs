@@ -20,6 +20,7 @@ use xmtp_proto::refusal::Refusal;
 use xmtp_proto::time::{Epoch, Timestamp};
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
+use xmtp_prover::{NotEvidence, PassSecret, recover};
 
 mod audit;
 mod conversations;
@@ -56,7 +57,7 @@ pub struct Cancellation {
 pub enum Shard {
     /// Of stamps.
     Issue(Issue),
-    /// Of memberships and claims.
+    /// Of stakes, memberships and claims.
     Epoch(Epoch),
 }
 
@@ -146,7 +147,7 @@ pub struct Entry {
 /// One index used for two envelopes: two points of one line, whose value at zero is the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// The group of who used it: of stamps, of members, or of a claim.
+    /// The group of who used it: of stamps, of stakes, of members, or of a claim.
     pub group: Group,
     /// The index.
     pub nullifier: Nullifier,
@@ -156,14 +157,30 @@ pub struct Evidence {
     pub second: (Signal, Share),
 }
 
+impl Evidence {
+    /// The secret of who used the index.
+    ///
+    /// # Errors
+    /// [`NotEvidence`] if the points say nothing: two envelopes have two signals but for a collision of keccak-256.
+    pub fn secret(&self) -> Result<PassSecret, NotEvidence> {
+        recover(self.first, self.second)
+    }
+
+    /// Whether there is something on the chain to slash: members have nothing there.
+    #[must_use]
+    pub const fn is_slashable(&self) -> bool {
+        matches!(self.group, Group::Stamps { .. } | Group::Stake { .. })
+    }
+}
+
 /// Why an append did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// The log says no.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// A stamp was used for another envelope before; the evidence is kept. The sender's fault.
-    #[error("one stamp for two envelopes")]
+    /// An index was used for another envelope before; the evidence is kept. The sender's fault.
+    #[error("one index for two envelopes")]
     DoubleSpend(Box<Evidence>),
     /// The conversation was never opened, or no longer is. The sender's to mend.
     #[error("the conversation is not open")]

@@ -39,6 +39,7 @@ mod owner;
 mod posting;
 mod price;
 mod proofs;
+mod stake;
 mod stamp;
 
 use proofs::Claim;
@@ -50,6 +51,8 @@ pub struct Rules {
     pub network: NetworkId,
     /// The contract that sells stamps.
     pub postage: alloy::primitives::Address,
+    /// What can be staked; nothing if the network has no stakes.
+    pub stake: Option<StakeRules>,
     /// Seconds per issue of stamps.
     pub issue_seconds: u64,
     /// What the network asks at invite topics.
@@ -64,6 +67,15 @@ pub struct Rules {
     pub claims: Offered,
     /// The key that proofs are verified with.
     pub verifying_key: VerifyingKey,
+}
+
+/// What can be staked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StakeRules {
+    /// The contract that keeps it.
+    pub contract: alloy::primitives::Address,
+    /// Tiers, numbered from 1.
+    pub tiers: u32,
 }
 
 /// What the log knows of the account that a topic names.

@@ -12,7 +12,7 @@ use support::{Book, LONG_AGO, Person, Tag, World};
 use xmtp_proto::derive::{Denomination, Issue, NetworkId};
 use xmtp_proto::envelope::{Envelope, MAX_CIPHERTEXT_BYTES};
 use xmtp_proto::field::{FieldElement, MODULUS, Scope};
-use xmtp_proto::pass::{Claim, Connection, Issuer, Pass, Stake, Stamp};
+use xmtp_proto::pass::{Claim, Connection, Issuer, Pass, Stamp};
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::refusal::{AskedBy, Code, Refusal};
 use xmtp_proto::requirement::Requirement;
@@ -190,7 +190,7 @@ async fn slashed_book_is_closed_although_older_roots_still_have_it() {
     world.slash(&book).await;
     support::until("the node closes the book", async || {
         let store = world.node.as_ref().unwrap().store();
-        store.is_closed(book.issue, &stamp.proof.nullifier).unwrap()
+        store.is_closed(xmtp_node::store::Shard::Issue(book.issue), &stamp.proof.nullifier).unwrap()
     })
     .await;
     check(&mut world, "a slashed book", submission(&letter, &[&stamp]), Code::SecretClosed).await;
@@ -306,7 +306,6 @@ async fn passes_of_kinds_that_come_later_are_not_offered() {
     let proof = world.stamp(&book, 0, &letter, Tag::ToTopic).await.proof;
     let epoch = Epoch(20_000);
     let later = [
-        Pass::Stake(Stake { tier: 1, epoch, proof: proof.clone() }),
         Pass::Claim(Claim { id: [1; 32].into(), generation: 1, epoch, proof }),
         Pass::Connection(Connection {
             holder: [1; 32],

@@ -278,13 +278,54 @@ async fn closed_stamp_is_refused_for_ever() {
     let store = open(&folder);
     let nullifier = FieldElement::from(1).into();
     store.append(cancelling("used before", &[2])).await.unwrap();
-    store.close(Issue(7), &[nullifier, FieldElement::from(2).into()]).unwrap();
+    store.close(Shard::Issue(Issue(7)), &[nullifier, FieldElement::from(2).into()]).unwrap();
     drop(store);
     let store = open(&folder);
-    assert!(store.is_closed(Issue(7), &nullifier).unwrap());
+    assert!(store.is_closed(Shard::Issue(Issue(7)), &nullifier).unwrap());
     assert_eq!(refused(store.append(cancelling("letter", &[3, 1])).await), Refusal::SecretClosed);
     assert!(matches!(store.append(cancelling("again", &[2])).await, Err(AppendError::DoubleSpend(_))));
     store.append(cancelling("letter", &[3])).await.unwrap();
+}
+
+/// A letter with an index of a stake's day.
+fn staked(text: &str, epoch: Epoch, nullifier: u64) -> Entry {
+    let cancel = Cancellation {
+        group: Group::Stake { contract: [0x22; 20].into(), tier: 2 },
+        shard: Shard::Epoch(epoch),
+        nullifier: FieldElement::from(nullifier).into(),
+        share: FieldElement::from_hash(keccak256(text)).into(),
+    };
+    Entry { cancels: vec![cancel], ..entry(topic(1), text) }
+}
+
+#[tokio::test]
+async fn closed_day_of_a_stake_is_refused_until_it_is_over_and_dropped() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    let (today, tomorrow) = (NOW.epoch(), Epoch(NOW.epoch().0 + 1));
+    for epoch in [today, tomorrow] {
+        store.close(Shard::Epoch(epoch), &[FieldElement::from(1).into()]).unwrap();
+    }
+    for epoch in [today, tomorrow] {
+        assert_eq!(refused(store.append(staked("letter", epoch, 1)).await), Refusal::SecretClosed);
+    }
+    // A stamp of that number is none of it.
+    store.append(cancelling("with a stamp", &[1])).await.unwrap();
+    assert_eq!(store.forget_before(Issue(7), tomorrow).unwrap(), 1);
+    assert!(!store.is_closed(Shard::Epoch(today), &FieldElement::from(1).into()).unwrap());
+    assert!(store.is_closed(Shard::Epoch(tomorrow), &FieldElement::from(1).into()).unwrap());
+}
+
+#[tokio::test]
+async fn evidence_against_a_stake_outlives_the_store_that_found_it() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    store.append(staked("letter", NOW.epoch(), 1)).await.unwrap();
+    let Err(AppendError::DoubleSpend(evidence)) = store.append(staked("another", NOW.epoch(), 1)).await else {
+        panic!("one index went twice");
+    };
+    drop(store);
+    assert_eq!(open(&folder).evidence().map(Result::unwrap).collect::<Vec<_>>(), [*evidence]);
 }
 
 #[tokio::test]

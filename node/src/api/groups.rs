@@ -7,7 +7,7 @@ use xmtp_proto::malformed::Malformed;
 use xmtp_proto::refusal::Refusal;
 use xmtp_proto::wire::{
     ClaimGroup, GetBucketRequest, GetBucketResponse, GetRootsRequest, GetRootsResponse, MemberGroup, RootKind,
-    StampGroup, VolumeRoot, get_bucket_request, get_roots_request,
+    StakeGroup, StampGroup, VolumeRoot, get_bucket_request, get_roots_request,
 };
 
 use super::{Api, status};
@@ -20,6 +20,7 @@ impl Api {
             Some(get_roots_request::Group::Stamps(group)) => stamps(group)?,
             Some(get_roots_request::Group::Members(group)) => members(group)?,
             Some(get_roots_request::Group::Claim(group)) => claim(group)?,
+            Some(get_roots_request::Group::Stakes(group)) => self.stakes(group)?,
             None => return Err(status::malformed(Malformed::Missing { field: "group" })),
         };
         let roots = match group {
@@ -44,6 +45,7 @@ impl Api {
             Some(get_bucket_request::Group::Stamps(group)) => stamps(group)?,
             Some(get_bucket_request::Group::Members(group)) => members(group)?,
             Some(get_bucket_request::Group::Claim(group)) => claim(group)?,
+            Some(get_bucket_request::Group::Stakes(group)) => self.stakes(group)?,
             None => return Err(status::malformed(Malformed::Missing { field: "group" })),
         };
         let expected = 32;
@@ -65,6 +67,13 @@ impl Api {
             top: bucket.top().iter().flat_map(|node| node.to_be_bytes()).collect(),
             leaves: bucket.leaves().iter().flat_map(|leaf| *leaf.as_bytes()).collect(),
         })
+    }
+
+    fn stakes(&self, group: StakeGroup) -> Result<Group, Status> {
+        let StakeGroup { tier } = group;
+        let contract = self.rules.stake.map(|stake| stake.contract);
+        let not_offered = || status::refused(&Refusal::NotOffered { what: "stakes".to_owned() });
+        Ok(Group::Stake { contract: contract.ok_or_else(not_offered)?, tier })
     }
 }
 

@@ -273,6 +273,12 @@ impl State {
         self.books.get(&commitment)
     }
 
+    pub(super) fn stands(&self, commitment: Commitment) -> bool {
+        let Some(book) = self.books.get(&commitment) else { return false };
+        // What waits to be hashed stands: a removal hashes first.
+        self.tree.leaf(book.position).is_none_or(|leaf| !leaf.field().is_zero())
+    }
+
     pub(super) fn standing(&self) -> Arc<Standings> {
         Arc::clone(&self.standings)
     }

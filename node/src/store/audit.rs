@@ -26,7 +26,7 @@ const FAULTS_MAX: usize = 1_000;
 pub struct Held {
     /// Of stamps.
     pub issue: Issue,
-    /// Of memberships, and of what is counted by the day.
+    /// Of stakes and memberships, and of what is counted by the day.
     pub epoch: Epoch,
 }
 
@@ -39,6 +39,8 @@ pub struct Audit {
     pub dropped: u64,
     /// Stamps among the passes of both.
     pub stamps: u64,
+    /// And stakes.
+    pub stakes: u64,
     /// And memberships.
     pub memberships: u64,
     /// Conversations that are open, or were.
@@ -201,6 +203,10 @@ impl Auditor<'_> {
                 Pass::Stamp(stamp) if stamp.issue >= self.held.issue => {
                     self.audit.stamps += 1;
                     (Shard::Issue(stamp.issue), stamp.proof.nullifier)
+                }
+                Pass::Stake(stake) if stake.epoch >= self.held.epoch => {
+                    self.audit.stakes += 1;
+                    (Shard::Epoch(stake.epoch), stake.proof.nullifier)
                 }
                 Pass::Member(member) if member.epoch >= self.held.epoch => {
                     self.audit.memberships += 1;

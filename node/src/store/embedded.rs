@@ -14,7 +14,7 @@ use prost::Message as _;
 use sled::{Batch, Db, Tree};
 use tokio::sync::{mpsc, oneshot, watch};
 use xmtp_proto::account::Account;
-use xmtp_proto::derive::{EnvelopeId, Issue};
+use xmtp_proto::derive::EnvelopeId;
 use xmtp_proto::field::Nullifier;
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
 use xmtp_proto::time::{Clock, Epoch};
@@ -23,7 +23,9 @@ use xmtp_proto::wire;
 
 use super::durable::{Folder, create_folder};
 use super::values::{self, Owned, postmark_of};
-use super::{AppendError, Appended, Entry, Evidence, OwnRecord, OwnTopic, PAGE_BYTES, Page, StoreError, Stretch, keys};
+use super::{
+    AppendError, Appended, Entry, Evidence, OwnRecord, OwnTopic, PAGE_BYTES, Page, Shard, StoreError, Stretch, keys,
+};
 use crate::chain::{ChainStore, ChainStoreError};
 use crate::metrics::CommitMetrics;
 use crate::operator::Operator;
@@ -354,10 +356,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn close(&self, issue: Issue, nullifiers: &[Nullifier]) -> Result<(), StoreError> {
+    pub fn close(&self, shard: Shard, nullifiers: &[Nullifier]) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         for nullifier in nullifiers {
-            batch.insert(keys::closed(issue, nullifier), &[]);
+            batch.insert(keys::closed(shard, nullifier), &[]);
         }
         self.log.apply_batch(batch).map_err(disk)?;
         sync(&self.db, &self.folder)
@@ -367,8 +369,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn is_closed(&self, issue: Issue, nullifier: &Nullifier) -> Result<bool, StoreError> {
-        self.log.contains_key(keys::closed(issue, nullifier)).map_err(disk)
+    pub fn is_closed(&self, shard: Shard, nullifier: &Nullifier) -> Result<bool, StoreError> {
+        self.log.contains_key(keys::closed(shard, nullifier)).map_err(disk)
     }
 
     /// What stands at a cursor; nothing if it was dropped.

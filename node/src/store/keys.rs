@@ -23,6 +23,7 @@ const OWNED: u8 = b'o';
 const QUOTA: u8 = b'q';
 const EVIDENCE: u8 = b'v';
 const CLOSED: u8 = b'x';
+const EPOCH_CLOSED: u8 = b'y';
 
 /// Cursor → record.
 pub(super) fn record(cursor: Cursor) -> Vec<u8> {
@@ -82,12 +83,15 @@ pub(super) fn nullifier(shard: Shard, nullifier: &Nullifier) -> Vec<u8> {
     }
 }
 
-/// Issue, nullifier → nothing: it could still be used by who knows a secret that the world knows.
-pub(super) fn closed(issue: Issue, nullifier: &Nullifier) -> Vec<u8> {
-    concat(CLOSED, &[&issue.0.to_be_bytes(), nullifier.as_bytes()])
+/// Issue or epoch, nullifier → nothing: it could still be used by who knows a secret that the world knows.
+pub(super) fn closed(shard: Shard, nullifier: &Nullifier) -> Vec<u8> {
+    match shard {
+        Shard::Issue(issue) => concat(CLOSED, &[&issue.0.to_be_bytes(), nullifier.as_bytes()]),
+        Shard::Epoch(epoch) => concat(EPOCH_CLOSED, &[&epoch.0.to_be_bytes(), nullifier.as_bytes()]),
+    }
 }
 
-/// All nullifiers that are used: of stamps, and of memberships.
+/// All nullifiers that are used: of stamps, and of stakes and memberships.
 pub(super) const fn all_nullifiers() -> [[u8; 1]; 2] {
     [[NULLIFIER], [EPOCH_NULLIFIER]]
 }
@@ -147,13 +151,13 @@ pub(super) fn units_of(epoch: Epoch) -> Vec<u8> {
     concat(UNITS, &[&epoch.0.to_be_bytes()])
 }
 
-/// All that was counted in epochs before this one: owner writes, units, nullifiers.
-pub(super) fn counted_before(epoch: Epoch) -> [std::ops::Range<Vec<u8>>; 3] {
-    [QUOTA, UNITS, EPOCH_NULLIFIER].map(|kind| vec![kind]..concat(kind, &[&epoch.0.to_be_bytes()]))
+/// All that was counted in epochs before this one: owner writes, units, nullifiers used and closed.
+pub(super) fn counted_before(epoch: Epoch) -> [std::ops::Range<Vec<u8>>; 4] {
+    [QUOTA, UNITS, EPOCH_NULLIFIER, EPOCH_CLOSED].map(|kind| vec![kind]..concat(kind, &[&epoch.0.to_be_bytes()]))
 }
 
-/// Nullifier → two signals and two shares behind the group: of stamps denomination u32 and issue u32, of members operator
-/// 32 and generation u32, of a claim `c`, id 32 and generation u32.
+/// Nullifier → two signals and two shares behind the group: of stamps denomination u32 and issue u32, of stakes contract 20
+/// and tier u32, of members operator 32 and generation u32, of a claim `c`, id 32 and generation u32.
 pub(super) fn evidence(nullifier: &Nullifier) -> Vec<u8> {
     concat(EVIDENCE, &[nullifier.as_bytes()])
 }

@@ -63,10 +63,9 @@ impl Evidence {
 fn group_to_bytes(group: &Group) -> Vec<u8> {
     match group {
         Group::Stamps { denomination, issue } => [denomination.units().to_be_bytes(), issue.0.to_be_bytes()].concat(),
+        Group::Stake { contract, tier } => [contract.as_slice(), &tier.to_be_bytes()].concat(),
         Group::Members { operator, generation } => [operator.as_bytes().as_slice(), &generation.to_be_bytes()].concat(),
         Group::Claim { id, generation } => [&[CLAIM], id.as_bytes().as_slice(), &generation.to_be_bytes()].concat(),
-        // Nobody admits proofs about these.
-        Group::Stake { .. } => Vec::new(),
     }
 }
 
@@ -80,6 +79,9 @@ fn group_from_bytes(bytes: &[u8]) -> Option<Group> {
         && let Ok(id) = <[u8; 32]>::try_from(id)
     {
         return Some(Group::Claim { id: ClaimId::from(id), generation: number });
+    }
+    if let Ok(contract) = <[u8; 20]>::try_from(source) {
+        return Some(Group::Stake { contract: contract.into(), tier: number });
     }
     let units = u32::from_be_bytes(source.try_into().ok()?);
     Some(Group::Stamps { denomination: units.try_into().ok()?, issue: Issue(number) })

@@ -10,7 +10,7 @@ use xmtp_proto::submission::Submission;
 use xmtp_prover::batch::Unproved;
 use xmtp_prover::{Proof, Statement};
 
-use super::{Context, claim, member, stamp};
+use super::{Context, claim, member, stake, stamp};
 use crate::store::{Cancellation, Shard};
 
 /// A proof, and what the node holds it against.
@@ -44,8 +44,8 @@ pub(super) fn claim_all(
         let not_offered = |what: &str| Err(Refusal::NotOffered { what: what.to_owned() });
         let claimed = match pass {
             Pass::Stamp(stamp) => stamp::claimed(context, stamp, topic)?,
+            Pass::Stake(stake) => stake::claimed(context, stake, topic)?,
             Pass::Member(member) => member::claimed(context, member, topic, purpose)?,
-            Pass::Stake(_) => return not_offered("a stake pass"),
             Pass::Claim(claim) => claim::claimed(context, claim, topic, purpose)?,
             Pass::Connection(_) => return not_offered("a connection pass"),
             Pass::Posting(_) | Pass::Owner(_) | Pass::Issuer(_) => continue,

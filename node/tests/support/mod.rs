@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // Each test binary uses its part.
 
+pub(crate) mod stakes;
+
 use std::fs;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -134,6 +136,13 @@ impl World {
         self.config.listen = node.address();
         node.shutdown().await.unwrap();
         self.rebind().await;
+    }
+
+    /// Stops the node and starts another on the same folder, with a deployment that names no stakes.
+    pub(crate) async fn forget_stakes(&mut self) {
+        let deployment = Deployment { stake: None, ..self.deployment.clone() };
+        fs::write(&self.config.chain.deployment, serde_json::to_vec(&deployment).unwrap()).unwrap();
+        self.restart().await;
     }
 
     /// Stops the node and starts another on the same folder, which asks this RPC.

@@ -684,10 +684,17 @@ pub struct ClaimGroup {
     #[prost(uint32, tag = "2")]
     pub generation: u32,
 }
+/// A group of stakes: the commitments of the tier of the network's Stake contract.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StakeGroup {
+    /// The tier's number; the first is 1.
+    #[prost(uint32, tag = "1")]
+    pub tier: u32,
+}
 /// The group whose roots are asked for.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetRootsRequest {
-    #[prost(oneof = "get_roots_request::Group", tags = "1, 2, 4")]
+    #[prost(oneof = "get_roots_request::Group", tags = "1, 2, 3, 4")]
     pub group: ::core::option::Option<get_roots_request::Group>,
 }
 /// Nested message and enum types in `GetRootsRequest`.
@@ -700,6 +707,9 @@ pub mod get_roots_request {
         /// Members of one generation.
         #[prost(message, tag = "2")]
         Members(super::MemberGroup),
+        /// Stakes of one tier.
+        #[prost(message, tag = "3")]
+        Stakes(super::StakeGroup),
         /// Holders of a claim in one generation.
         #[prost(message, tag = "4")]
         Claim(super::ClaimGroup),
@@ -741,7 +751,7 @@ pub struct GetBucketRequest {
     /// The subtree of 4,096 leaves: position / 4,096; below 512.
     #[prost(uint32, tag = "3")]
     pub bucket: u32,
-    #[prost(oneof = "get_bucket_request::Group", tags = "1, 4, 6")]
+    #[prost(oneof = "get_bucket_request::Group", tags = "1, 4, 5, 6")]
     pub group: ::core::option::Option<get_bucket_request::Group>,
 }
 /// Nested message and enum types in `GetBucketRequest`.
@@ -754,6 +764,9 @@ pub mod get_bucket_request {
         /// Members of one generation.
         #[prost(message, tag = "4")]
         Members(super::MemberGroup),
+        /// Stakes of one tier.
+        #[prost(message, tag = "5")]
+        Stakes(super::StakeGroup),
         /// Holders of a claim in one generation.
         #[prost(message, tag = "6")]
         Claim(super::ClaimGroup),
@@ -840,9 +853,11 @@ pub enum RootKind {
     /// Never sent.
     Unspecified = 0,
     /// The state before the first block of a UTC day, the same at all nodes: many senders share it. On development networks
-    /// the state after a block; for members there, after an entry of the log. For claims the snapshot that counts today.
+    /// the state after a block; for claims the snapshot that counts today. Groups of stakes and of members, which leaves may
+    /// leave, have none.
     Checkpoint = 1,
-    /// The state before the first block of a minute, for a buyer who cannot wait: few senders share it.
+    /// The state before the first block of a minute, for a buyer who cannot wait: few senders share it. On development networks,
+    /// where leaves may leave, the state after a block; for members there, after an entry of the log.
     Fresh = 2,
 }
 impl RootKind {
@@ -1151,7 +1166,8 @@ pub mod node_client {
             self.inner.unary(req, path, codec).await
         }
         /// Returns the newest roots of a group, one checkpoint and one fresh root per volume. Returns `NOT_FOUND` for a group
-        /// without leaves, `UNAVAILABLE` while the node's view of the chain is stale.
+        /// without leaves, `UNIMPLEMENTED` for one that the network has not, `UNAVAILABLE` while the node's view of the chain is
+        /// stale.
         pub async fn get_roots(
             &mut self,
             request: impl tonic::IntoRequest<super::GetRootsRequest>,
@@ -1280,7 +1296,8 @@ pub mod node_server {
             tonic::Status,
         >;
         /// Returns the newest roots of a group, one checkpoint and one fresh root per volume. Returns `NOT_FOUND` for a group
-        /// without leaves, `UNAVAILABLE` while the node's view of the chain is stale.
+        /// without leaves, `UNIMPLEMENTED` for one that the network has not, `UNAVAILABLE` while the node's view of the chain is
+        /// stale.
         async fn get_roots(
             &self,
             request: tonic::Request<super::GetRootsRequest>,

@@ -24,8 +24,8 @@ use xmtp_proto::wire;
 use super::super::conversations::{self, Read as _};
 use super::super::values::{self, Owned, element, postmark_of};
 use super::super::{
-    AppendError, Appended, Cancellation, Entry, Evidence, OWNER_WRITES_PER_EPOCH, OwnTopic, OwnerWrite, Shard,
-    StoreError, keys,
+    AppendError, Appended, Cancellation, Entry, Evidence, OWNER_WRITES_PER_EPOCH, OwnTopic, OwnerWrite, StoreError,
+    keys,
 };
 use super::disk;
 use super::syncer::Group;
@@ -234,11 +234,9 @@ impl Tentative {
     /// Refuses an index that was used for another envelope, and keeps what proves it.
     fn require_unused(&mut self, id: &EnvelopeId, it: &Cancellation) -> Result<(), AppendError> {
         let Some(used) = self.get(&keys::nullifier(it.shard, &it.nullifier))? else {
-            return match it.shard {
-                Shard::Issue(issue) if self.get(&keys::closed(issue, &it.nullifier))?.is_some() => {
-                    Err(Refusal::SecretClosed.into())
-                }
-                Shard::Issue(_) | Shard::Epoch(_) => Ok(()),
+            return match self.get(&keys::closed(it.shard, &it.nullifier))? {
+                Some(_) => Err(Refusal::SecretClosed.into()),
+                None => Ok(()),
             };
         };
         let (first_id, first_share) =
