@@ -1,5 +1,5 @@
-//! The operator's own port: `/livez`, `/readyz`, `/metrics`, `/version`. Plain HTTP, for the loopback interface or a network
-//! that strangers do not reach; it shows numbers and changes nothing.
+//! The operator's own port: `/livez`, `/readyz`, `/metrics`, `/version`, `/evidence`. Plain HTTP, for the loopback interface or
+//! a network that strangers do not reach; it shows numbers, and what can be slashed, and changes nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +16,10 @@ use xmtp_proto::time::{Clock, Timestamp};
 
 use crate::chain::ChainHandle;
 use crate::disk::DiskSpace;
+use crate::evidence;
 use crate::ingest::Ingest;
 use crate::metrics::{Metrics, Snapshot};
+use crate::slashing::Offer;
 use crate::store::Store;
 
 /// As OpenMetrics 1.0 names itself.
@@ -30,6 +32,7 @@ pub(crate) struct Admin {
     pub(crate) store: Store,
     pub(crate) chain: ChainHandle,
     pub(crate) disk: DiskSpace,
+    pub(crate) offer: Arc<Offer>,
     pub(crate) clock: Clock,
     pub(crate) started_at: Timestamp,
     pub(crate) view_age_max: Duration,
@@ -106,6 +109,7 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin, stop: Cancellatio
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/version", get(version))
+        .route(evidence::PATH, get(slashable))
         .with_state(admin);
     // Connections that are open then end with the process: nothing is at stake on them.
     tokio::select! {
@@ -147,6 +151,17 @@ async fn version(State(admin): State<Admin>) -> Response {
         "chain_id": admin.chain_id,
     });
     json(&body).into_response()
+}
+
+async fn slashable(State(admin): State<Admin>) -> Response {
+    let listed = admin.offer.list().await.map_err(|error| error.to_string());
+    match listed.and_then(|all| serde_json::to_value(all).map_err(|error| error.to_string())) {
+        Ok(all) => json(&all).into_response(),
+        Err(error) => {
+            tracing::error!(error, "the evidence cannot be shown");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
 }
 
 fn json(body: &serde_json::Value) -> impl IntoResponse + use<> {

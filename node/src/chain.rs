@@ -35,7 +35,7 @@ use xmtp_proto::field::{Commitment, Root};
 use xmtp_proto::time::Clock;
 use xmtp_prover::Bucket;
 
-use crate::groups::{Block, Book, Groups, NoSuchBucket, RootRules, Slashed, VolumeRoot};
+use crate::groups::{Block, Book, Fate, Groups, NoSuchBucket, RootRules, Slashed, VolumeRoot};
 
 pub use rpc::RpcError;
 pub use store::{ChainStore, ChainStoreError, MemoryStore};
@@ -242,9 +242,9 @@ impl ChainHandle {
         self.read(|groups| groups.book(group, commitment))
     }
 
-    /// Whether the leaf of a commitment stands in the newest tree of its group.
-    pub(crate) fn stands(&self, group: &Group, commitment: Commitment) -> bool {
-        self.read(|groups| groups.stands(group, commitment))
+    /// What became of the leaf of a commitment, as far as blocks are deep enough to count.
+    pub(crate) fn fate(&self, group: &Group, commitment: Commitment) -> Option<Fate> {
+        self.read(|groups| groups.fate(group, commitment))
     }
 
     /// The slashes so far.

@@ -17,7 +17,7 @@ use xmtp_proto::time::{Clock, EPOCH_SKEW, Epoch, Timestamp};
 use xmtp_prover::{Index, Limit, PassSecret};
 
 use crate::chain::ChainHandle;
-use crate::groups::Slashed;
+use crate::groups::{Fate, Slashed};
 use crate::store::{Evidence, Shard, Store, StoreError};
 use crate::validate::Rules;
 
@@ -106,7 +106,7 @@ impl Closing {
         let standing: Vec<_> = {
             let mut stakes = self.stakes();
             stakes.retain(|(group, commitment), known| {
-                let stands = self.chain.stands(group, *commitment);
+                let stands = self.chain.fate(group, *commitment) == Some(Fate::Stands);
                 known.gone_since = if stands { None } else { known.gone_since.or(Some(now)) };
                 known.gone_since.is_none_or(|since| now.since(since) <= ROOTS_OUTLIVE)
             });

@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use alloy::primitives::Address;
 use config::{Environment, File, FileFormat};
 use serde::Deserialize;
 use url::Url;
@@ -74,6 +75,9 @@ pub struct Config {
     /// Health, metrics, version: off unless it is there.
     #[serde(default)]
     pub admin: Option<AdminConfig>,
+    /// Slashing who used one index for two envelopes: off unless it is there.
+    #[serde(default)]
+    pub slashing: Option<SlashingConfig>,
     /// TLS on the API's port: off unless it is there.
     #[serde(default)]
     pub tls: Option<TlsConfig>,
@@ -219,6 +223,20 @@ pub struct ProofsConfig {
 pub struct AdminConfig {
     /// Where it listens: nowhere that strangers reach. Port 0 takes a free one.
     pub listen: SocketAddr,
+}
+
+/// Who slashes, and who is credited for it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlashingConfig {
+    /// A Web3 Secret Storage (version 3) file that nobody else may read. Its account pays for the transactions, and makes no
+    /// others.
+    pub key_file: PathBuf,
+    /// A file whose first line is its password; nobody else may read it either.
+    pub password_file: PathBuf,
+    /// Who is credited with a tenth of what is slashed; the key's own account by default.
+    #[serde(default)]
+    pub beneficiary: Option<Address>,
 }
 
 /// TLS 1.2 and 1.3 on the API's port.

@@ -151,6 +151,17 @@ pub struct Book {
     pub limit: Limit,
 }
 
+/// What became of a leaf.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It stands in the newest tree.
+    Stands,
+    /// It left of its own accord.
+    Left,
+    /// Its secret became known.
+    Slashed,
+}
+
 /// There is no such bucket under such a root, or the root is too old to be served. The fault of who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no such bucket under a root that this node serves")]
@@ -438,10 +449,10 @@ impl Groups {
         self.groups.get(group)?.book(commitment)
     }
 
-    /// Whether the leaf of a commitment stands, and has not left.
+    /// What became of the leaf of a commitment; nothing if there is none.
     #[must_use]
-    pub fn stands(&self, group: &Group, commitment: Commitment) -> bool {
-        self.groups.get(group).is_some_and(|state| state.stands(commitment))
+    pub fn fate(&self, group: &Group, commitment: Commitment) -> Option<Fate> {
+        self.groups.get(group)?.fate(commitment)
     }
 
     /// Where the next leaf of a group goes; nothing if it has no more room.

@@ -9,8 +9,10 @@
 //! ```
 //!
 //! In reading order: [`ingest`], the one door; [`validate`], the rules; `proving`, where proofs are checked; [`store`], the
-//! log; [`chain`] and [`groups`], what is known of the settlement chain; `members` and [`claims`], the groups that the log itself makes;
-//! `traffic`, what readers are told of it; `api`, the gRPC service; [`node`], who owns the tasks; [`config`].
+//! log; [`chain`] and [`groups`], what is known of the settlement chain; `members` and [`claims`],
+//! the groups that the log itself makes;
+//! `closing` and [`slashing`], what becomes of who used one index for two envelopes; `traffic`, what readers are told of the
+//! log; `api`, the gRPC service; [`node`], who owns the tasks; [`config`].
 
 mod admin;
 mod api;
@@ -22,6 +24,7 @@ pub mod config;
 mod congestion;
 mod disk;
 pub mod doctor;
+pub mod evidence;
 pub mod groups;
 mod housekeeping;
 pub mod ingest;
@@ -33,6 +36,7 @@ pub mod operator;
 mod peer;
 mod proving;
 pub mod server;
+pub mod slashing;
 pub mod store;
 mod traffic;
 pub mod validate;

@@ -65,6 +65,7 @@ impl Reloader {
             congestion,
             retention: _,
             admin,
+            slashing,
             tls,
             web,
             log,
@@ -88,6 +89,7 @@ impl Reloader {
             ("limits.new_accounts_per_minute", limits.new_accounts_per_minute == new.limits.new_accounts_per_minute),
             ("congestion", *congestion == new.congestion),
             ("admin", *admin == new.admin),
+            ("slashing", *slashing == new.slashing),
             // Whether it is spoken; the certificate is read anew.
             ("tls", tls.is_some() == new.tls.is_some()),
             ("web", *web == new.web),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use alloy::primitives::Address;
 use clap::{Args, Parser, Subcommand};
 use mimalloc::MiMalloc;
 use sd_notify::NotifyState;
@@ -13,6 +14,7 @@ use url::Url;
 use xmtp_node::backup::{self, BackupError, Summary};
 use xmtp_node::config::{Config, ConfigError, LogConfig, LogFormat, Overrides};
 use xmtp_node::doctor;
+use xmtp_node::evidence;
 use xmtp_node::live::Reloader;
 use xmtp_node::node::{self, Node};
 use xmtp_proto::time::Clock;
@@ -49,6 +51,21 @@ enum Command {
     Doctor {
         #[command(flatten)]
         options: Options,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows what this node has seen of one index used for two envelopes, and the call with which anybody slashes who did it.
+    /// Asks a running node at its admin port, and opens the store of a stopped one.
+    Evidence {
+        #[command(flatten)]
+        options: Options,
+        /// Where the running node's admin port is, if the configuration does not say.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        admin: Option<SocketAddr>,
+        /// Whom the calls credit with a tenth of what is slashed; without it that is burned, too.
+        #[arg(long, value_name = "ADDRESS", default_value_t = Address::ZERO)]
+        reporter: Address,
         /// Prints JSON.
         #[arg(long)]
         json: bool,
@@ -110,6 +127,7 @@ async fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             Err(error) => Err(error),
         },
+        Command::Evidence { options, admin, reporter, json } => offer(options, admin, reporter, json).await,
         Command::Backup { data_dir, to } => copied("backed up", backup::backup(&data_dir, &to)),
         Command::Restore { from, data_dir } => copied("restored", backup::restore(&from, &data_dir)),
     };
@@ -195,6 +213,23 @@ async fn examine(options: Options, json: bool) -> Result<bool, Box<dyn std::erro
         print!("{report}");
     }
     Ok(report.healthy)
+}
+
+async fn offer(
+    options: Options,
+    admin: Option<SocketAddr>,
+    reporter: Address,
+    json: bool,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let slashable = evidence::list(&options.load()?, admin, reporter).await?;
+    if json {
+        println!("{}", serde_json::to_string(&slashable)?);
+    } else if slashable.is_empty() {
+        println!("nobody was seen to use one index for two envelopes");
+    } else {
+        slashable.iter().for_each(|it| print!("{it}"));
+    }
+    Ok(())
 }
 
 fn copied(what: &str, outcome: Result<Summary, BackupError>) -> Result<(), Box<dyn std::error::Error>> {

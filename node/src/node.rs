@@ -2,7 +2,8 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alloy::primitives::B256;
@@ -24,10 +25,10 @@ use xmtp_prover::{KeyFileError, VerifyingKey};
 
 use crate::admin::{self, Admin, Load};
 use crate::api::{Api, NetworkInfo};
-use crate::chain::{Chain, ChainError, ChainHandle};
+use crate::chain::{Chain, ChainError, ChainHandle, RpcError};
 use crate::claims::{Claims, Offered};
 use crate::closing::Closing;
-use crate::config::Config;
+use crate::config::{Config, SlashingConfig};
 use crate::congestion::Congestion;
 use crate::disk;
 use crate::housekeeping::Housekeeping;
@@ -38,6 +39,7 @@ use crate::metrics::Metrics;
 use crate::operator::Operator;
 use crate::proving::{Gathering, Proving};
 use crate::server::{self, BadOrigin, Server, TlsError};
+use crate::slashing::{Contract, Offer, Slashing};
 use crate::store::{OpenError, Store, StoreError};
 use crate::traffic::Traffic;
 use crate::validate::{Rules, StakeRules};
@@ -65,14 +67,17 @@ pub enum StartError {
         /// What it should say.
         expected: NetworkId,
     },
-    /// The operator's key cannot be read.
-    #[error("operator key {path}: {reason}")]
+    /// The operator's key, or that for slashing, cannot be read, or not by its owner alone.
+    #[error("key {path}: {reason}")]
     Key {
         /// Which file.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
     },
+    /// The HTTP client for what is slashed cannot be made.
+    #[error("the HTTP client for the RPC cannot be made")]
+    Client(#[source] RpcError),
     /// The key for proofs is the development key, and this is not a development network.
     #[error(
         "chain {chain_id} is no development chain, and this node has only development keys for proofs: whoever knows their \
@@ -159,11 +164,13 @@ impl Node {
     /// [`StartError`]; nothing is left running.
     pub async fn bind(config: Config, clock: Clock) -> Result<Self, StartError> {
         let key = operator_key(&config)?;
+        let slashing_key = config.slashing.as_ref().map(slashing_key).transpose()?;
         let deployment = deployment(&config)?;
         let verifying_key = verifying_key(&config, &deployment)?;
         let (reloader, live) = Reloader::new(config.clone())?;
         // What is not named here is live.
-        let Config { listen, data_dir, reflection, chain, rules, limits, congestion, admin, web, .. } = config;
+        let Config { listen, data_dir, reflection, chain, rules, limits, congestion, admin, slashing, web, .. } =
+            config;
         let cors = server::cors(&web)?;
         let network = NetworkId::new(deployment.chain_id, deployment.postage);
         let operator = Operator::new(key, network);
@@ -212,6 +219,18 @@ impl Node {
             Gathering { linger: limits.proof_linger, waiting_max: limits.proofs, bad_max: limits.bad_proofs_per_ip };
         let proving = Proving::new(rules.clone(), metrics.clone(), gathering);
         let congestion = Congestion::new(congestion, clock.now());
+        let (rpc, timeout) = (chain.rpc_url.clone(), chain.request_timeout);
+        let contract = Contract::to_ask(rpc.clone(), rules.postage, timeout).map_err(StartError::Client)?;
+        let offer = Arc::new(Offer::new(store.clone(), rules.postage, contract));
+        let slashing = match slashing.zip(slashing_key) {
+            None => None,
+            Some((SlashingConfig { beneficiary, .. }, key)) => {
+                let reporter = beneficiary.unwrap_or_else(|| key.address());
+                let contract = Contract::with_key(rpc, rules.postage, key, timeout).map_err(StartError::Client)?;
+                let poll_interval = chain.poll_interval;
+                Some(Slashing::new(store.clone(), chain_handle.clone(), contract, reporter, poll_interval))
+            }
+        };
         let closing = Closing::new(rules.clone(), chain_handle.clone(), store.clone(), clock.clone());
         let ingest = Ingest::new(
             Rooms {
@@ -277,6 +296,7 @@ impl Node {
                 store: store.clone(),
                 chain: chain_handle.clone(),
                 disk,
+                offer,
                 started_at: clock.now(),
                 clock: clock.clone(),
                 view_age_max: chain.max_age,
@@ -329,6 +349,10 @@ impl Node {
             let stop = stop.clone();
             async move { closing.run(stop).await.map_err(|_| RunError::Store) }
         });
+        if let Some(slashing) = slashing {
+            let stop = stop.clone();
+            rooms.spawn(async move { slashing.run(stop).await.map_err(|_| RunError::Store) });
+        }
         let house =
             Housekeeping { store: store.clone(), chain: chain_handle.clone(), rules, traffic, live, metrics, clock };
         rooms.spawn({
@@ -404,6 +428,7 @@ impl Node {
 /// [`StartError`] names what is wrong.
 pub fn check(config: &Config) -> Result<(), StartError> {
     operator_key(config)?;
+    config.slashing.as_ref().map(slashing_key).transpose()?;
     verifying_key(config, &deployment(config)?)?;
     config.tls.as_ref().map(server::acceptor).transpose()?;
     server::cors(&config.web).map(drop)?;
@@ -418,9 +443,24 @@ fn offered(deployment: &Deployment, network: NetworkId) -> Offered {
 }
 
 pub(crate) fn operator_key(config: &Config) -> Result<PrivateKeySigner, StartError> {
-    let path = &config.operator.key_file;
-    let failed = |path: &PathBuf, reason: String| StartError::Key { path: path.clone(), reason };
-    let password_file = &config.operator.password_file;
+    key(&config.operator.key_file, &config.operator.password_file)
+}
+
+/// The key that pays for slashing. It holds coin, so its files are nobody else's to read.
+pub(crate) fn slashing_key(config: &SlashingConfig) -> Result<PrivateKeySigner, StartError> {
+    for path in [&config.key_file, &config.password_file] {
+        let reason = match std::fs::metadata(path).map(|file| file.permissions().mode() & 0o777) {
+            Ok(mode) if mode & 0o077 == 0 => continue,
+            Ok(mode) => format!("has mode {mode:04o}, so others can read it: chmod 600 it"),
+            Err(error) => error.to_string(),
+        };
+        return Err(StartError::Key { path: path.clone(), reason });
+    }
+    key(&config.key_file, &config.password_file)
+}
+
+fn key(path: &Path, password_file: &Path) -> Result<PrivateKeySigner, StartError> {
+    let failed = |path: &Path, reason: String| StartError::Key { path: path.to_owned(), reason };
     let password = std::fs::read_to_string(password_file).map_err(|error| failed(password_file, error.to_string()))?;
     let password = zeroize::Zeroizing::new(password);
     let key = eth_keystore::decrypt_key(path, password.lines().next().unwrap_or_default())

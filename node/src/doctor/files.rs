@@ -57,6 +57,15 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
             ),
         });
     }
+    if let Some(slashing) = &config.slashing {
+        findings.push(strength(&slashing.key_file));
+        findings.push(match node::slashing_key(slashing) {
+            Ok(key) => Finding::good("slashing", format!("{} pays for slashing", key.address())),
+            Err(error) => {
+                Finding::bad("slashing", error.to_string(), "name a key's file and its password's in [slashing]")
+            }
+        });
+    }
     if let Some(tls) = &config.tls {
         findings.push(private("tls.mode", &tls.key_file));
         findings.push(match server::acceptor(tls) {

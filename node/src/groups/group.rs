@@ -1,6 +1,6 @@
 //! One group: its tree, its books, and the roots taken of it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use alloy::primitives::{B256, U256};
@@ -12,7 +12,7 @@ use xmtp_prover::{Bucket, Checkpoint, Group as Tree, Limit, Version, leaves};
 
 use super::books::Books;
 use super::view::{Standings, Until};
-use super::{Block, Book, Checkpoints, NoSuchBucket, Operation, RootKind, RootRules, VolumeRoot};
+use super::{Block, Book, Checkpoints, Fate, NoSuchBucket, Operation, RootKind, RootRules, VolumeRoot};
 
 /// Roots of either kind for which buckets are served: clients ask for the newest.
 const SERVED: usize = 128;
@@ -30,6 +30,8 @@ pub(super) struct State {
     /// the dozen, and cheaper still by the thousand.
     unhashed: Vec<Option<(Commitment, Limit)>>,
     books: Books,
+    /// Whose secrets became known.
+    slashed: HashSet<Commitment>,
     /// The keccak chain over all operations.
     pub(super) chain: B256,
     /// The latest operation.
@@ -73,6 +75,8 @@ pub(super) struct Undo {
     len: usize,
     /// The numbers of books that left since.
     left: Vec<usize>,
+    /// Those that were slashed since.
+    slashed: Vec<Commitment>,
 }
 
 impl State {
@@ -82,6 +86,7 @@ impl State {
             tree: Tree::new(),
             unhashed: Vec::new(),
             books: Books::default(),
+            slashed: HashSet::new(),
             chain: B256::ZERO,
             changed: None,
             checkpoints: VecDeque::new(),
@@ -105,6 +110,7 @@ impl State {
             changed: self.changed,
             len: self.books.len(),
             left: Vec::new(),
+            slashed: Vec::new(),
         }
     }
 
@@ -131,7 +137,9 @@ impl State {
                     let _ = self.tree.remove(position);
                     // What a slash leaves behind is still asked for, and so is a stake that leaves: it can be slashed for a
                     // week, and its commitment is used up for ever. A member that left may come back.
-                    if secret.is_none() && !matches!(undo.group, Group::Stake { .. }) {
+                    if secret.is_some() {
+                        undo.slashed.extend(self.slashed.insert(commitment).then_some(commitment));
+                    } else if !matches!(undo.group, Group::Stake { .. }) {
                         undo.left.extend(self.books.lose(&commitment).filter(|number| *number < undo.len));
                     }
                 } else {
@@ -209,6 +217,9 @@ impl State {
         }
         self.books.truncate(undo.len);
         undo.left.into_iter().for_each(|number| self.books.find_again(number));
+        for commitment in &undo.slashed {
+            self.slashed.remove(commitment);
+        }
         self.chain = undo.chain;
         self.changed = undo.changed;
         Ok(())
@@ -273,10 +284,14 @@ impl State {
         self.books.get(&commitment)
     }
 
-    pub(super) fn stands(&self, commitment: Commitment) -> bool {
-        let Some(book) = self.books.get(&commitment) else { return false };
+    pub(super) fn fate(&self, commitment: Commitment) -> Option<Fate> {
+        let book = self.books.get(&commitment)?;
+        if self.slashed.contains(&commitment) {
+            return Some(Fate::Slashed);
+        }
         // What waits to be hashed stands: a removal hashes first.
-        self.tree.leaf(book.position).is_none_or(|leaf| !leaf.field().is_zero())
+        let stands = self.tree.leaf(book.position).is_none_or(|leaf| !leaf.field().is_zero());
+        Some(if stands { Fate::Stands } else { Fate::Left })
     }
 
     pub(super) fn standing(&self) -> Arc<Standings> {

@@ -673,18 +673,20 @@ fn stake_that_left_is_still_known_and_can_be_slashed() {
     let left = stake_root(&groups);
     let known = Some(Book { position: at(0), limit: Limit::new(10).unwrap() });
     assert_eq!(groups.book(&tier(), FieldElement::from(1).into()), known);
-    assert!(!groups.stands(&tier(), FieldElement::from(1).into()));
-    assert!(groups.stands(&tier(), FieldElement::from(2).into()));
+    assert_eq!(groups.fate(&tier(), FieldElement::from(1).into()), Some(Fate::Left));
+    assert_eq!(groups.fate(&tier(), FieldElement::from(2).into()), Some(Fate::Stands));
+    assert_eq!(groups.fate(&tier(), FieldElement::from(3).into()), None);
 
     apply(&mut groups, &[block(3, 30, [unstake(1, 0, Some(9))])]);
     assert_eq!(stake_root(&groups), left, "there was no leaf to remove any more");
+    assert_eq!(groups.fate(&tier(), FieldElement::from(1).into()), Some(Fate::Slashed));
     assert_eq!(groups.slashed(), [Slashed { group: tier(), secret: U256::from(9), at: after(30) }]);
     assert_eq!(newest(&groups, RootKind::Checkpoint), Some((books(&[1]), 1, 1)), "books of that commitment stand");
 
     groups.rollback(1).unwrap();
     assert_eq!(stake_root(&groups), books(&[1, 2]));
     assert_eq!(groups.book(&tier(), FieldElement::from(1).into()), known);
-    assert!(groups.stands(&tier(), FieldElement::from(1).into()));
+    assert_eq!(groups.fate(&tier(), FieldElement::from(1).into()), Some(Fate::Stands));
     assert_eq!(groups.slashed().len(), 1, "a secret that was told stays told");
     groups.forget(1, after(30 + DAY + 60));
     assert_eq!(groups.slashed().len(), 1);

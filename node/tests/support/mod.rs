@@ -5,7 +5,7 @@
 pub(crate) mod stakes;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -526,7 +526,7 @@ fn configure(folder: &Path, anvil: &AnvilInstance, deployment: &Deployment, join
     let password_file = folder.join("operator.password");
     fs::write(&password_file, "password\n").unwrap();
     let name = "operator.json";
-    eth_keystore::encrypt_key(folder, &mut eth_keystore_rng(), [5; 32], "password", Some(name)).unwrap();
+    keystore(folder, name, [5; 32]);
     let folder = folder.display();
     let file = format!(
         r#"
@@ -553,6 +553,12 @@ fn configure(folder: &Path, anvil: &AnvilInstance, deployment: &Deployment, join
     let config_file = format!("{folder}/node.toml");
     fs::write(&config_file, file).unwrap();
     Config::load(Path::new(&config_file), &Overrides::default()).unwrap()
+}
+
+/// A key in a file, under the password in `operator.password`.
+pub(crate) fn keystore(folder: &Path, name: &str, key: [u8; 32]) -> PathBuf {
+    eth_keystore::encrypt_key(folder, &mut eth_keystore_rng(), key, "password", Some(name)).unwrap();
+    folder.join(name)
 }
 
 fn eth_keystore_rng() -> impl rand_08::Rng + rand_08::CryptoRng {

@@ -1,0 +1,254 @@
+//! Slashing, all the way to the money, on a real chain: what is burned and who is credited, whoever is in the way.
+
+#![allow(clippy::unwrap_used)] // A test may.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use alloy::primitives::{Address, U256};
+use alloy::providers::Provider as _;
+use alloy::signers::local::PrivateKeySigner;
+use support::stakes::Staked;
+use support::{ADMIN, Book, Person, Tag, World, keystore, restart_with, until};
+use xmtp_contracts::{IPostage, IStake, IXmtpToken};
+use xmtp_node::config::{Config, Overrides};
+use xmtp_node::evidence;
+use xmtp_node::slashing::{Standing, What};
+use xmtp_proto::pass::Pass;
+use xmtp_proto::refusal::Code;
+use xmtp_proto::submission::Submission;
+
+/// Who pays for the node's slashes.
+const KEY: [u8; 32] = [0x51; 32];
+
+fn slasher() -> Address {
+    PrivateKeySigner::from_slice(&KEY).unwrap().address()
+}
+
+/// A section that has the node slash; its key is there, and funded.
+async fn with_a_key(world: &World, beneficiary: Option<Address>) -> String {
+    let folder = world.folder.path();
+    let file = keystore(folder, "slasher.json", KEY);
+    let password = folder.join("operator.password");
+    for file in [&file, &password] {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    raw(world, "anvil_setBalance", (slasher(), U256::from(10).pow(U256::from(18)))).await;
+    let beneficiary = beneficiary.map(|it| format!("beneficiary = \"{it}\"\n")).unwrap_or_default();
+    format!("[slashing]\nkey_file = \"{}\"\npassword_file = \"{}\"\n{beneficiary}", file.display(), password.display())
+}
+
+async fn raw(world: &World, method: &'static str, params: impl serde::Serialize) -> serde_json::Value {
+    let params = serde_json::value::to_raw_value(&params).unwrap();
+    let answer = world.provider.raw_request_dyn(method.into(), &params).await.unwrap();
+    serde_json::from_str(answer.get()).unwrap()
+}
+
+/// Uses one index for two letters.
+async fn cheat(world: &mut World, bob: &Person, stake: &Staked) {
+    let epoch = world.clock.now().epoch();
+    for (text, expected) in [("one", None), ("another", Some(Code::NullifierUsed))] {
+        let letter = world.letter(bob, text);
+        let pass = world.stake_pass(stake, epoch, 3, &letter).await;
+        let got = world.publish(Submission::new(letter, vec![Pass::Stake(pass)]).unwrap()).await;
+        assert_eq!(got.err().map(|refusal| refusal.code()), expected, "{text}");
+    }
+}
+
+async fn cheat_with_stamps(world: &mut World, bob: &Person, book: &Book) {
+    for (text, expected) in [("one stamp", None), ("the same stamp", Some(Code::NullifierUsed))] {
+        let letter = world.letter(bob, text);
+        let stamp = world.stamp(book, 3, &letter, Tag::ToNonce).await;
+        let got = world.publish(Submission::new(letter, vec![Pass::Stamp(stamp)]).unwrap()).await;
+        assert_eq!(got.err().map(|refusal| refusal.code()), expected, "{text}");
+    }
+}
+
+async fn supply(world: &World) -> U256 {
+    IXmtpToken::new(world.deployment.token, &world.provider).totalSupply().call().await.unwrap()
+}
+
+async fn credit(world: &World, account: Address) -> (U256, U256) {
+    let postage = IPostage::new(world.deployment.postage, &world.provider).credits(account).call().await.unwrap();
+    (postage, world.stake_contract().credits(account).call().await.unwrap())
+}
+
+async fn is_open(world: &World, stake: &Staked) -> bool {
+    !world.stake_contract().lockOf(stake.commitment()).call().await.unwrap().staker.is_zero()
+}
+
+async fn sent(world: &World) -> u64 {
+    world.provider.get_transaction_count(slasher()).await.unwrap()
+}
+
+#[tokio::test]
+async fn node_with_a_key_slashes_books_and_stakes_and_earns_a_tenth() {
+    let mut world = World::start().await;
+    let section = with_a_key(&world, None).await;
+    restart_with(&mut world, &section).await;
+    let bob = world.join(2).await;
+    let (book, stake) = (world.buy(1, 100, 11).await, world.stake(1, 21).await);
+    let honest = world.stake(1, 22).await;
+    let (before, root) = (supply(&world).await, world.stake_root(1).await);
+    cheat_with_stamps(&mut world, &bob, &book).await;
+    cheat(&mut world, &bob, &stake).await;
+    until("both are slashed", async || {
+        let credit = credit(&world, slasher()).await;
+        !credit.0.is_zero() && !credit.1.is_zero()
+    })
+    .await;
+
+    let amount = U256::from(world.deployment.stake.as_ref().unwrap().tier(1).unwrap().amount);
+    let bond = IPostage::new(world.deployment.postage, &world.provider).quote(1, 100).call().await.unwrap().bond;
+    assert_eq!(credit(&world, slasher()).await, (bond / U256::from(10), amount / U256::from(10)));
+    let burned = bond - bond / U256::from(10) + amount - amount / U256::from(10);
+    assert_eq!(before - supply(&world).await, burned);
+    assert!(is_open(&world, &honest).await);
+    until("the leaf is gone", async || {
+        let roots = world.client.clone().get_roots(support::stakes::roots_request(1)).await.unwrap().into_inner().roots;
+        roots[0].root != root.as_bytes()
+    })
+    .await;
+    // One transaction each, and no more when all is done.
+    raw(&world, "anvil_mine", [3]).await;
+    let head = world.provider.get_block_number().await.unwrap();
+    world.node.as_ref().unwrap().chain().wait_for(|view| view.applied() >= Some(head)).await.unwrap();
+    restart_with(&mut world, "").await;
+    raw(&world, "anvil_mine", [1]).await;
+    world.node.as_ref().unwrap().chain().wait_for(|view| view.applied() > Some(head)).await.unwrap();
+    assert_eq!(sent(&world).await, 2);
+}
+
+#[tokio::test]
+async fn beneficiary_that_cannot_receive_does_not_block_a_slash() {
+    let mut world = World::start().await;
+    // A contract without a function to be paid by, and none to ask for the credit with.
+    let beneficiary = world.deployment.poseidon;
+    let section = with_a_key(&world, Some(beneficiary)).await;
+    restart_with(&mut world, &section).await;
+    let (bob, stake) = (world.join(2).await, world.stake(1, 21).await);
+    cheat(&mut world, &bob, &stake).await;
+    until("it is slashed", async || !is_open(&world, &stake).await).await;
+    assert_eq!(credit(&world, slasher()).await.1, U256::ZERO);
+    let amount = world.deployment.stake.as_ref().unwrap().tier(1).unwrap().amount;
+    assert_eq!(credit(&world, beneficiary).await.1, U256::from(amount / 10));
+}
+
+#[tokio::test]
+async fn evidence_waits_for_a_key_and_for_funds_across_restarts() {
+    let mut world = World::start().await;
+    let (bob, stake) = (world.join(2).await, world.stake(2, 21).await);
+    cheat(&mut world, &bob, &stake).await;
+    assert!(is_open(&world, &stake).await, "a node without a key slashes nothing");
+
+    // A stopped node's store, and a chain that can be asked.
+    let config = |world: &World| Config::load(&world.folder.path().join("node.toml"), &Overrides::default()).unwrap();
+    world.node.take().unwrap().shutdown().await.unwrap();
+    let reporter = Address::repeat_byte(0x77);
+    let [offer] = evidence::list(&config(&world), None, reporter).await.unwrap().try_into().unwrap();
+    assert_eq!((offer.what, offer.state), (What::Stake { tier: 2 }, Standing::Open));
+    assert_eq!(offer.commitment, stake.commitment());
+    world.rebind().await;
+
+    // A running node says the same, if it can be asked.
+    let refused = evidence::list(&config(&world), None, reporter).await.unwrap_err();
+    assert!(refused.to_string().contains("--admin"), "{refused}");
+    restart_with(&mut world, ADMIN).await;
+    let admin = world.node.as_ref().unwrap().admin_address();
+    assert_eq!(evidence::list(&config(&world), admin, reporter).await.unwrap(), std::slice::from_ref(&offer));
+
+    // Anybody can submit it.
+    let snapshot = raw(&world, "evm_snapshot", [(); 0]).await;
+    let request = alloy::rpc::types::TransactionRequest::default().to(offer.contract).input(offer.calldata.into());
+    let receipt = world.provider.send_transaction(request).await.unwrap().get_receipt().await.unwrap();
+    assert!(receipt.status());
+    assert_eq!(credit(&world, reporter).await.1, U256::from(100) * U256::from(10).pow(U256::from(18)));
+    let [gone] = evidence::list(&config(&world), admin, reporter).await.unwrap().try_into().unwrap();
+    assert_eq!(gone.state, Standing::Gone);
+    assert_eq!(raw(&world, "evm_revert", [snapshot]).await, true);
+    // A chain that is only shorter could as well be behind.
+    raw(&world, "evm_increaseTime", [5]).await;
+    raw(&world, "anvil_mine", [2]).await;
+
+    let section = with_a_key(&world, None).await;
+    restart_with(&mut world, &section).await;
+    until("it is slashed", async || !is_open(&world, &stake).await).await;
+    assert_eq!(sent(&world).await, 1);
+}
+
+#[tokio::test]
+async fn slash_that_a_reorganisation_undoes_is_made_again() {
+    let mut world = World::start().await;
+    let section = with_a_key(&world, None).await;
+    restart_with(&mut world, &section).await;
+    let (bob, stake) = (world.join(2).await, world.stake(1, 21).await);
+    let before = raw(&world, "evm_snapshot", [(); 0]).await;
+    let slashed_root = async |world: &mut World, was: &[u8]| {
+        until("the node knows the slash", async || {
+            let request = support::stakes::roots_request(1);
+            let roots = world.client.clone().get_roots(request).await.unwrap().into_inner().roots;
+            roots[0].root != was
+        })
+        .await;
+    };
+    let root = world.stake_root(1).await;
+    cheat(&mut world, &bob, &stake).await;
+    until("it is slashed", async || !is_open(&world, &stake).await).await;
+    slashed_root(&mut world, root.as_bytes()).await;
+
+    assert_eq!(raw(&world, "evm_revert", [before]).await, true);
+    raw(&world, "evm_increaseTime", [5]).await;
+    assert!(is_open(&world, &stake).await, "the reorganisation undid it");
+    raw(&world, "anvil_mine", [2]).await;
+    until("it is slashed again", async || !is_open(&world, &stake).await).await;
+    slashed_root(&mut world, root.as_bytes()).await;
+    assert_eq!(credit(&world, slasher()).await.1, U256::from(10) * U256::from(10).pow(U256::from(18)));
+}
+
+#[tokio::test]
+async fn what_another_reporter_slashed_first_costs_nothing() {
+    let mut world = World::start().await;
+    let (bob, stake) = (world.join(2).await, world.stake(1, 21).await);
+    cheat(&mut world, &bob, &stake).await;
+    world.slash_stake(&stake, Address::repeat_byte(0x33)).await;
+    let section = with_a_key(&world, None).await + ADMIN;
+    restart_with(&mut world, &section).await;
+    let other = world.stake(1, 22).await;
+    cheat(&mut world, &bob, &other).await;
+    until("the other one is slashed", async || !is_open(&world, &other).await).await;
+    assert_eq!(sent(&world).await, 1);
+}
+
+#[tokio::test]
+async fn slashing_oneself_is_no_way_out_of_a_lock() {
+    let mut world = World::start().await;
+    let stake = world.stake(1, 21).await;
+    let owner = world.stake_contract().lockOf(stake.commitment()).call().await.unwrap().staker;
+    let token = IXmtpToken::new(world.deployment.token, &world.provider);
+    let before = token.balanceOf(owner).call().await.unwrap();
+    world.exit(&stake).await;
+    let contract = world.stake_contract();
+    let early = contract.withdraw(stake.commitment()).call().await.err().unwrap();
+    assert!(early.as_decoded_error::<IStake::TooEarly>().is_some(), "{early}");
+    world.slash_stake(&stake, owner).await;
+    let gone = contract.withdraw(stake.commitment()).call().await.err().unwrap();
+    assert!(gone.as_decoded_error::<IStake::StakeGone>().is_some(), "{gone}");
+    contract.withdrawCredit().send().await.unwrap().get_receipt().await.unwrap();
+    let amount = U256::from(world.deployment.stake.as_ref().unwrap().tier(1).unwrap().amount);
+    assert_eq!(token.balanceOf(owner).call().await.unwrap() - before, amount / U256::from(10));
+}
+
+#[tokio::test]
+async fn key_that_others_can_read_is_refused() {
+    let mut world = World::start().await;
+    let section = with_a_key(&world, None).await;
+    fs::set_permissions(world.folder.path().join("slasher.json"), fs::Permissions::from_mode(0o644)).unwrap();
+    world.node.take().unwrap().shutdown().await.unwrap();
+    let file = world.folder.path().join("node.toml");
+    fs::write(&file, fs::read_to_string(&file).unwrap() + &section).unwrap();
+    let config = Config::load(&file, &Overrides::default()).unwrap();
+    let error = xmtp_node::node::Node::bind(config, world.clock.clone()).await.err().unwrap().to_string();
+    assert!(error.contains("slasher.json") && error.contains("chmod 600"), "{error}");
+}
