@@ -33,6 +33,10 @@ const RECEIPT_TIMEOUT: Duration = Duration::from_secs(180);
 /// Below this many bits a leaf's number is its position in a volume of 2^21.
 const VOLUME_BITS: u32 = 21;
 
+mod stake;
+
+pub use stake::{ChainStake, StakeError};
+
 mod typed {
     alloy::sol! {
         /// EIP-2612.
@@ -295,7 +299,7 @@ impl Chain {
         let owner = Signer::address(wallet);
         self.check_balance(owner, denomination, count).await?;
         let total = Quote::of(&self.deployment, denomination, count.get()).total();
-        let (deadline, permit) = self.permit(wallet, owner, total).await?;
+        let (deadline, permit) = self.permit(wallet, owner, self.deployment.postage, total).await?;
         let postage = self.postage();
         let call = postage
             .buyWithPermit(
@@ -334,8 +338,14 @@ impl Chain {
         &self.deployment
     }
 
-    /// A permit over exactly `value`, and its deadline.
-    async fn permit(&self, wallet: &dyn Wallet, owner: Address, value: Amount) -> Result<(U256, Signature), BuyError> {
+    /// A permit for a contract over exactly `value`, and its deadline.
+    async fn permit(
+        &self,
+        wallet: &dyn Wallet,
+        owner: Address,
+        spender: Address,
+        value: Amount,
+    ) -> Result<(U256, Signature), BuyError> {
         let token = self.token();
         let nonce = within(token.nonces(owner).call()).await?;
         let latest =
@@ -353,7 +363,7 @@ impl Chain {
         if domain.separator() != within(token.DOMAIN_SEPARATOR().call()).await? {
             return Err(BuyError::Contract("the token signs permits under another name than $XMTP's".into()));
         }
-        let permit = typed::Permit { owner, spender: self.deployment.postage, value: value.0, nonce, deadline };
+        let permit = typed::Permit { owner, spender, value: value.0, nonce, deadline };
         Ok((deadline, wallet.sign_hash(&permit.eip712_signing_hash(&domain)).await?))
     }
 

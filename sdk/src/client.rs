@@ -8,6 +8,7 @@
 //! | `journal` | shares with the account's other installations, and opens conversations |
 //! | `reading` | reads conversations and the journal by prefix |
 //! | `stamps` | buys books, and finds those again whose purchase was cut short |
+//! | `stakes` | makes stakes, leaves them, and has the journal grant their indices |
 //! | `holdings` | what the account has that a letter could show |
 //! | `frank` | the passes of a letter, proved |
 //! | `stock` | prepares stamps while there is nothing to send |
@@ -25,6 +26,7 @@ mod reading;
 mod renewal;
 mod reserve;
 mod send;
+mod stakes;
 mod stamps;
 mod stock;
 
@@ -54,6 +56,7 @@ pub(crate) use reading::Reached;
 
 pub use ask::{AskError, Recipient, WhatItTakes};
 pub use send::{Draft, SendError, Sent};
+pub use stakes::{MadeStake, StakeStatus, StakingError};
 pub use stamps::{BookStatus, BoughtBook, BuyStampsError, Keeper, TakeOverError};
 
 /// The chain of development networks, whose proofs anybody can forge.

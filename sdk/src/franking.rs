@@ -4,6 +4,7 @@
 //! Choosing is a plain function. Whoever frustrates it learns from [`NoPass`] what would do and what it costs.
 
 mod choose;
+mod stake;
 mod stamp;
 mod stock;
 
@@ -16,6 +17,8 @@ use xmtp_proto::requirement::{Requirement, Shown};
 use crate::chain::{Amount, Quote};
 
 pub use choose::{Choice, Chosen, Cost, Holding, choose, choose_more};
+pub(crate) use stake::stake_external_nullifier;
+pub use stake::{StakeToUse, stake};
 pub use stamp::{FrankError, StampToUse, find_path, stamp};
 pub(crate) use stamp::{external_nullifier, finish, leaf_of, proof, random_scope};
 pub use stock::STOCK;

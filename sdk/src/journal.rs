@@ -8,7 +8,8 @@
 //! very epoch and granted; and a reservation of an index of that slot for the envelope that it is going to be shown with.
 //! Who was first in the log has it. So neither two installations, nor two copies of one, ever use one index twice.
 //!
-//! Stamps of books are reserved in runs: see `runs`.
+//! Stamps of books are reserved in runs: see `runs`. Indices of a stake's day are reserved as memberships' are, one for one
+//! envelope, but without slots: a stake belongs to the installation that made it, and to copies of that.
 //!
 //! To write, the journal must be open, and to open it takes an index: the one with number 0, which belongs to the journal.
 //! On any day there is one opening that every installation makes to the bit, so it does not matter which of them comes first.
@@ -28,7 +29,7 @@ use crate::invite::ConversationKeys;
 use crate::keys::InstallationId;
 use crate::layout::{Reader, Unreadable, join};
 use crate::message::{Channel, Party};
-use crate::state::Letter;
+use crate::state::{BookId, Letter};
 
 #[cfg(test)]
 pub(crate) use runs::SessionId;
@@ -74,6 +75,13 @@ pub(crate) enum Entry {
     Run(Run),
     /// That a session has not used the rest of its last run, and never will.
     HandOver(Run),
+    /// That an index of a stake's day is going to be shown with an envelope.
+    StakeReservation {
+        /// Which index.
+        index: StakeIndex,
+        /// With what.
+        envelope: EnvelopeId,
+    },
 }
 
 /// An index of a membership, among those of its day.
@@ -85,6 +93,32 @@ pub struct IndexName {
     for_opening: bool,
     /// Which.
     index: u16,
+}
+
+/// An index of a stake's day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StakeIndex {
+    /// Of which stake.
+    pub stake: BookId,
+    /// The day.
+    pub epoch: Epoch,
+    /// Which.
+    pub index: Index,
+}
+
+impl StakeIndex {
+    /// Stake 20, epoch u64, index u16.
+    pub(crate) fn to_bytes(self) -> [u8; 30] {
+        let mut bytes = [0; 30];
+        bytes[..20].copy_from_slice(&self.stake.to_bytes());
+        bytes[20..28].copy_from_slice(&self.epoch.0.to_be_bytes());
+        bytes[28..].copy_from_slice(&self.index.get().to_be_bytes());
+        bytes
+    }
+
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        Ok(Self { stake: BookId::read(reader)?, epoch: Epoch(reader.u64()?), index: Index::new(reader.u16()?) })
+    }
 }
 
 /// A slot, and who has it.
@@ -100,6 +134,7 @@ struct Holder {
 pub(crate) struct View {
     slots: [Option<Holder>; SLOTS as usize],
     reserved: BTreeMap<IndexName, EnvelopeId>,
+    stakes: BTreeMap<StakeIndex, EnvelopeId>,
     books: Books,
 }
 
@@ -159,7 +194,8 @@ impl IndexName {
 impl Entry {
     /// Version u8, kind u8; then for 1, a claim: installation 16, slot u16, epoch u64; for 2, a reservation: installation 16,
     /// epoch u64, purpose u8, index u16, envelope 32; for 3, a conversation: the letter; for 4, a book: see there; for 5, a run,
-    /// and for 6, one that is handed over: see there.
+    /// and for 6, one that is handed over: see there; for 7, a reservation of a stake's: stake 20, epoch u64, index u16,
+    /// envelope 32.
     pub(crate) fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
         match self {
             Self::Claim { installation, slot, epoch } => {
@@ -172,6 +208,9 @@ impl Entry {
             Self::Book(book) => join(&[&[VERSION, 4], &book.to_bytes()]),
             Self::Run(run) => join(&[&[VERSION, 5], &run.to_bytes()]),
             Self::HandOver(run) => join(&[&[VERSION, 6], &run.to_bytes()]),
+            Self::StakeReservation { index, envelope } => {
+                join(&[&[VERSION, 7], &index.to_bytes(), envelope.as_bytes()])
+            }
         }
     }
 
@@ -196,6 +235,10 @@ impl Entry {
             4 => Self::Book(KnownBook::read(&mut reader)?),
             5 => Self::Run(Run::read(&mut reader)?),
             6 => Self::HandOver(Run::read(&mut reader)?),
+            7 => Self::StakeReservation {
+                index: StakeIndex::read(&mut reader)?,
+                envelope: EnvelopeId::from(*reader.array::<32>()?),
+            },
             _ => return Ok(None),
         };
         reader.end()?;
@@ -216,8 +259,48 @@ impl View {
             Entry::Book(ref book) => self.books.tell(book, accepted_at, issue_seconds),
             Entry::Run(ref run) => return self.books.reserve(run),
             Entry::HandOver(ref run) => self.books.hand_over(run),
+            Entry::StakeReservation { index, envelope } => self.reserve_stake(index, envelope, accepted_at),
         }
         None
+    }
+
+    /// Whoever was first has it: a stake belongs to one installation, and its copies find out.
+    fn reserve_stake(&mut self, index: StakeIndex, envelope: EnvelopeId, accepted_at: Timestamp) {
+        if index.epoch.counts_at(accepted_at) {
+            self.stakes.entry(index).or_insert(envelope);
+        }
+        // None of these days can be reserved, or used, any more.
+        let past = accepted_at.epoch().0.saturating_sub(2);
+        self.stakes.retain(|index, _| index.epoch.0 >= past);
+    }
+
+    /// The indices of a stake's day that are reserved, lowest first.
+    fn reserved_of(&self, stake: BookId, epoch: Epoch) -> impl Iterator<Item = (&StakeIndex, &EnvelopeId)> {
+        let at = |index| StakeIndex { stake, epoch, index: Index::new(index) };
+        self.stakes.range(at(0)..=at(u16::MAX))
+    }
+
+    /// How many those are.
+    pub(crate) fn stakes_reserved(&self, stake: BookId, epoch: Epoch) -> u32 {
+        u32::try_from(self.reserved_of(stake, epoch).count()).unwrap_or(u32::MAX)
+    }
+
+    /// The index of a stake's day that belongs to an envelope.
+    pub(crate) fn stake_index_of(&self, stake: BookId, epoch: Epoch, envelope: EnvelopeId) -> Option<StakeIndex> {
+        self.reserved_of(stake, epoch).find_map(|(index, reserved)| (*reserved == envelope).then_some(*index))
+    }
+
+    /// The lowest index of a stake's day that is not reserved. None if all are.
+    pub(crate) fn stake_index_to_reserve(&self, stake: BookId, epoch: Epoch, limit: Limit) -> Option<StakeIndex> {
+        let mut free = 0;
+        for (index, _) in self.reserved_of(stake, epoch) {
+            if u32::from(index.index.get()) > free {
+                break;
+            }
+            free += 1;
+        }
+        let index = u16::try_from(free).ok().filter(|_| free < limit.get())?;
+        Some(StakeIndex { stake, epoch, index: Index::new(index) })
     }
 
     /// The books, and what of them is reserved.
@@ -298,7 +381,8 @@ impl View {
     }
 
     /// For each slot 0, or 1 and installation 16, epoch u64; then how many reservations u32, and for each: epoch u64, purpose
-    /// u8, index u16, envelope 32; then the books.
+    /// u8, index u16, envelope 32; then how many of stakes u32, and for each: stake 20, epoch u64, index u16, envelope 32; then
+    /// the books.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for holder in &self.slots {
@@ -314,6 +398,12 @@ impl View {
         let reserved = u32::try_from(self.reserved.len()).unwrap_or(u32::MAX);
         bytes.extend_from_slice(&reserved.to_be_bytes());
         for (index, envelope) in &self.reserved {
+            bytes.extend_from_slice(&index.to_bytes());
+            bytes.extend_from_slice(envelope.as_bytes());
+        }
+        let stakes = u32::try_from(self.stakes.len()).unwrap_or(u32::MAX);
+        bytes.extend_from_slice(&stakes.to_be_bytes());
+        for (index, envelope) in &self.stakes {
             bytes.extend_from_slice(&index.to_bytes());
             bytes.extend_from_slice(envelope.as_bytes());
         }
@@ -338,6 +428,13 @@ impl View {
                 return Err(Unreadable);
             }
             it.reserved.insert(index, EnvelopeId::from(*reader.array::<32>()?));
+        }
+        for _ in 0..reader.u32()? {
+            let index = StakeIndex::read(&mut reader)?;
+            if it.stakes.last_key_value().is_some_and(|(before, _)| *before >= index) {
+                return Err(Unreadable);
+            }
+            it.stakes.insert(index, EnvelopeId::from(*reader.array::<32>()?));
         }
         it.books = Books::read(reader)?;
         Ok(it)

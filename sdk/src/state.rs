@@ -15,6 +15,7 @@
 //! | part | remembers |
 //! |---|---|
 //! | `books` | the books of stamps, from the wish to buy on, and which index of which went with which envelope |
+//! | `stakes` | the stakes, and which index of which day went with which envelope |
 //! | `letters` | the letters sent, with the bytes that a retry sends again, and those received, with how far was read |
 //! | `conversations` | which letters' conversations were begun or accepted, what is on its way in them, and what was read |
 //! | `reading` | the records of conversations, and how far the log was read for each |
@@ -31,6 +32,7 @@ mod journal;
 mod letters;
 mod reading;
 mod seen;
+mod stakes;
 mod store;
 
 use std::fs::File;
@@ -46,6 +48,7 @@ pub use conversations::{JournalCopy, Kept};
 pub use journal::{MemberIndex, MembershipsError};
 pub use letters::{Delivery, Letter, LettersError, Outgoing};
 pub use seen::{Order, Record, RememberError, Seen};
+pub use stakes::{Lock, Stake, StakesError};
 
 use crate::identity::Identity;
 use crate::keys::{InstallationId, NoRandomness};

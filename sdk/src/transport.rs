@@ -31,7 +31,7 @@ mod stream;
 pub use check::WrongPostmark;
 pub use connection::{Asked, Congestion, Connection, Order, Page, Role};
 pub use error::TransportError;
-pub use groups::{KeptGroup, MemberGroup, RootKind, StampGroup, VolumeRoot};
+pub use groups::{KeptGroup, MemberGroup, RootKind, StakeGroup, StampGroup, VolumeRoot};
 pub use node::{NetworkInfo, Node};
 pub use prefix::{Prefix, Stretch};
 pub use proxy::{InvalidProxy, Proxies, Proxy};

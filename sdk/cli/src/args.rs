@@ -54,7 +54,7 @@ pub(crate) struct Global {
     #[arg(long, env = "XMTP_DELAY", value_name = "DURATION", global = true, value_parser = humantime::parse_duration)]
     #[arg(help_heading = "Network")]
     pub(crate) delay: Option<Duration>,
-    /// The chain's JSON-RPC endpoint, needed to buy stamps [default: http://127.0.0.1:8545].
+    /// The chain's JSON-RPC endpoint, needed to buy stamps and to stake [default: http://127.0.0.1:8545].
     // Such addresses often hold a key of their provider's.
     #[arg(long, env = "XMTP_RPC", hide_env_values = true, value_name = "URL", global = true, help_heading = "Network")]
     pub(crate) rpc: Option<Url>,
@@ -100,6 +100,9 @@ pub(crate) enum Command {
     /// Prepaid postage.
     #[command(subcommand)]
     Stamps(Stamps),
+    /// Tokens locked for the right to write so many letters a day.
+    #[command(subcommand)]
+    Stake(Stake),
     /// Show what writing to an account takes, and what it would cost.
     Requirements {
         /// The account: 0x and 40 hexadecimal digits, CAIP-10, or an ENS name.
@@ -246,6 +249,28 @@ pub(crate) enum Stamps {
     TakeOver {
         /// Which, as `xmtp stamps list` names it.
         book: BookId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Stake {
+    /// Lock what a tier asks for in $XMTP, in one transaction. It comes back a week after it was left.
+    Lock {
+        /// The tier's number: `xmtp stake list` shows which there are.
+        #[arg(long, default_value = "1")]
+        tier: u32,
+    },
+    /// List the network's tiers, and this installation's stakes.
+    List,
+    /// Leave a stake for good: it pays for no letters any more, and a week later it can be withdrawn.
+    Exit {
+        /// Which, as `xmtp stake list` names it.
+        stake: BookId,
+    },
+    /// Have a stake paid back that was left a week ago.
+    Withdraw {
+        /// Which, as `xmtp stake list` names it.
+        stake: BookId,
     },
 }
 

@@ -12,6 +12,7 @@ mod reply;
 mod requirements;
 mod send;
 mod shown;
+mod stakes;
 mod stamps;
 mod sync;
 mod watch;
@@ -40,6 +41,7 @@ pub(crate) async fn run(args: Args, matches: &ArgMatches, output: &Output) -> Re
         Command::Identity(command) => identity::run(command, &connect().await?, output).await,
         Command::Policy(command) => policy::run(command, settings, &connect().await?, output).await,
         Command::Stamps(command) => stamps::run(command, &connect().await?, output).await,
+        Command::Stake(command) => stakes::run(command, &connect().await?, output).await,
         Command::Requirements { account } => {
             let account = context::account(account, settings, output).await?;
             requirements::run(account, &connect().await?, output).await

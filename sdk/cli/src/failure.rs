@@ -6,17 +6,17 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use xmtp_contracts::LoadError;
 use xmtp_proto::account::Account;
 use xmtp_proto::refusal::Code;
-use xmtp_sdk::chain::BuyError;
+use xmtp_sdk::chain::{BuyError, StakeError};
 use xmtp_sdk::client::{
     AskError, BuyStampsError, ConnectError, NoIdentity, ProvingKeyError, PublishError, RestoreError, SendError,
-    TakeOverError,
+    StakingError, TakeOverError,
 };
 use xmtp_sdk::conversation::ConversationError;
 use xmtp_sdk::ens::{EnsName, ResolveError};
 use xmtp_sdk::franking::{FrankError, NoPass};
 use xmtp_sdk::identity::{IdentityError, NotVerified};
 use xmtp_sdk::inbox::InboxError;
-use xmtp_sdk::state::{BooksError, LettersError, MembershipsError, RememberError, StateError};
+use xmtp_sdk::state::{BooksError, LettersError, MembershipsError, RememberError, StakesError, StateError};
 use xmtp_sdk::stream::StreamError;
 use xmtp_sdk::transport::TransportError;
 use xmtp_sdk::vault::VaultError;
@@ -265,6 +265,43 @@ impl From<BuyStampsError> for Failure {
     }
 }
 
+impl From<StakingError> for Failure {
+    fn from(error: StakingError) -> Self {
+        match error {
+            StakingError::NoIdentity(error) => error.into(),
+            StakingError::NoRpc => Self::new("rpc", &error).hint("name the endpoint with --rpc or $XMTP_RPC"),
+            StakingError::Chain(error) => error.into(),
+            StakingError::Stakes(error) => error.into(),
+            StakingError::State(error) => error.into(),
+        }
+    }
+}
+
+impl From<StakesError> for Failure {
+    fn from(error: StakesError) -> Self {
+        match error {
+            StakesError::State(error) => error.into(),
+            StakesError::Unknown(_) => Self::new("no_such_stake", &error).hint("xmtp stake list"),
+            StakesError::UsedUp(_) => Self::new("quota_exhausted", &error),
+            other => Self::new("state", &other),
+        }
+    }
+}
+
+impl From<StakeError> for Failure {
+    fn from(error: StakeError) -> Self {
+        match error {
+            StakeError::Chain(error) => (*error).into(),
+            StakeError::NotOffered => Self::new("not_offered", &error),
+            StakeError::NoSuchTier(_) => Self::new("no_such_tier", &error).hint("xmtp stake list"),
+            StakeError::NotStaker => Self::new("not_staker", &error),
+            StakeError::Leaving(_) | StakeError::TooEarly(_) => Self::new("too_early", &error),
+            StakeError::NoExit => Self::new("no_exit", &error).hint("xmtp stake exit <stake>"),
+            StakeError::Gone | StakeError::Unknown => Self::new("no_such_stake", &error).hint("xmtp stake list"),
+        }
+    }
+}
+
 impl From<TakeOverError> for Failure {
     fn from(error: TakeOverError) -> Self {
         match error {
@@ -376,6 +413,7 @@ impl From<SendError> for Failure {
             }
             SendError::Transport(error) => error.into(),
             SendError::Letters(error) => error.into(),
+            SendError::Stakes(error) => error.into(),
             SendError::State(error) => error.into(),
             SendError::Content(_) | SendError::Seal(_) | SendError::Malformed(_) | SendError::NoRandomness(_) => {
                 Self::new("malformed", &error)

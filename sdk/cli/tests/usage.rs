@@ -28,10 +28,11 @@ fn check_usage(args: &[&str], message: &str) {
     assert!(said["error"]["hint"].is_string(), "{stdout}");
 }
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "identity",
     "policy",
     "stamps",
+    "stake",
     "requirements",
     "can-send",
     "send",
@@ -81,6 +82,8 @@ fn wrong_usage_is_told_in_text_and_json() {
     check_usage(&["policy", "set", "stamp >= 1"], "at character 7: expected `(`");
     check_usage(&["stamps", "buy", "--denomination", "3", "--count", "1"], "there are no stamps of 3 units");
     check_usage(&["stamps", "buy", "--count", "65537"], "between 1 and 65,536");
+    check_usage(&["stake", "lock", "--tier", "gold"], "--tier");
+    check_usage(&["stake", "exit", "everything"], "32 hexadecimal digits");
     check_usage(&["stamps", "buy"], "--count");
     check_usage(&["send", BOB, "hello", "--without-passes", "--max-price", "1"], "cannot be used with");
     check_usage(&["inbox"], "--network");

@@ -6,15 +6,16 @@ use std::time::Duration;
 use xmtp_proto::derive;
 use xmtp_proto::pass::{self, Pass};
 use xmtp_proto::requirement::Shown;
-use xmtp_prover::{Blank, Path, Position};
+use xmtp_prover::{Blank, Limit, Path, Position};
 
 use super::holdings::{Source, ToShow};
 use super::send::Errand;
 use super::{Client, ProvingKeyError, SendError, Step};
-use crate::franking::{FrankError, Ground, StampToUse, Towards, find_path, finish, leaf_of, stamp};
+use crate::franking::{FrankError, Ground, StakeToUse, StampToUse, Towards, find_path, finish, leaf_of, stake, stamp};
 use crate::identity::Identity;
-use crate::state::{Book, BookId, BooksError, LettersError, Outgoing, StampUse};
-use crate::transport::{StampGroup, VolumeRoot};
+use crate::journal::StakeIndex;
+use crate::state::{Book, BookId, BooksError, LettersError, Outgoing, Stake, StakesError, StampUse};
+use crate::transport::{KeptGroup, StakeGroup, StampGroup, VolumeRoot};
 
 /// How long a node is given to see a book that was just bought.
 const ROOT_PATIENCE: Duration = Duration::from_secs(30);
@@ -24,6 +25,14 @@ const ROOT_INTERVAL: Duration = Duration::from_millis(500);
 /// A pass, and all that its proof needs but the key.
 pub(super) enum Prepared {
     Stamp(Box<PreparedStamp>),
+    Stake(Box<PreparedStake>),
+}
+
+/// A stake, of which the letter will take an index.
+pub(super) struct PreparedStake {
+    stake: Stake,
+    root: VolumeRoot,
+    path: Path,
 }
 
 /// A stamp of a book.
@@ -43,6 +52,7 @@ impl Prepared {
     pub(super) fn root(&self) -> Option<VolumeRoot> {
         match self {
             Self::Stamp(stamp) => Some(stamp.root),
+            Self::Stake(stake) => Some(stake.root),
         }
     }
 
@@ -50,6 +60,7 @@ impl Prepared {
     pub(super) fn was_ahead(&self) -> bool {
         match self {
             Self::Stamp(stamp) => stamp.ahead,
+            Self::Stake(_) => false,
         }
     }
 }
@@ -62,10 +73,20 @@ impl Client {
         Ok((book, StampGroup { denomination: book.denomination, issue: bought.issue }, bought.position))
     }
 
-    /// Finds the path of each book's leaf, each once.
-    pub(super) async fn find_paths(&self, errand: &mut Errand, books: &[BookId]) -> Result<(), SendError> {
+    /// The group of a book or a stake, where its leaf is, and the limit in it.
+    fn place_of(&self, id: BookId) -> Result<(KeptGroup, Position, Limit), SendError> {
+        let Some(stake) = self.state.stake(id)? else {
+            let (book, group, position) = self.book(id)?;
+            return Ok((group.into(), position, book.count));
+        };
+        let position = stake.position().ok_or(StakesError::NotLocked(id))?;
+        Ok((StakeGroup { tier: stake.tier }.into(), position, stake.limit))
+    }
+
+    /// Finds the path of the leaf of each book or stake, each once.
+    pub(super) async fn find_paths(&self, errand: &mut Errand, ids: &[BookId]) -> Result<(), SendError> {
         let identity = self.identity()??;
-        for id in books {
+        for id in ids {
             if errand.paths.iter().any(|(known, ..)| known == id) {
                 continue;
             }
@@ -73,8 +94,8 @@ impl Client {
                 errand.paths.push((*id, root, path));
                 continue;
             }
-            let (book, group, position) = self.book(*id)?;
-            let leaf = leaf_of(&identity.postal_seed().book_secret(&id.installation, id.counter), book.count);
+            let (group, position, limit) = self.place_of(*id)?;
+            let leaf = leaf_of(&identity.postal_seed().book_secret(&id.installation, id.counter), limit);
             let started = tokio::time::Instant::now();
             let (root, path) = loop {
                 match find_path(&errand.connection, group, position, leaf).await {
@@ -97,6 +118,7 @@ impl Client {
             let tagged = matches!(shows, Shown::Stamp { tagged: true, .. });
             prepared.push(match *source {
                 Source::Stamp(usage) => Prepared::Stamp(Box::new(self.prepare_stamp(errand, usage, tagged).await?)),
+                Source::Stake(id) => Prepared::Stake(Box::new(self.prepare_stake(errand, id).await?)),
                 // A stamp belongs to a letter before it is shown.
                 Source::Book(_) => return Err(LettersError::Misfit.into()),
             });
@@ -117,6 +139,14 @@ impl Client {
         Ok(PreparedStamp { book, usage, group, tagged, root: *root, path: path.clone(), ahead: false })
     }
 
+    async fn prepare_stake(&self, errand: &mut Errand, id: BookId) -> Result<PreparedStake, SendError> {
+        self.find_paths(errand, &[id]).await?;
+        let stake = self.state.stake(id)?.ok_or(StakesError::Unknown(id))?;
+        let found = errand.paths.iter().find(|(known, ..)| *known == id);
+        let (_, root, path) = found.ok_or(FrankError::NotYetRooted)?;
+        Ok(PreparedStake { stake, root: *root, path: path.clone() })
+    }
+
     /// Makes the passes.
     pub(super) async fn frank(
         &self,
@@ -128,6 +158,7 @@ impl Client {
         for prepared in prepared {
             passes.push(match prepared {
                 Prepared::Stamp(it) => Pass::Stamp(self.frank_stamp(identity, outgoing, it).await?),
+                Prepared::Stake(it) => Pass::Stake(self.frank_stake(identity, outgoing, it).await?),
             });
         }
         Ok(passes)
@@ -167,6 +198,32 @@ impl Client {
         let stamp = proved.await.map_err(|_| ProvingKeyError::Interrupted)??;
         self.step(Step::Proved);
         Ok(stamp)
+    }
+
+    /// Makes a pass of a stake: an index of today is reserved for the letter, or was before, and written down with it.
+    async fn frank_stake(
+        &self,
+        identity: &Identity,
+        outgoing: &Outgoing,
+        prepared: &PreparedStake,
+    ) -> Result<pass::Stake, SendError> {
+        let PreparedStake { stake: Stake { id, tier, limit, .. }, ref path, .. } = *prepared;
+        let contract = self.deployment.stake.as_ref().ok_or(StakesError::NotLocked(id))?.contract;
+        let StakeIndex { epoch, index, .. } = self.reserve_stake(identity, &prepared.stake, outgoing.letter.id).await?;
+        self.step(Step::WritingDown);
+        self.state.use_stake(StakeIndex { stake: id, epoch, index }, outgoing.letter.id)?;
+        self.step(Step::WrittenDown);
+        let keys = self.keys().await?;
+        self.step(Step::Proving);
+        let secret = identity.postal_seed().book_secret(&id.installation, id.counter);
+        let (place, envelope, path) = (self.place(), outgoing.envelope.clone(), path.clone());
+        let proved = tokio::task::spawn_blocking(move || {
+            let to_use = StakeToUse { contract, tier, secret: &secret, limit, epoch, index };
+            stake(&keys.proving, &keys.verifying, place, &envelope, &to_use, &path)
+        });
+        let pass = proved.await.map_err(|_| ProvingKeyError::Interrupted)??;
+        self.step(Step::Proved);
+        Ok(pass)
     }
 
     /// Finishes a blank. Whatever goes wrong, the stamp can still be proved in the ordinary way.

@@ -1,14 +1,15 @@
 //! What the account has that a letter could show. A kind of pass joins with a variant of [`Source`], its holdings in
 //! `other_holdings`, and its proof in `frank`.
 
-use xmtp_proto::derive;
+use xmtp_proto::derive::{self, EnvelopeId};
 use xmtp_proto::requirement::Shown;
 use xmtp_proto::topic::Topic;
 
+use super::stakes::left_of_day;
 use super::{Client, Recipient};
 use crate::franking::{Choice, Chosen, Holding};
 use crate::identity::Identity;
-use crate::state::{Book, BookId, LettersError, Outgoing, StampUse, StateError};
+use crate::state::{Book, BookId, LettersError, Outgoing, Stake, StampUse, StateError};
 use crate::transport::{NetworkInfo, StampGroup};
 
 /// What a pass is made of.
@@ -18,6 +19,8 @@ pub(super) enum Source {
     Book(BookId),
     /// A stamp that belongs to the letter.
     Stamp(StampUse),
+    /// A stake.
+    Stake(BookId),
 }
 
 /// A pass that is to be made for a letter.
@@ -44,6 +47,12 @@ impl Holdings {
         sources.filter_map(|source| if let Source::Book(book) = source { Some(book) } else { None }).collect()
     }
 
+    /// Each stake that was chosen.
+    pub(super) fn stakes(&self, choice: &Choice) -> Vec<BookId> {
+        let sources = choice.passes.iter().map(|chosen| self.sources[chosen.holding]);
+        sources.filter_map(|source| if let Source::Stake(stake) = source { Some(stake) } else { None }).collect()
+    }
+
     /// What was chosen, in the order of the holdings.
     pub(super) fn to_show(&self, choice: &Choice) -> Vec<ToShow> {
         let mut passes = choice.passes.clone();
@@ -68,7 +77,7 @@ impl Client {
         network: &NetworkInfo,
     ) -> Result<Holdings, StateError> {
         let Some(identity) = self.state.identity()? else { return Ok(Holdings::default()) };
-        let mut all = self.other_holdings(&identity, recipient)?;
+        let mut all = self.other_holdings(&identity, recipient, None)?;
         all.extend(self.book_holdings(&identity, recipient, network)?);
         Ok(all.into_iter().collect())
     }
@@ -81,7 +90,7 @@ impl Client {
         recipient: &Recipient,
         outgoing: &Outgoing,
     ) -> Result<Holdings, LettersError> {
-        let mut all = self.other_holdings(identity, Some(recipient))?;
+        let mut all = self.other_holdings(identity, Some(recipient), Some(outgoing.letter.id))?;
         // Last, in the order in which they were taken, as postmarks name them.
         for usage in &outgoing.stamps {
             let (_, group, _) = self.book(usage.book)?;
@@ -92,13 +101,32 @@ impl Client {
     }
 
     /// What is no stamp.
-    #[allow(clippy::unused_self, clippy::unnecessary_wraps)]
     fn other_holdings(
         &self,
-        _identity: &Identity,
-        _recipient: Option<&Recipient>,
+        identity: &Identity,
+        recipient: Option<&Recipient>,
+        envelope: Option<EnvelopeId>,
     ) -> Result<Vec<(Source, Holding)>, StateError> {
-        Ok(Vec::new())
+        self.stake_holdings(identity, recipient, envelope)
+    }
+
+    /// The stakes that have an index left today, or have one already that belongs to the envelope.
+    fn stake_holdings(
+        &self,
+        identity: &Identity,
+        recipient: Option<&Recipient>,
+        envelope: Option<EnvelopeId>,
+    ) -> Result<Vec<(Source, Holding)>, StateError> {
+        let (view, _) = self.state.journal()?;
+        let epoch = self.clock.now().epoch();
+        let usable = |stake: &Stake| {
+            let own = envelope.and_then(|envelope| view.stake_index_of(stake.id, epoch, envelope));
+            stake.position().is_some()
+                && (own.is_some() || left_of_day(&view, stake, epoch) > 0)
+                && !recipient.is_some_and(|it| self.is_tag_blocked(identity, it, stake.id))
+        };
+        let stakes = self.state.stakes()?.into_iter().filter(usable);
+        Ok(stakes.map(|stake| (Source::Stake(stake.id), Holding::Stake { tier: stake.tier })).collect())
     }
 
     /// The books whose stamps are good now.
@@ -123,7 +151,7 @@ impl Client {
         Ok(self.state.books()?.into_iter().filter_map(holding).collect())
     }
 
-    /// Whether a recipient blocked the tag that a book's stamps show to it.
+    /// Whether a recipient blocked the tag that a book's stamps, or a stake's passes, show to it.
     pub(super) fn is_tag_blocked(&self, identity: &Identity, recipient: &Recipient, book: BookId) -> bool {
         let blocked = recipient.policy.as_ref().map_or(&[][..], |policy| &policy.blocked_tags);
         let scope = || derive::scope(self.network, &Topic::Invite(recipient.bundle.account()));

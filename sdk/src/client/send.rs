@@ -21,11 +21,14 @@ use super::holdings::{Source, ToShow};
 use super::{AskError, Client, DEV_CHAIN, NoIdentity, ProvingKeyError, Recipient, SMALL_GROUP, Step};
 use crate::content::{Content, InvalidContent};
 use crate::conversation::ConversationError;
-use crate::franking::{Demand, FrankError, Holding, NoPass, choose, choose_more, external_nullifier};
+use crate::franking::{
+    Demand, FrankError, Holding, NoPass, choose, choose_more, external_nullifier, stake_external_nullifier,
+};
 use crate::identity::Identity;
 use crate::invite::{Invitation, SealError, seal_invite};
+use crate::journal::StakeIndex;
 use crate::keys::NoRandomness;
-use crate::state::{BookId, Delivery, Letter, LettersError, Outgoing, StampUse, StateError, Supply};
+use crate::state::{BookId, Delivery, Letter, LettersError, Outgoing, StakesError, StampUse, StateError, Supply};
 use crate::transport::{Connection, Role, RootKind, StampGroup, TransportError, VolumeRoot};
 
 /// How often stamps are chosen because another client of the account took the rest of a book meanwhile.
@@ -141,6 +144,9 @@ pub enum SendError {
     /// The letter breaks a limit. A mistake of this crate's.
     #[error(transparent)]
     Malformed(#[from] Malformed),
+    /// See there.
+    #[error(transparent)]
+    Stakes(#[from] StakesError),
     /// See there.
     #[error(transparent)]
     Letters(#[from] LettersError),
@@ -336,6 +342,7 @@ impl Client {
         }
         let books = holdings.books(&choice);
         self.find_paths(errand, &books).await?;
+        self.find_paths(errand, &holdings.stakes(&choice)).await?;
         let small = errand.paths.iter().map(|(_, root, _)| root.leaves).find(|leaves| *leaves < SMALL_GROUP);
         if let (Some(books), false) = (small, self.deployment.chain_id == DEV_CHAIN || draft.from_small_groups) {
             return Err(SendError::SmallGroup { books });
@@ -362,12 +369,16 @@ impl Client {
         let id = outgoing.letter.id;
         let to_show = if without_passes { Vec::new() } else { self.to_show(&errand.recipient, identity, &outgoing)? };
         let stamps = self.nullifiers(identity, &outgoing)?;
+        // On an earlier day it may have been accepted with an index of that day.
+        let before = self.stake_nullifiers(identity, id)?;
         let mut refusal = None;
         for _ in 0..PROOFS {
             let mut prepared = self.prepare(errand, &to_show).await?;
             let passes = self.frank(identity, &outgoing, &mut prepared).await?;
             let others = passes.iter().filter(|pass| !matches!(pass, Pass::Stamp(_))).filter_map(Pass::nullifier);
-            let belonging: Vec<Nullifier> = others.chain(stamps.iter().copied()).collect();
+            let mut belonging: Vec<Nullifier> = others.chain(stamps.iter().copied()).collect();
+            let earlier: Vec<_> = before.iter().copied().filter(|it| !belonging.contains(it)).collect();
+            belonging.splice(..0, earlier);
             let submission = Submission::new(outgoing.envelope.clone(), passes)?;
             self.step(Step::Publishing);
             let result = errand.connection.publish_letter(submission, &belonging).await.map_err(SendError::Unknown)?;
@@ -427,6 +438,19 @@ impl Client {
             secret.nullifier(external_nullifier(self.place(), group), *index)
         };
         Ok(groups.map(nullifier).collect())
+    }
+
+    /// The nullifiers of all indices of stakes that belong to an envelope.
+    fn stake_nullifiers(&self, identity: &Identity, envelope: EnvelopeId) -> Result<Vec<Nullifier>, SendError> {
+        let Some(staking) = &self.deployment.stake else { return Ok(Vec::new()) };
+        let mut nullifiers = Vec::new();
+        for StakeIndex { stake, epoch, index } in self.state.stakes_of(envelope)? {
+            let tier = self.state.stake(stake)?.ok_or(StakesError::Unknown(stake))?.tier;
+            let secret = identity.postal_seed().book_secret(&stake.installation, stake.counter);
+            let external = stake_external_nullifier(self.place(), (staking.contract, tier), epoch);
+            nullifiers.push(secret.nullifier(external, index));
+        }
+        Ok(nullifiers)
     }
 
     fn groups(&self, outgoing: &Outgoing) -> Result<Vec<StampGroup>, LettersError> {

@@ -13,7 +13,7 @@ use xmtp_prover::{
 };
 
 use crate::keys::{NoRandomness, random};
-use crate::transport::{Connection, RootKind, StampGroup, TransportError, VolumeRoot};
+use crate::transport::{Connection, KeptGroup, RootKind, StampGroup, TransportError, VolumeRoot};
 
 /// A stamp that was set aside for an envelope.
 pub struct StampToUse<'a> {
@@ -32,8 +32,9 @@ pub struct StampToUse<'a> {
 /// Why there is no stamp.
 #[derive(Debug, thiserror::Error)]
 pub enum FrankError {
-    /// The node has not seen the book yet, or not under a root that it accepts. Wait for the chain's confirmations.
-    #[error("the node does not know the book yet: wait for the chain to confirm the purchase, then try again")]
+    /// The node has not seen the book or the stake yet, or not under a root that it accepts. Wait for the chain's
+    /// confirmations.
+    #[error("the node does not know the leaf yet: wait for the chain to confirm the transaction, then try again")]
     NotYetRooted,
     /// The bucket that the node served does not lead to the root that it named. The node's fault: use another.
     #[error("the node served a bucket that does not have the book's leaf under the root it named")]
@@ -62,10 +63,11 @@ pub enum FrankError {
 /// [`FrankError`].
 pub async fn find_path(
     connection: &Connection,
-    group: StampGroup,
+    group: impl Into<KeptGroup>,
     position: Position,
     of: Leaf,
 ) -> Result<(VolumeRoot, Path), FrankError> {
+    let group = group.into();
     let roots = connection.roots(group).await?;
     let root = best_root(&roots, position).ok_or(FrankError::NotYetRooted)?;
     let bucket = connection.bucket(group, root.root, xmtp_prover::Bucket::index_of(position.index)).await?;

@@ -146,6 +146,43 @@ fn what_is_past_is_forgotten() {
     assert_eq!(view.reserved.len(), 1);
 }
 
+fn stake_reservation(stake: u32, epoch: u64, index: u16, envelope: u8) -> Entry {
+    let stake = BookId { installation: installation(1), counter: stake };
+    let index = StakeIndex { stake, epoch: Epoch(epoch), index: Index::new(index) };
+    Entry::StakeReservation { index, envelope: EnvelopeId(B256::repeat_byte(envelope)) }
+}
+
+#[test]
+fn index_of_a_stakes_day_belongs_to_the_first_envelope_it_was_reserved_for() {
+    let id = |counter| BookId { installation: installation(1), counter };
+    let mut view = view(&[
+        (stake_reservation(1, 9, 0, 0xa1), 9),
+        // A copy of the same installation; another day's; another stake's.
+        (stake_reservation(1, 9, 0, 0xa2), 9),
+        (stake_reservation(1, 8, 1, 0xa3), 9),
+        (stake_reservation(2, 9, 0, 0xb1), 9),
+    ]);
+    let index_of = |view: &View, stake, envelope: u8| {
+        let found = view.stake_index_of(id(stake), Epoch(9), EnvelopeId(B256::repeat_byte(envelope)));
+        found.map(|it| it.index.get())
+    };
+    assert_eq!([0xa1, 0xa2, 0xa3].map(|it| index_of(&view, 1, it)), [Some(0), None, None]);
+    assert_eq!(index_of(&view, 2, 0xb1), Some(0));
+    let next = |view: &View| {
+        let next = view.stake_index_to_reserve(id(1), Epoch(9), Limit::new(3).unwrap());
+        next.map(|it| it.index.get())
+    };
+    // The lowest that is free, whatever was taken above it.
+    for (index, envelope, expected) in [(2, 0xa4, Some(1)), (1, 0xa5, None)] {
+        view.apply(&stake_reservation(1, 9, index, envelope), day(9), ISSUE_SECONDS);
+        assert_eq!(next(&view), expected);
+    }
+    assert_eq!((view.stakes_reserved(id(1), Epoch(9)), view.stakes_reserved(id(2), Epoch(9))), (3, 1));
+    assert_eq!(View::from_bytes(&view.to_bytes()), Ok(view.clone()));
+    view.apply(&stake_reservation(1, 12, 0, 0xa6), day(12), ISSUE_SECONDS);
+    assert_eq!(view.stakes.len(), 1, "what is past is forgotten");
+}
+
 #[test]
 fn entries_are_read_as_they_were_written_and_later_ones_are_passed_over() {
     let id = BookId { installation: installation(7), counter: 1 };
@@ -171,6 +208,10 @@ fn entries_are_read_as_they_were_written_and_later_ones_are_passed_over() {
             "0105 02020202020202020202020202020202 03030303030303030303030303030303 \
              07070707070707070707070707070707 00000001 0054 0010"
                 .to_owned(),
+        ),
+        (
+            stake_reservation(2, 9, 17, 0xa1),
+            format!("0107 01010101010101010101010101010101 00000002 0000000000000009 0011 {}", "a1".repeat(32)),
         ),
         (
             Entry::HandOver(run),

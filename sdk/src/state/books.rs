@@ -25,18 +25,18 @@ use crate::layout::{Reader, Unreadable, join};
 
 const NEXT_BOOK: &[u8] = b"book";
 
-/// Names a book: its secret is [`PostalSeed::book_secret`](crate::keys::PostalSeed::book_secret) of both parts.
+/// Names a book, or a stake: its secret is [`PostalSeed::book_secret`](crate::keys::PostalSeed::book_secret) of both parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BookId {
     /// Who bought it.
     pub installation: InstallationId,
-    /// Counts the installation's books, from 0.
+    /// Counts the installation's books and stakes together, from 0.
     pub counter: u32,
 }
 
-/// The text names no book. The user's to mend.
+/// The text names no book and no stake. The user's to mend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a book is named by its installation's 32 hexadecimal digits, `-`, and its number")]
+#[error("a book or a stake is named by its installation's 32 hexadecimal digits, `-`, and its number")]
 pub struct InvalidBookId;
 
 /// A book of stamps, from the wish to buy it on.
@@ -166,15 +166,12 @@ impl State {
         if (identity.account(), identity.network()) != (self.account, self.network) {
             return Err(StateError::OtherAccount.into());
         }
-        let read = |bytes: &[u8]| bytes.try_into().map(u32::from_be_bytes).map_err(|_| Unreadable);
         self.store.write(|entries| {
-            let counter = entries.get(Table::Counters, NEXT_BOOK, read)?.unwrap_or_default();
-            let next = counter.checked_add(1).ok_or(BooksError::Counters)?;
+            let counter = next_counter(entries)?.ok_or(BooksError::Counters)?;
             let id = BookId { installation: self.installation, counter };
             let commitment = identity.postal_seed().book_secret(&id.installation, counter).commitment();
             let book =
                 Book { id, denomination, count, commitment, purchase: Purchase::Intended, taken_over: false, taken: 0 };
-            entries.put(Table::Counters, NEXT_BOOK, &next.to_be_bytes())?;
             book.put(entries)?;
             Ok(book)
         })
@@ -244,6 +241,15 @@ impl State {
             bytes.try_into().map(|id: [u8; 32]| EnvelopeId::from(id)).map_err(|_| Unreadable)
         })
     }
+}
+
+/// The next number of a book or a stake, which is not given out again; none if they have run out.
+pub(super) fn next_counter(entries: &Entries<'_>) -> Result<Option<u32>, StateError> {
+    let read = |bytes: &[u8]| bytes.try_into().map(u32::from_be_bytes).map_err(|_| Unreadable);
+    let counter = entries.get(Table::Counters, NEXT_BOOK, read)?.unwrap_or_default();
+    let Some(next) = counter.checked_add(1) else { return Ok(None) };
+    entries.put(Table::Counters, NEXT_BOOK, &next.to_be_bytes())?;
+    Ok(Some(counter))
 }
 
 /// Takes a stamp for an envelope.

@@ -17,7 +17,7 @@ use crate::seal::{NONCE_BYTES, SealKey};
 use crate::wallet::{self, Opens};
 
 /// Changes with the layout of any entry.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 const VALUES: &[u8] = b"xmtp/key/state/1";
 const NAMES: &[u8] = b"xmtp/key/names/1";
@@ -39,7 +39,7 @@ pub(super) enum Table {
     Uses,
     Outbox,
     Inbox,
-    /// What was counted: the next book.
+    /// What was counted: the next book or stake.
     Counters,
     /// How far an account's own topics were read.
     Cursors,
@@ -61,6 +61,9 @@ pub(super) enum Table {
     Records,
     /// Which index of which membership belongs to which envelope, and where the leaf was.
     Memberships,
+    Stakes,
+    /// Which index of which stake's day belongs to which envelope, and the other way round.
+    StakeUses,
 }
 
 impl Table {
@@ -83,6 +86,8 @@ impl Table {
             Self::Reading => "reading",
             Self::Records => "records",
             Self::Memberships => "memberships",
+            Self::Stakes => "stakes",
+            Self::StakeUses => "stake_uses",
         }
     }
 

@@ -57,6 +57,13 @@ pub struct MemberGroup {
     pub generation: u32,
 }
 
+/// The stakes of a tier of the network's contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StakeGroup {
+    /// The tier's number; the first is 1.
+    pub tier: u32,
+}
+
 /// A group that a node keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeptGroup {
@@ -64,6 +71,14 @@ pub enum KeptGroup {
     Stamps(StampGroup),
     /// Members.
     Members(MemberGroup),
+    /// Stakes.
+    Stakes(StakeGroup),
+}
+
+impl From<StakeGroup> for KeptGroup {
+    fn from(group: StakeGroup) -> Self {
+        Self::Stakes(group)
+    }
 }
 
 impl From<StampGroup> for KeptGroup {
@@ -87,6 +102,7 @@ impl Connection {
         let group = match group.into() {
             KeptGroup::Stamps(group) => wire::get_roots_request::Group::Stamps(group.into()),
             KeptGroup::Members(group) => wire::get_roots_request::Group::Members(group.into()),
+            KeptGroup::Stakes(group) => wire::get_roots_request::Group::Stakes(group.into()),
         };
         let request = wire::GetRootsRequest { group: Some(group) };
         let wire::GetRootsResponse { roots } = match self.call(NodeClient::get_roots, request).await {
@@ -105,6 +121,7 @@ impl Connection {
         let group = match group.into() {
             KeptGroup::Stamps(group) => wire::get_bucket_request::Group::Stamps(group.into()),
             KeptGroup::Members(group) => wire::get_bucket_request::Group::Members(group.into()),
+            KeptGroup::Stakes(group) => wire::get_bucket_request::Group::Stakes(group.into()),
         };
         let request = wire::GetBucketRequest { group: Some(group), root: root.as_bytes().to_vec(), bucket };
         let wire::GetBucketResponse { volume, bucket: index, top, leaves } =
@@ -128,6 +145,12 @@ impl From<StampGroup> for wire::StampGroup {
 impl From<MemberGroup> for wire::MemberGroup {
     fn from(it: MemberGroup) -> Self {
         Self { operator: it.operator.as_bytes().to_vec(), generation: it.generation }
+    }
+}
+
+impl From<StakeGroup> for wire::StakeGroup {
+    fn from(it: StakeGroup) -> Self {
+        Self { tier: it.tier }
     }
 }
 

@@ -1,0 +1,160 @@
+//! Stakes end to end: the SDK as the client, a real node, a real chain. Made, shown with letters, left and paid back; and no
+//! index of a day ever goes with two letters, whoever copies what.
+
+#![allow(clippy::unwrap_used)] // A test may.
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use alloy::primitives::U256;
+use alloy::providers::Provider as _;
+use alloy::signers::local::PrivateKeySigner;
+use support::World;
+use tempfile::TempDir;
+use url::Url;
+use xmtp_contracts::{IXmtpToken, STAKE_COOLDOWN};
+use xmtp_proto::requirement::Shown;
+use xmtp_sdk::chain::StakeError;
+use xmtp_sdk::client::{Client, SendError, StakingError};
+use xmtp_sdk::inbox::Which;
+use xmtp_sdk::state::Lock;
+
+const ALICE: usize = 1;
+const BOB: usize = 2;
+
+async fn client(world: &World, number: usize, home: &Path) -> Client {
+    let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[number].to_bytes()).unwrap();
+    let node: Url = format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap();
+    Client::builder(wallet, world.deployment.clone(), home.to_owned())
+        .node(node)
+        .rpc(world.anvil().endpoint_url())
+        .cache(env!("CARGO_TARGET_TMPDIR").into())
+        .run_length(1)
+        .delay(Duration::ZERO)
+        .connect()
+        .await
+        .unwrap()
+}
+
+async fn balance(world: &World, of: &Client) -> U256 {
+    IXmtpToken::new(world.deployment.token, &world.provider).balanceOf(of.account().address()).call().await.unwrap()
+}
+
+/// What tier 1 locks.
+fn amount(world: &World) -> U256 {
+    U256::from(world.deployment.stake.as_ref().unwrap().tier(1).unwrap().amount)
+}
+
+/// Alice, who has the tokens for a stake of tier 1, and Bob, who asks strangers for one.
+async fn people(world: &World, homes: &[TempDir; 2]) -> (Client, Client) {
+    let alice = client(world, ALICE, homes[0].path()).await;
+    let bob = client(world, BOB, homes[1].path()).await;
+    for it in [&alice, &bob] {
+        it.create_identity().await.unwrap();
+    }
+    bob.set_policy("stake(1)".parse().unwrap()).await.unwrap();
+    let token = IXmtpToken::new(world.deployment.token, &world.provider);
+    let granted = token.transfer(alice.account().address(), amount(world)).send().await.unwrap();
+    granted.get_receipt().await.unwrap();
+    (alice, bob)
+}
+
+fn copy_of(home: &Path) -> TempDir {
+    fn copy(from: &Path, to: &Path) {
+        for entry in fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let to = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                fs::create_dir(&to).unwrap();
+                fs::set_permissions(&to, entry.metadata().unwrap().permissions()).unwrap();
+                copy(&entry.path(), &to);
+            } else {
+                fs::copy(entry.path(), to).unwrap();
+            }
+        }
+    }
+    let to = TempDir::new().unwrap();
+    copy(home, to.path());
+    to
+}
+
+#[tokio::test]
+async fn stake_is_made_pays_for_letters_and_comes_back() {
+    let world = World::start().await;
+    let homes = [(); 2].map(|()| TempDir::new().unwrap());
+    let (alice, bob) = people(&world, &homes).await;
+    let to = bob.account().to_string();
+    let Err(SendError::NoPass(no_pass)) = alice.send(&to, "Dear Bob").await else { panic!("sent for nothing") };
+    assert!(no_pass.to_string().contains("stake(1)"), "{no_pass}");
+
+    let made = alice.stake(1).await.unwrap();
+    assert_eq!((made.amount.0, balance(&world, &alice).await), (amount(&world), U256::ZERO));
+    for text in ["Dear Bob", "P.S.", "P.P.S."] {
+        let sent = alice.send(&to, text).await.unwrap();
+        assert_eq!(sent.passes, [Shown::Stake { tier: 1 }]);
+        assert!(sent.stamps.is_empty());
+    }
+    let inbox = bob.inbox(Which::New).await.unwrap();
+    assert_eq!(inbox.messages.len(), 3);
+    assert!(inbox.messages.iter().all(|message| message.from == alice.account() && message.units_paid == 0));
+    let [status] = alice.stakes().await.unwrap().try_into().unwrap();
+    assert_eq!(status.left_today, status.stake.limit.get() - 3);
+
+    // Out, and not before the week is over.
+    let left = alice.exit_stake(made.stake.id).await.unwrap();
+    assert!(matches!(left.stake.lock, Lock::Leaving { .. }), "{:?}", left.stake.lock);
+    let Err(SendError::NoPass(_)) = alice.send(&to, "once more").await else { panic!("a stake that left paid") };
+    let early = alice.withdraw_stake(made.stake.id).await.unwrap_err();
+    assert!(matches!(early, StakingError::Chain(StakeError::TooEarly(_))), "{early}");
+    let again = alice.exit_stake(made.stake.id).await.unwrap_err();
+    assert!(matches!(again, StakingError::Chain(StakeError::Leaving(_))), "{again}");
+    let week = serde_json::value::to_raw_value(&[STAKE_COOLDOWN.as_secs()]).unwrap();
+    world.provider.raw_request_dyn("evm_increaseTime".into(), &week).await.unwrap();
+    let block = serde_json::value::to_raw_value(&[1]).unwrap();
+    world.provider.raw_request_dyn("anvil_mine".into(), &block).await.unwrap();
+    let back = alice.withdraw_stake(made.stake.id).await.unwrap();
+    assert_eq!((back.stake.lock, balance(&world, &alice).await), (Lock::Gone, amount(&world)));
+}
+
+#[tokio::test]
+async fn stake_that_cannot_be_paid_for_is_not_made() {
+    let world = World::start().await;
+    let homes = [(); 2].map(|()| TempDir::new().unwrap());
+    let (alice, _) = people(&world, &homes).await;
+    let dear = alice.stake(2).await.unwrap_err();
+    assert!(dear.to_string().contains("are missing"), "{dear}");
+    let none = alice.stake(3).await.unwrap_err();
+    assert!(matches!(none, StakingError::Chain(StakeError::NoSuchTier(3))), "{none}");
+    assert_eq!(alice.stakes().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn copies_of_a_client_never_use_one_index_of_a_day_for_two_letters() {
+    let world = World::start().await;
+    let homes = [(); 2].map(|()| TempDir::new().unwrap());
+    let (alice, bob) = people(&world, &homes).await;
+    let to = bob.account().to_string();
+    alice.stake(1).await.unwrap();
+    alice.send(&to, "the first").await.unwrap();
+    drop(alice);
+
+    let copied = copy_of(homes[0].path());
+    let alice = client(&world, ALICE, homes[0].path()).await;
+    let copy = client(&world, ALICE, copied.path()).await;
+    for round in 0..3 {
+        let (one, other) = (format!("{round} from the one"), format!("{round} from the other"));
+        let (one, other) = tokio::join!(alice.send(&to, &one), copy.send(&to, &other));
+        one.unwrap();
+        other.unwrap();
+    }
+    // Put back from before.
+    drop((alice, copy));
+    let restored = client(&world, ALICE, copied.path()).await;
+    restored.send(&to, "the last").await.unwrap();
+    assert_eq!(bob.inbox(Which::All).await.unwrap().messages.len(), 8);
+    let store = world.node.as_ref().unwrap().store();
+    assert_eq!(store.evidence().count(), 0, "no index went with two letters");
+}
