@@ -24,6 +24,8 @@ use crate::validate::{self, Admitted, Rules, Unproved};
 use culprits::{Culprits, Standing};
 
 mod culprits;
+#[cfg(test)]
+mod tests;
 
 /// A batch is full with so many proofs: more make each hardly cheaper, and all wait for the last.
 const BATCH: usize = 64;
@@ -76,8 +78,9 @@ struct Job {
     reply: oneshot::Sender<Result<Admitted, Refusal>>,
 }
 
-#[derive(Default)]
 struct Lane {
+    /// So many proofs are a batch.
+    full: usize,
     jobs: VecDeque<Job>,
     proofs: usize,
 }
@@ -93,8 +96,7 @@ struct Lanes {
 impl Proving {
     pub(crate) fn new(rules: Arc<Rules>, metrics: Metrics, gathering: Gathering) -> Self {
         let Gathering { linger, waiting_max, bad_max } = gathering;
-        let (together, apart) = (Lane::default(), Lane::default());
-        let lanes = Mutex::new(Lanes { together, apart, culprits: Culprits::new(bad_max), waiting_max, taken: 0 });
+        let lanes = Mutex::new(Lanes::new(waiting_max, bad_max));
         Self(Arc::new(Shared { rules, metrics, linger, lanes, arrived: Notify::new() }))
     }
 
@@ -202,6 +204,11 @@ impl Proving {
 }
 
 impl Lanes {
+    fn new(waiting_max: usize, bad_max: u32) -> Self {
+        let [together, apart] = [BATCH, BATCH_APART].map(Lane::new);
+        Self { together, apart, culprits: Culprits::new(bad_max), waiting_max, taken: 0 }
+    }
+
     fn waiting(&self) -> usize {
         self.together.proofs + self.apart.proofs
     }
@@ -233,7 +240,7 @@ impl Lanes {
         let turn = self.together.jobs.is_empty() || self.taken.is_multiple_of(APART_TURN);
         let apart = turn && !self.apart.jobs.is_empty();
         let (mut batch, mut proofs) = (Vec::new(), 0);
-        let full = if apart { BATCH_APART } else { BATCH };
+        let full = if apart { self.apart.full } else { self.together.full };
         while proofs < full {
             let lane = if apart { &mut self.apart } else { &mut self.together };
             let Some(job) = lane.pop() else { break };
@@ -255,6 +262,10 @@ impl Lanes {
 }
 
 impl Lane {
+    const fn new(full: usize) -> Self {
+        Self { full, jobs: VecDeque::new(), proofs: 0 }
+    }
+
     fn pop(&mut self) -> Option<Job> {
         let job = self.jobs.pop_front()?;
         self.proofs -= job.unproved.proofs();
@@ -263,7 +274,7 @@ impl Lane {
 
     fn ripe(&self, linger: Duration) -> Option<Instant> {
         let oldest = self.jobs.front()?.since;
-        Some(if self.proofs >= BATCH { oldest } else { oldest + linger })
+        Some(if self.proofs >= self.full { oldest } else { oldest + linger })
     }
 }
 

@@ -77,3 +77,30 @@ impl Claim {
         }
     }
 }
+
+#[cfg(test)]
+impl super::Unproved {
+    /// A submission with so many proofs, for who counts them and does not look at them.
+    pub(crate) fn counting(proofs: usize) -> Self {
+        use xmtp_proto::envelope::Envelope;
+        use xmtp_proto::field::FieldElement;
+        use xmtp_proto::{derive::NetworkId, time::Timestamp, topic::Topic};
+
+        let topic = Topic::Invite("0xd8da6bf26964af9d7eed9e03e53415d37aa96045".parse().unwrap());
+        let envelope = Envelope { topic, sent_at: Timestamp::from_secs(0), ciphertext: Vec::new() };
+        let (id, zero) = (envelope.id(NetworkId([0; 32].into())), FieldElement::ZERO);
+        let submission = Submission::new(envelope, Vec::new()).unwrap();
+        let statement = Statement {
+            root: zero.into(),
+            external_nullifier: zero.into(),
+            signal: id.signal(),
+            share: zero.into(),
+            nullifier: zero.into(),
+            scope: zero.into(),
+            tag: zero.into(),
+        };
+        let claim = |position| Claim { position, statement, points: [0; Proof::LEN] };
+        let admitted = super::Admitted { submission, id, effects: super::Effects::default() };
+        Self { admitted, claims: (0..proofs).map(claim).collect() }
+    }
+}
