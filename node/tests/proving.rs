@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use support::{ADMIN, Book, Person, Tag, World, metric, outcome, restart_with};
 use tokio::net::TcpSocket;
 use tonic::transport::{Channel, Endpoint, Uri};
+use xmtp_proto::derive::Purpose;
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::FieldElement;
 use xmtp_proto::pass::{Pass, Stamp};
@@ -95,6 +96,34 @@ async fn honest_letters_beside_forged_ones_are_accepted() {
         let codes: Vec<_> = it.iter().map(code).collect();
         assert_eq!(codes, [Some(Code::ProofInvalid), None, Some(Code::Malformed)]);
     }
+}
+
+/// Two groups with roots, external nullifiers and scopes of their own, and one verifying key.
+#[tokio::test]
+async fn stamp_and_membership_are_proved_in_one_batch() {
+    let mut world = World::start().await;
+    restart_with(&mut world, ADMIN).await;
+    let (alice, bob) = (world.join(2).await, world.join(3).await);
+    world.set_policy(&bob, 1, "member").await;
+    let book = world.buy(1, 8, 11).await;
+    let letter = world.letter(&bob, "letter");
+    let stamp = world.stamp(&book, 0, &letter, Tag::ToNonce).await;
+    let epoch = world.clock.now().epoch();
+    let member = world.member(&alice, Purpose::Envelope, epoch, 0, &letter).await;
+    let (mut bad_stamp, mut bad_member) = (stamp.clone(), member.clone());
+    bad_stamp.proof.share = FieldElement::from(1000).into();
+    bad_member.proof.share = FieldElement::from(1001).into();
+    for (sentence, stamp, member, refused) in [
+        ("a bad stamp beside a membership", &bad_stamp, &member, Some(Code::ProofInvalid)),
+        ("a stamp beside a bad membership", &stamp, &bad_member, Some(Code::ProofInvalid)),
+        ("both good", &stamp, &member, None),
+    ] {
+        let passes = vec![Pass::Stamp(stamp.clone()), Pass::Member(member.clone())];
+        let outcome = world.publish(Submission::new(letter.clone(), passes).unwrap()).await;
+        assert_eq!(code(&outcome), refused, "{sentence}");
+    }
+    assert_eq!(metric(&world, "xmtpn_proofs_batch_proofs_count").await, 3.0);
+    assert_eq!(metric(&world, "xmtpn_proofs_batch_proofs_sum").await, 6.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

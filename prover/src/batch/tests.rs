@@ -1,6 +1,6 @@
 //! A batch against single verification: the same verdicts, whatever is in it.
 
-use std::sync::LazyLock;
+use std::{collections::HashSet, sync::LazyLock};
 
 use ark_bn254::{Fq2, G1Affine, G2Affine, G2Projective};
 use ark_ec::AffineRepr;
@@ -14,25 +14,41 @@ use crate::{Bucket, Group, Index, Limit, PassSecret, ProvingKey, Witness, leaf, 
 type Points = ark_groth16::Proof<Bn254>;
 type Member = (Statement, [u8; Proof::LEN]);
 
-/// Honest members of batches.
+/// Honest members of batches, of two groups: each with its root, another secret and limit, another external nullifier. Every
+/// other one has a scope of its own.
 static HONEST: LazyLock<Vec<Member>> = LazyLock::new(|| {
     let key = ProvingKey::dev_cached(&std::env::temp_dir()).unwrap();
-    let secret = PassSecret::from_wide_bytes(&[7; 64]).unwrap();
-    let limit = Limit::new(100).unwrap();
-    let mut group = Group::new();
-    let position = group.append(leaf(secret.commitment(), limit));
-    let bucket = group.bucket(&group.checkpoint(), position.volume, Bucket::index_of(position.index)).unwrap();
-    let path = bucket.path(position.index).unwrap();
+    let groups = [(7, 100, 11), (8, 50, 12)].map(|(seed, limit, external_nullifier)| {
+        let secret = PassSecret::from_wide_bytes(&[seed; 64]).unwrap();
+        let limit = Limit::new(limit).unwrap();
+        let mut group = Group::new();
+        group.extend((1..=external_nullifier).map(|other| FieldElement::from(other).into()));
+        let position = group.append(leaf(secret.commitment(), limit));
+        let bucket = group.bucket(&group.checkpoint(), position.volume, Bucket::index_of(position.index)).unwrap();
+        let path = bucket.path(position.index).unwrap();
+        (secret, limit, path, ExternalNullifier::from(FieldElement::from(external_nullifier)))
+    });
     let prove_for = |index: u16| {
-        let witness = Witness { secret: &secret, limit, index: Index::new(index), path: &path };
-        let external_nullifier = ExternalNullifier::from(FieldElement::from(11));
+        let (secret, limit, path, external_nullifier) = &groups[usize::from(index % 3 % 2)];
+        let witness = Witness { secret, limit: *limit, index: Index::new(index), path };
         let signal = Signal::from(FieldElement::from(u64::from(index) + 1));
-        let scope = Scope::from(FieldElement::from(13));
-        let (statement, proof) = prove(&key, &witness, external_nullifier, signal, scope, &mut rng(3)).unwrap();
+        let scope = Scope::from(FieldElement::from(if index.is_multiple_of(2) { 13 } else { 100 + u64::from(index) }));
+        let (statement, proof) = prove(&key, &witness, *external_nullifier, signal, scope, &mut rng(3)).unwrap();
         (statement, proof.to_bytes())
     };
     (0..10).map(prove_for).collect()
 });
+
+#[test]
+fn honest_members_differ_in_all_that_a_group_makes_different() {
+    let different = |part: fn(&Statement) -> FieldElement| {
+        HONEST.iter().map(|(statement, _)| part(statement)).collect::<HashSet<_>>().len()
+    };
+    assert_eq!(different(|it| it.root.field()), 2);
+    assert_eq!(different(|it| it.external_nullifier.field()), 2);
+    assert_eq!(different(|it| it.scope.field()), 6);
+    assert_eq!(different(|it| it.nullifier.field()), 10);
+}
 
 fn alone((statement, bytes): &Member) -> Verdict {
     let proof = Proof::from_bytes(bytes)?;
