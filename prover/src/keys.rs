@@ -235,14 +235,18 @@ impl ProvingKey {
     #[doc(hidden)]
     #[must_use]
     pub fn dev_unpinned() -> Self {
-        Self::from_seed(keccak256(DEV_SEED).0)
+        Self::of_seed(keccak256(DEV_SEED).0)
     }
 
-    /// The key of a seed: whoever knows the seed can prove anything. For tests that want another key than the development
-    /// key.
-    #[doc(hidden)]
+    /// The key of a seed: whoever knows the seed can prove anything, and [`VerifyingKey::is_dev`] does not know it. For
+    /// tests that want another key than the development key, and in nothing else.
+    #[cfg(feature = "testing")]
     #[must_use]
     pub fn from_seed(seed: [u8; 32]) -> Self {
+        Self::of_seed(seed)
+    }
+
+    fn of_seed(seed: [u8; 32]) -> Self {
         Self::new(generate(&mut ChaCha20Rng::from_seed(seed)))
     }
 
