@@ -18,7 +18,7 @@
 //! # let path = group.bucket(&group.checkpoint(), position.volume, 0)?.path(position.index)?;
 //! # let (external_nullifier, nonce) = (ExternalNullifier::from(FieldElement::from(1)), Scope::from(FieldElement::from(2)));
 //! # let mut rng = ChaCha20Rng::from_seed([1; 32]);
-//! // While idle: a plate per book and checkpoint, a blank per stamp, sealed in the client's state.
+//! // While idle: a plate per book and checkpoint, a blank per stamp. This one leaves the process, so it is to be sealed.
 //! let plate = Plate::new(&ProvingKey::dev()?, &secret, limit, &path)?;
 //! let blank = plate.blank(external_nullifier, Index::new(3), nonce, &mut rng)?;
 //! let sealed = blank.to_secret_bytes();
@@ -38,13 +38,15 @@
 //!
 //! - An index has one blank at a time, made when the index is reserved for this installation and no earlier. Whether it
 //!   is still free is asked of the record of indices and never of the stock, which may be an old copy.
-//! - To use a blank is to take it out of the stock *and* to record the envelope that its index goes with, in one
-//!   durable write, before [`Blank::finish`] is called. A retry sends the bytes that were sent before; a retry after a
+//! - To use a blank is to take it out of the stock *and* to record the envelope that its index goes with, before
+//!   [`Blank::finish`] is called: in one durable write, if the stock is on disk. A retry sends the bytes that were sent before; a retry after a
 //!   crash in between makes an ordinary proof for the recorded envelope, or a new blank.
 //! - A blank that is given up (its root has aged, its scope will not do) is deleted, and its index goes back to those
 //!   without a blank; nobody saw anything of it.
 //! - Blanks are made under the newest checkpoint, which [`Blank::root`] names, and made anew when it is a week old.
 //! - [`Blank::to_secret_bytes`] leave the process encrypted, under a key that is not the book's secret.
+//! - A stock in memory, as the SDK's is, ends with the session that its indices were reserved for, and no copy of it is
+//!   ever found. That is the simplest way to keep the first two rules.
 //! - [`crate::verify`] looks at every finished proof before anybody else does: it costs three times what finishing does,
 //!   and finds a damaged blank or proving key.
 
@@ -77,6 +79,22 @@ const FORMAT: u8 = 1;
 ///
 /// It can be used once ([`Self::finish`] takes it), and neither copied nor printed. Its points are wiped when it is
 /// dropped: who has them and sees the finished proof knows whose it is.
+///
+/// ```compile_fail,E0382
+/// # use xmtp_proto::field::Signal;
+/// # use xmtp_prover::{Blank, FinishError, PassSecret};
+/// fn twice(blank: Blank, secret: &PassSecret, signals: [Signal; 2]) -> Result<(), FinishError> {
+///     blank.finish(secret, signals[0])?;
+///     blank.finish(secret, signals[1])?; // it is gone
+///     Ok(())
+/// }
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use xmtp_prover::Blank;
+/// fn copied<T: Clone>() {}
+/// copied::<Blank>();
+/// ```
 pub struct Blank {
     facts: Facts,
     points: Coefficients,

@@ -4,6 +4,7 @@ use ark_bn254::{Bn254, Fr, G1Affine, G1Projective, g1, g2};
 use ark_ec::CurveGroup;
 use ark_ff::One;
 use ark_poly::EvaluationDomain;
+use zeroize::Zeroizing;
 
 use crate::{
     msm::{Bases, Table, Terms, sum},
@@ -108,16 +109,19 @@ impl<'k> Queries<'k> {
         self.tables.map_or(Bases::Points(points), |tables| Bases::Table(table(tables)))
     }
 
-    /// The proof for these values with the prover's randomness.
-    pub(crate) fn prove(self, values: &[Fr], [r, s]: [Fr; 2]) -> ark_groth16::Proof<Bn254> {
+    /// The proof for these values with the prover's randomness. What is not blinded yet, and what blinds it, is wiped.
+    pub(crate) fn prove(self, values: &[Fr], [r, s]: &[Fr; 2]) -> ark_groth16::Proof<Bn254> {
         let Key { vk, beta_g1, delta_g1, .. } = self.key;
         let numbered = || values.iter().copied().enumerate();
-        let a = sum(&[self.a(numbered())]) + *delta_g1 * r + vk.alpha_g1;
-        let b = sum(&[self.b_g2(numbered())]) + vk.delta_g2 * s + vk.beta_g2;
+        let (bare, blind) = (Zeroizing::new(sum(&[self.a(numbered())])), Zeroizing::new(*delta_g1 * r));
+        let a = *bare + *blind + vk.alpha_g1;
+        let (bare, blind) = (Zeroizing::new(sum(&[self.b_g2(numbered())])), Zeroizing::new(vk.delta_g2 * s));
+        let b = *bare + *blind + vk.beta_g2;
         // The term r·s·δ is in r·B as often as it is taken away.
         let scaled = numbered().map(|(variable, value)| (variable, value * r));
         let terms = [self.l(numbered()), self.b_g1(scaled), self.h(quotient(&sides(values)))];
-        let c = sum(&terms) + a * s + *beta_g1 * r;
+        let (bare, blind) = (Zeroizing::new(sum(&terms)), Zeroizing::new([a * s, *beta_g1 * r]));
+        let c = *bare + blind[0] + blind[1];
         ark_groth16::Proof { a: a.into_affine(), b: b.into_affine(), c: c.into_affine() }
     }
 }

@@ -108,8 +108,12 @@ impl Witness<'_> {
 /// Uses an index of a leaf for a signal, and proves it.
 ///
 /// The caller sees to it that no index is ever used for two signals: two shares reveal the secret. Takes time that
-/// depends on the secret, so nobody else may measure it; wipes secrets, and numbers that follow from them, from its
-/// memory.
+/// depends on the secret, so nobody else may measure it.
+///
+/// Wipes what it holds that would open the proof: the secret's copies, the prover's randomness, the values of the
+/// variables and what they are cut into, sums of points before they are blinded. What the arithmetic passes by value stays
+/// on the stack until something else is there. `rng` has made the randomness and can make it again as long as its state
+/// is there: let it be one that wipes itself, such as `chacha20::ChaCha20Rng`.
 ///
 /// # Errors
 /// [`ProveError`] if the statement would be false, or the key belongs to another circuit.
@@ -136,7 +140,7 @@ fn blind(
     randomness: &[Fr; 2],
 ) -> Result<Proof, ProveError> {
     let values = values(&witness.circuit(statement.numbers())?);
-    let points = key.queries().prove(&values, *randomness);
+    let points = key.queries().prove(&values, randomness);
     Proof::from_points(points).map_err(|_| ProveError::Key)
 }
 
@@ -152,9 +156,9 @@ mod tests {
         let circuit = Sample::honest(rng).circuit(rng);
         let randomness = [random(rng), random(rng)];
         let expected = arkworks_proof(&key, &circuit, randomness);
-        assert_eq!(key.queries().prove(&values(&circuit), randomness), expected);
+        assert_eq!(key.queries().prove(&values(&circuit), &randomness), expected);
         key.precompute();
         assert!(key.queries().tables.is_some());
-        assert_eq!(key.queries().prove(&values(&circuit), randomness), expected);
+        assert_eq!(key.queries().prove(&values(&circuit), &randomness), expected);
     }
 }

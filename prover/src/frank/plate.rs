@@ -106,7 +106,7 @@ impl Plate {
         let witness = Witness { secret, limit: *limit, index, path };
         let values = moved(values, &blank.unsigned(&witness)?);
         let rest = Rest { fixed, has_variable: moves, rows: &MOVING_ROWS };
-        Ok(Blank { points: rest.coefficients(key, &values, *randomness), facts: blank })
+        Ok(Blank { points: rest.coefficients(key, &values, randomness), facts: blank })
     }
 }
 
@@ -120,7 +120,7 @@ pub(super) fn at_once(
     let values = values(&facts.unsigned(witness)?);
     let rows: Vec<usize> = (0..SHAPE.domain()).collect();
     let rest = Rest { fixed: &Fixed::nothing(key), has_variable: |_| true, rows: &rows };
-    Ok(rest.coefficients(key, &values, *randomness))
+    Ok(rest.coefficients(key, &values, randomness))
 }
 
 /// What is left to add up for a blank.
@@ -131,31 +131,39 @@ struct Rest<'p> {
 }
 
 impl Rest<'_> {
-    fn coefficients(&self, key: &ProvingKey, values: &[Fr], [r, s]: [Fr; 2]) -> Coefficients {
+    /// Every sum is a secret as long as the blank is, and wiped.
+    fn coefficients(&self, key: &ProvingKey, values: &[Fr], [r, s]: &[Fr; 2]) -> Coefficients {
         let (fixed, queries) = (self.fixed, key.queries());
         let points = queries.key;
         let numbers = || values.iter().copied().enumerate().filter(|(variable, _)| (self.has_variable)(*variable));
 
-        let a0 = sum(&[queries.a(numbers())]) + fixed.a + points.delta_g1 * r;
-        let b0 = sum(&[queries.b_g2(numbers())]) + fixed.b_g2 + points.vk.delta_g2 * s;
+        let (bare, blind) = (Zeroizing::new(sum(&[queries.a(numbers())])), Zeroizing::new(points.delta_g1 * r));
+        let a0 = Zeroizing::new(*bare + fixed.a + *blind);
+        let (bare, blind) = (Zeroizing::new(sum(&[queries.b_g2(numbers())])), Zeroizing::new(points.vk.delta_g2 * s));
+        let b0 = Zeroizing::new(*bare + fixed.b_g2 + *blind);
         let sides = sides(values);
         let scaled = numbers().map(|(variable, value)| (variable, value * r));
         let terms = [queries.l(numbers()), queries.b_g1(scaled), queries.h(quotient(&sides))];
         // The term r·s·δ is in r·B as often as it is taken away.
-        let c0 = sum(&terms) + fixed.l + a0 * s + fixed.b_g1 * r;
+        let (bare, blind) = (Zeroizing::new(sum(&terms)), Zeroizing::new([*a0 * s, fixed.b_g1 * r]));
+        let c0 = Zeroizing::new(*bare + fixed.l + blind[0] + blind[1]);
 
-        let slope = values[SHAPE.slope];
+        let slope = &values[SHAPE.slope];
         let of_signal = |points: &[G1Affine]| points[SHARE] * slope + points[SIGNAL];
-        let a1 = of_signal(&points.a_query);
-        let b1 = points.b_g2_query[SHARE] * slope + points.b_g2_query[SIGNAL];
-        let h1 = sum(&[queries.h(openings(&sides, slope, self.rows))]) + fixed.h1[0] + fixed.h1[1] * slope;
-        let c1 = h1 + a1 * s + of_signal(&points.b_g1_query) * r;
+        let a1 = Zeroizing::new(of_signal(&points.a_query));
+        let b1 = Zeroizing::new(points.b_g2_query[SHARE] * slope + points.b_g2_query[SIGNAL]);
+        let bare = Zeroizing::new(sum(&[queries.h(openings(&sides, *slope, self.rows))]));
+        let h1 = Zeroizing::new(*bare + fixed.h1[0] + fixed.h1[1] * slope);
+        let blind = Zeroizing::new([*a1 * s, of_signal(&points.b_g1_query) * r]);
+        let c1 = Zeroizing::new(*h1 + blind[0] + blind[1]);
         let [product_of_signal, product_of_share] = *key.products();
-        let c2 = product_of_share * slope + product_of_signal;
+        let c2 = Zeroizing::new(product_of_share * slope + product_of_signal);
 
-        let [b0, b1] = [b0, b1].map(CurveGroup::into_affine);
-        let [a0, a1, c0, c1, c2] = [a0, a1, c0, c1, c2].map(CurveGroup::into_affine);
-        Coefficients { a: [a0, a1], b: [b0, b1], c: [c0, c1, c2] }
+        Coefficients {
+            a: [&a0, &a1].map(|sum| sum.into_affine()),
+            b: [&b0, &b1].map(|sum| sum.into_affine()),
+            c: [&c0, &c1, &c2].map(|sum| sum.into_affine()),
+        }
     }
 }
 

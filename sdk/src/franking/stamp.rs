@@ -1,8 +1,8 @@
 //! A stamp out of a book: the path of its leaf, the proof, and a look at the proof before anybody else sees it.
 
 use alloy::primitives::{Address, B256};
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng;
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::SeedableRng;
 use xmtp_proto::derive::{self, Group, NetworkId, Purpose};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::{ExternalNullifier, FieldElement, Leaf, Scope, Signal};

@@ -122,8 +122,8 @@ impl Stock {
 mod tests {
     use std::sync::LazyLock;
 
-    use rand_chacha::ChaCha20Rng;
-    use rand_chacha::rand_core::SeedableRng;
+    use chacha20::ChaCha20Rng;
+    use chacha20::rand_core::SeedableRng;
     use xmtp_proto::field::FieldElement;
     use xmtp_prover::{Group, Limit, PassSecret, ProvingKey, leaf};
 
