@@ -17,6 +17,9 @@ use crate::journal::StakeIndex;
 use crate::state::{Book, BookId, BooksError, LettersError, Outgoing, Stake, StakesError, StampUse};
 use crate::transport::{KeptGroup, StakeGroup, StampGroup, VolumeRoot};
 
+#[cfg(test)]
+mod tests;
+
 /// How long a node is given to see a book that was just bought.
 const ROOT_PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is asked meanwhile.
