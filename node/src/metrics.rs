@@ -381,7 +381,7 @@ impl Inner {
         it.register("xmtpn_proofs_batch_proofs", "Proofs verified together", self.proving.batch.clone());
         it.register_with_unit(
             "xmtpn_proofs_batch",
-            "From a batch's first proof to its verdicts",
+            "Verifying a batch of proofs, without the wait before it",
             Unit::Seconds,
             self.proving.took.clone(),
         );

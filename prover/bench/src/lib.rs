@@ -18,11 +18,20 @@ pub type Action<'a> = (&'static str, u32, &'a mut dyn FnMut() -> Result<(), Box<
 
 /// Measures the CPU time of actions and prints the report: ours, what else of ours is of interest, and last the peer's.
 ///
+/// # Panics
+/// With fewer than two actions.
+pub fn compare(name: &'static str, samples: usize, actions: &mut [Action<'_>]) -> Result<(), Box<dyn Error>> {
+    measure(name, samples, actions)?.print();
+    Ok(())
+}
+
+/// The same report, to be added to before it is printed.
+///
 /// One sample of each is thrown away first.
 ///
 /// # Panics
 /// With fewer than two actions.
-pub fn compare(name: &'static str, samples: usize, actions: &mut [Action<'_>]) -> Result<(), Box<dyn Error>> {
+pub fn measure(name: &'static str, samples: usize, actions: &mut [Action<'_>]) -> Result<Report, Box<dyn Error>> {
     let mut times = vec![Vec::new(); actions.len()];
     for round in 0..=samples {
         for ((_, repeats, action), times) in actions.iter_mut().zip(&mut times) {
@@ -37,8 +46,7 @@ pub fn compare(name: &'static str, samples: usize, actions: &mut [Action<'_>]) -
     let ours = sides.next().expect("ours is the first action");
     let also = actions[1..].iter().map(|(word, ..)| *word).zip(sides).collect();
     let what = format!("one thread, {samples} samples");
-    Report { name, what, unit: "ms cpu", measure: Measure::Cost, ours, peer, also, pairs: Vec::new() }.print();
-    Ok(())
+    Ok(Report { name, what, unit: "ms cpu", measure: Measure::Cost, ours, peer, also, pairs: Vec::new() })
 }
 
 /// Milliseconds of CPU time per run. What an action makes goes through `std::hint::black_box` there.
