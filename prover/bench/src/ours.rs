@@ -11,6 +11,9 @@ use xmtp_prover::{
 
 const INDEX: Index = Index::new(1);
 
+/// What is proved, and the bytes of the proof.
+pub type Proved = (Statement, [u8; Proof::LEN]);
+
 /// The three are hashes: none has fewer bits than in earnest.
 fn external_nullifier() -> ExternalNullifier {
     FieldElement::from_hash([0x5a; 32].into()).into()
@@ -71,22 +74,22 @@ impl Ours {
     }
 
     /// From a blank to the bytes of a proof.
-    pub fn finish(&self, blank: Blank) -> Result<(Statement, [u8; Proof::LEN]), Box<dyn Error>> {
+    pub fn finish(&self, blank: Blank) -> Result<Proved, Box<dyn Error>> {
         let (statement, proof) = blank.finish(&self.secret, signal(1))?;
         Ok((statement, proof.to_bytes()))
     }
 
     /// From the witness to the bytes of a proof.
-    pub fn prove(&mut self) -> Result<(Statement, [u8; Proof::LEN]), Box<dyn Error>> {
+    pub fn prove(&mut self) -> Result<Proved, Box<dyn Error>> {
         self.prove_for(1)
     }
 
     /// Proofs for as many signals. Together they reveal the secret, and a verifier does not mind.
-    pub fn prove_all(&mut self, proofs: usize) -> Result<Vec<(Statement, [u8; Proof::LEN])>, Box<dyn Error>> {
+    pub fn prove_all(&mut self, proofs: usize) -> Result<Vec<Proved>, Box<dyn Error>> {
         (1..).take(proofs).map(|number| self.prove_for(number)).collect()
     }
 
-    fn prove_for(&mut self, number: u64) -> Result<(Statement, [u8; Proof::LEN]), Box<dyn Error>> {
+    fn prove_for(&mut self, number: u64) -> Result<Proved, Box<dyn Error>> {
         let Self { key, secret, limit, path, rng } = self;
         let witness = Witness { secret, limit: *limit, index: INDEX, path };
         let (statement, proof) = prove(key, &witness, external_nullifier(), signal(number), scope(), rng)?;
@@ -94,7 +97,7 @@ impl Ours {
     }
 
     /// From the bytes of proofs, in batches of a size, to the number of those that are refused.
-    pub fn verify_all(&mut self, proofs: &[(Statement, [u8; Proof::LEN])], size: usize) -> usize {
+    pub fn verify_all(&mut self, proofs: &[Proved], size: usize) -> usize {
         let verdicts = proofs.chunks(size).flat_map(|batch| batch::verify(VerifyingKey::dev(), batch, &mut self.rng));
         verdicts.filter(Result::is_err).count()
     }

@@ -77,8 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let what = format!("a node's start with {leaves} leaves in its store, {SAMPLES} samples");
     let (ours, peer) = (Side { version: OURS, samples: ours }, Side { version: PEER, samples: peer });
-    let (tree, other_tree) =
-        (Side { version: OURS, samples: tree }, Side { version: OTHER_TREE, samples: other_tree });
+    let (tree, other_tree) = (Side { version: OURS, samples: tree }, Side { version: OTHER_TREE, samples: other_tree });
     let pairs = vec![("tree alone", tree, other_tree)];
     Report { name: "tree", what, unit: "ms cpu", measure: Measure::Cost, ours, peer, also: Vec::new(), pairs }.print();
     Ok(())
