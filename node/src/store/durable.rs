@@ -3,67 +3,65 @@
 //! (docs/decisions/0004-sled-flush-and-fsync.md).
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Large values get a file each, in this folder, which is written once, from its beginning to its end.
+/// The one file that is written for ever. The others are written once, from their beginning to their end: the settings,
+/// snapshots, and the large values.
+const LOG: &str = "db";
+/// Large values get a file each, in this folder.
 const BLOBS: &str = "blobs";
 
-/// sled's folder, and up to which length its write-once files are synced already.
+/// sled's folder, and up to which length what is written once is synced already.
 pub(super) struct Folder {
     path: PathBuf,
-    synced_blobs: HashMap<OsString, u64>,
+    synced: HashMap<PathBuf, u64>,
 }
 
 impl Folder {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), synced_blobs: HashMap::new() }
+        Self { path: path.to_owned(), synced: HashMap::new() }
     }
 
     /// Returns when all that sled has flushed is on the device.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        self.sync_blobs()?;
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            if entry.file_type()?.is_file() {
-                sync_if_there(&entry.path())?;
-            }
-        }
-        File::open(&self.path)?.sync_all()
+        // Forgets what sled removed.
+        let mut synced = self.sync_files(&self.path.join(BLOBS))?;
+        synced.extend(self.sync_files(&self.path)?);
+        self.synced = synced;
+        Ok(())
     }
 
-    fn sync_blobs(&mut self) -> io::Result<()> {
-        let blobs = self.path.join(BLOBS);
-        let entries = match fs::read_dir(&blobs) {
+    /// Syncs what has changed in a folder, and then the folder if it has new names.
+    fn sync_files(&self, folder: &Path) -> io::Result<HashMap<PathBuf, u64>> {
+        let mut present = HashMap::new();
+        let entries = match fs::read_dir(folder) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(present),
             Err(error) => return Err(error),
         };
-        let mut present = HashMap::new();
         let mut news = false;
         for entry in entries {
             let entry = entry?;
             // Before the sync: what another thread adds to the file after this has not been synced by us.
-            let length = match entry.metadata() {
-                Ok(metadata) => metadata.len(),
+            let metadata = match entry.metadata() {
+                Ok(metadata) => metadata,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            let name = entry.file_name();
-            if self.synced_blobs.get(&name) != Some(&length) {
-                sync_if_there(&entry.path())?;
-                news = true;
+            let (path, length) = (entry.path(), metadata.len());
+            let known = self.synced.get(&path);
+            if metadata.is_file() && (entry.file_name() == LOG || known != Some(&length)) {
+                sync_if_there(&path)?;
             }
-            present.insert(name, length);
+            news |= known.is_none();
+            present.insert(path, length);
         }
         if news {
-            File::open(&blobs)?.sync_all()?;
+            File::open(folder)?.sync_all()?;
         }
-        // Forgets what sled removed.
-        self.synced_blobs = present;
-        Ok(())
+        Ok(present)
     }
 }
 
