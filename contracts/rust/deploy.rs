@@ -109,6 +109,7 @@ pub async fn deploy(
         claims: Some(claims),
         offered_claims: Vec::new(),
         verifying_key: None,
+        tier_names: std::collections::BTreeMap::new(),
     })
 }
 

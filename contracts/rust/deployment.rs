@@ -1,7 +1,7 @@
 //! Where the contracts live, and what was fixed when they were deployed: `deployments/<chainId>.json`, which
 //! `script/Deploy.s.sol` writes.
 
-use std::{fs, io, path::Path, path::PathBuf};
+use std::{collections::BTreeMap, fs, io, path::Path, path::PathBuf};
 
 use alloy::{
     contract::Error as CallError,
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{IClaims, IPostage, IStake, MAX_LIMIT, OfferedClaim};
 
-/// One deployment. Everything in it but `block`, `offered_claims` and `verifying_key` is part of the contracts and never
-/// changes.
+/// One deployment. Everything in it but `block`, `offered_claims`, `verifying_key` and `tier_names` is part of the contracts and
+/// never changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Deployment {
@@ -54,6 +54,10 @@ pub struct Deployment {
     /// does not know it. Without one it is the development key's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verifying_key: Option<B256>,
+    /// What people call the tiers of stakes, each by its number; the operator writes it in, the chain does not know it. Claims have
+    /// their names in `offered_claims`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tier_names: BTreeMap<String, u32>,
 }
 
 /// The `Stake` contract, and what it offers.
@@ -243,6 +247,7 @@ impl Deployment {
             claims,
             offered_claims,
             verifying_key,
+            tier_names: _,
         } = self;
         if let Some(wrong) = offered_claims.iter().find_map(OfferedClaim::fault) {
             return Some(("offeredClaims", wrong));

@@ -32,6 +32,9 @@ use crate::store::{Store, StoreError, Stretch};
 const PAGE: usize = 100;
 /// Roots that are due although nobody joins are looked for this often.
 const TICK: Duration = Duration::from_secs(10);
+/// How often an account may name another commitment in a generation: after a leak, once. A fresh commitment is a fresh
+/// pseudonym and a fresh quota, so it must not be had for the asking.
+const CHANGES_MAX: u32 = 1;
 /// An entry is durable so long after its acceptance at the latest; one that is later counts from the next root on.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
 
@@ -53,8 +56,8 @@ pub(crate) struct Members {
     groups: Arc<RwLock<Groups>>,
     view: watch::Sender<GroupsView>,
     seen: Cursor,
-    /// What an account named last, by generation.
-    named: HashMap<(Generation, Account), Commitment>,
+    /// What of an account is in the group, by generation, and how often that was changed.
+    named: HashMap<(Generation, Account), (Commitment, u32)>,
     /// How many accounts name a commitment.
     namings: HashMap<(Generation, Commitment), u32>,
 }
@@ -148,12 +151,17 @@ impl Members {
         }
         let group = Group::Members { operator: self.config.operator, generation: generation.0 };
         let (account, commitment) = (bundle.keys.account, bundle.keys.member_commitment);
-        let before = self.named.insert((generation, account), commitment);
-        if before == Some(commitment) {
-            return Ok(());
-        }
+        let before = self.named.get(&(generation, account)).copied();
+        let changes = match before {
+            None => 0,
+            Some((before, _)) if before == commitment => return Ok(()),
+            Some((_, changes)) if changes < CHANGES_MAX => changes + 1,
+            // What it named last stays, and the bundle joins nothing.
+            Some(_) => return Ok(()),
+        };
+        self.named.insert((generation, account), (commitment, changes));
         let mut operations = Vec::new();
-        if let Some(before) = before {
+        if let Some((before, _)) = before {
             operations.extend(self.release(group, generation, before));
         }
         operations.extend(self.name(group, generation, commitment));

@@ -5,7 +5,8 @@
 //!   inside the append, and nowhere else, so there is nothing between checking and writing.
 //! - An envelope that is stored already is answered with its first postmark.
 //! - Records on an account's own topics replace each other by version; that too is decided inside the append.
-//! - So are conversations: whether one is open, and how much of its quota is left.
+//! - So are conversations: whether one is open, and how much of its quota is left; and connections' quotas. And
+//!   receipts: a letter has one, whatever comes later.
 //! - [`Store::append`] returns when the data would survive a power cut.
 //! - A record that is dropped ([`Sweeper`]) leaves its passes and its postmark: its position is never empty, nor given again.
 
@@ -23,10 +24,12 @@ use xmtp_proto::wire;
 use xmtp_prover::{NotEvidence, PassSecret, recover};
 
 mod audit;
+mod connections;
 mod conversations;
 mod durable;
 mod embedded;
 mod keys;
+mod receipts;
 mod values;
 
 pub use audit::{Audit, Fault, Held};
@@ -71,6 +74,28 @@ pub enum ConversationWrite {
         /// Of 4 KiB.
         units: u32,
     },
+}
+
+/// A letter with a connection: takes so many units of its quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionWrite {
+    /// Who attested it.
+    pub account: Account,
+    /// To the holder of this key.
+    pub holder: [u8; 32],
+    /// Units of postage per epoch.
+    pub quota: u32,
+    /// The letter's.
+    pub units: u32,
+}
+
+/// That letters of an account were read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiptsWrite {
+    /// Whose letters.
+    pub account: Account,
+    /// Which; each once.
+    pub letters: Vec<EnvelopeId>,
 }
 
 /// How a conversation was opened.
@@ -140,6 +165,10 @@ pub struct Entry {
     pub owner: Option<OwnerWrite>,
     /// On a conversation topic.
     pub conversation: Option<ConversationWrite>,
+    /// With a connection.
+    pub connection: Option<ConnectionWrite>,
+    /// On a topic of receipts.
+    pub receipts: Option<ReceiptsWrite>,
     /// The head of the topic that the client wrote against.
     pub expected_head: Option<Cursor>,
 }
@@ -244,14 +273,15 @@ impl RecordKind {
         }
     }
 
-    /// Of what stands on a topic.
-    const fn of(topic: &Topic) -> Self {
+    /// Of what stands on a topic; none for what is never dropped: receipts are to be settled by.
+    const fn of(topic: &Topic) -> Option<Self> {
         match topic {
-            Topic::Invite(_) => Self::Letter,
-            Topic::Conversation(_) => Self::Message,
-            Topic::Contact(_) => Self::Bundle,
-            Topic::Policy(_) | Topic::Vault(_) => Self::Own,
-            Topic::Claim(_) => Self::Snapshot,
+            Topic::Invite(_) => Some(Self::Letter),
+            Topic::Conversation(_) => Some(Self::Message),
+            Topic::Contact(_) => Some(Self::Bundle),
+            Topic::Policy(_) | Topic::Vault(_) => Some(Self::Own),
+            Topic::Claim(_) => Some(Self::Snapshot),
+            Topic::Receipts(_) => None,
         }
     }
 }

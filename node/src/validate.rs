@@ -28,9 +28,10 @@ use xmtp_prover::{Limit, VerifyingKey, batch};
 use crate::chain::ChainView;
 use crate::claims::{ClaimsView, Offered};
 use crate::groups::GroupsView;
-use crate::store::{Cancellation, ConversationWrite, Entry, OwnerWrite};
+use crate::store::{Cancellation, ConnectionWrite, ConversationWrite, Entry, OwnerWrite, ReceiptsWrite};
 
 mod claim;
+mod connection;
 mod invite;
 mod issuer;
 mod member;
@@ -39,6 +40,7 @@ mod owner;
 mod posting;
 mod price;
 mod proofs;
+mod receipts;
 mod stake;
 mod stamp;
 
@@ -160,14 +162,18 @@ struct Effects {
     cancels: Vec<Cancellation>,
     owner: Option<OwnerWrite>,
     conversation: Option<ConversationWrite>,
+    connection: Option<ConnectionWrite>,
+    receipts: Option<ReceiptsWrite>,
 }
 
 impl Admitted {
     /// What the append records.
     pub(crate) fn into_entry(self, expected_head: Option<Cursor>) -> Entry {
-        let Self { submission, id, effects: Effects { cancels, owner, conversation } } = self;
+        let Self { submission, id, effects } = self;
+        let Effects { cancels, owner, conversation, connection, receipts } = effects;
         let topic = submission.envelope().topic;
-        Entry { id, topic, submission: submission.into(), cancels, owner, conversation, expected_head }
+        let submission = submission.into();
+        Entry { id, topic, submission, cancels, owner, conversation, connection, receipts, expected_head }
     }
 }
 
@@ -191,6 +197,7 @@ pub fn admit(context: &Context<'_>, submission: Submission) -> Result<Judged, Re
         Topic::Contact(account) => owner::check_contact(context, &submission, &id, account)?,
         Topic::Policy(account) => (Vec::new(), owner::check_policy(context, &submission, &id, account)?),
         Topic::Vault(account) => (Vec::new(), owner::check_vault(context, &submission, &id, account)?),
+        Topic::Receipts(account) => (Vec::new(), receipts::check(context, &submission, &id, account)?),
         Topic::Conversation(_) if submission.envelope().ciphertext.len() == OPENING_BYTES => {
             opening::check(context, &submission, &id)?
         }

@@ -110,6 +110,8 @@ impl Bench {
             cancels: Vec::new(),
             owner: None,
             conversation: None,
+            connection: None,
+            receipts: None,
             expected_head: None,
         };
         self.node.store().append(entry).await.unwrap();

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use alloy::primitives::B256;
 use prost::Message as _;
-use support::{Book, LONG_AGO, Person, Tag, World};
+use support::{Book, Person, Tag, World};
 use xmtp_proto::derive::{Denomination, Issue, NetworkId};
 use xmtp_proto::envelope::{Envelope, MAX_CIPHERTEXT_BYTES};
 use xmtp_proto::field::{FieldElement, MODULUS, Scope};
-use xmtp_proto::pass::{Claim, Connection, Issuer, Pass, Stamp};
+use xmtp_proto::pass::{Claim, Issuer, Pass, Stamp};
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::refusal::{AskedBy, Code, Refusal};
 use xmtp_proto::requirement::Requirement;
@@ -307,13 +307,6 @@ async fn passes_of_kinds_that_come_later_are_not_offered() {
     let epoch = Epoch(20_000);
     let later = [
         Pass::Claim(Claim { id: [1; 32].into(), generation: 1, epoch, proof }),
-        Pass::Connection(Connection {
-            holder: [1; 32],
-            quota: 1,
-            expires_at: LONG_AGO,
-            attestation: [1; 64],
-            signature: [1; 64],
-        }),
         Pass::Issuer(Issuer { issuer: [1; 20].into(), signature: [1; 65] }),
     ];
     for pass in later {

@@ -204,6 +204,7 @@ fn assert_alone(proxy: &MockSocks) {
                     Topic::Contact(account)
                     | Topic::Policy(account)
                     | Topic::Vault(account)
+                    | Topic::Receipts(account)
                     | Topic::Invite(account) => Some(account),
                     Topic::Conversation(_) | Topic::Claim(_) => None,
                 });

@@ -54,6 +54,8 @@ fn entry(topic: Topic, text: &str) -> Entry {
         cancels: Vec::new(),
         owner: None,
         conversation: None,
+        connection: None,
+        receipts: None,
         expected_head: None,
     }
 }

@@ -34,6 +34,8 @@ async fn append(store: &Store, topic: Topic, text: &str) -> u64 {
         cancels: Vec::new(),
         owner: None,
         conversation: None,
+        connection: None,
+        receipts: None,
         expected_head: None,
     };
     store.append(entry).await.unwrap().postmark.cursor.0

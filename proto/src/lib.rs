@@ -7,6 +7,8 @@
 //! | [`envelope`], [`pass`], [`submission`], [`postmark`], [`record`] | a letter on its way |
 //! | [`claim`], [`snapshot`] | what an account can prove about a chain, who vouches for it, and of whom it holds |
 //! | [`opening`] | that a conversation may be written to |
+//! | [`receipt`] | that a letter was read |
+//! | [`attestation`] | that an account wants to hear from the holder of a key |
 //! | [`key_bundle`], [`vault`], [`policy`], [`requirement`] | what an account publishes |
 //! | [`congestion`] | by how much the network's price may rise |
 //! | [`refusal`], [`malformed`] | how a node says no |
@@ -17,6 +19,7 @@
 //! checked. There is no I/O here, and no clock but [`time::Clock`].
 
 pub mod account;
+pub mod attestation;
 pub mod claim;
 pub mod congestion;
 pub mod derive;
@@ -28,6 +31,7 @@ pub mod opening;
 pub mod pass;
 pub mod policy;
 pub mod postmark;
+pub mod receipt;
 pub mod record;
 pub mod refusal;
 pub mod requirement;

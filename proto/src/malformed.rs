@@ -51,6 +51,12 @@ pub enum Malformed {
     /// Two passes of one submission carry the same nullifier.
     #[error("two passes of the submission carry the same nullifier")]
     RepeatedNullifier,
+    /// Two receipts of one envelope are for the same letter.
+    #[error("two receipts are for the same letter")]
+    RepeatedLetter,
+    /// A receipt for what is no letter with a stamp on the account's own topic, or was dropped since.
+    #[error("a receipt is for a letter that is not here, not this account's, or had no stamp")]
+    NoSuchLetter,
     /// A pass without which every requirement is met all the same. It was not cancelled.
     #[error("pass {position} is surplus: the requirements are met without it; nothing was cancelled, send it without")]
     Surplus {

@@ -11,7 +11,7 @@ use crate::wire;
 
 mod text;
 
-pub use text::InvalidText;
+pub use text::{InvalidText, Names, check as check_text};
 
 /// The deepest nesting.
 pub const MAX_DEPTH: usize = 8;
@@ -205,7 +205,7 @@ impl Shown {
 
 impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        text::write(self, f)
+        text::write(self, &Names::default(), f)
     }
 }
 

@@ -69,6 +69,7 @@ pub fn arb_topic() -> impl Strategy<Value = Topic> {
         arb_account().prop_map(Topic::Contact),
         arb_account().prop_map(Topic::Policy),
         arb_account().prop_map(Topic::Vault),
+        arb_account().prop_map(Topic::Receipts),
         arb_account().prop_map(Topic::Invite),
         arb_word().prop_map(Topic::Conversation),
         arb_word().prop_map(Topic::Claim),

@@ -24,6 +24,8 @@ pub enum Topic {
     Vault(Account),
     /// Where strangers knock: anyone may write who meets the network's and the account's requirements.
     Invite(Account),
+    /// Which of its letters an account has read. Its identity key may write.
+    Receipts(Account),
     /// A conversation, named by a hash of its posting key, whose holders may write.
     Conversation(B256),
     /// A claim's snapshots. Its issuers may write.
@@ -55,9 +57,11 @@ impl Topic {
     #[must_use]
     pub const fn account(&self) -> Option<Account> {
         match self {
-            Self::Contact(account) | Self::Policy(account) | Self::Vault(account) | Self::Invite(account) => {
-                Some(*account)
-            }
+            Self::Contact(account)
+            | Self::Policy(account)
+            | Self::Vault(account)
+            | Self::Invite(account)
+            | Self::Receipts(account) => Some(*account),
             Self::Conversation(_) | Self::Claim(_) => None,
         }
     }
@@ -81,6 +85,7 @@ impl FromStr for Topic {
             "policy" => Ok(Self::Policy(account()?)),
             "vault" => Ok(Self::Vault(account()?)),
             "invite" => Ok(Self::Invite(account()?)),
+            "receipts" => Ok(Self::Receipts(account()?)),
             "conv" => Ok(Self::Conversation(id(rest)?)),
             "claim" => Ok(Self::Claim(id(rest)?)),
             _ => Err(InvalidTopic::UnknownKind),
@@ -104,6 +109,7 @@ impl fmt::Display for Topic {
             Self::Policy(account) => write!(f, "{PREFIX}policy-{account}{SUFFIX}"),
             Self::Vault(account) => write!(f, "{PREFIX}vault-{account}{SUFFIX}"),
             Self::Invite(account) => write!(f, "{PREFIX}invite-{account}{SUFFIX}"),
+            Self::Receipts(account) => write!(f, "{PREFIX}receipts-{account}{SUFFIX}"),
             Self::Conversation(id) => write!(f, "{PREFIX}conv-{}{SUFFIX}", hex::encode(id)),
             Self::Claim(id) => write!(f, "{PREFIX}claim-{}{SUFFIX}", hex::encode(id)),
         }
@@ -120,7 +126,7 @@ mod tests {
     fn name_is_what_was_read() {
         let conversation = format!("/xmtp/1/conv-{}/proto", "0a".repeat(32));
         let claim = format!("/xmtp/1/claim-{}/proto", "ff".repeat(32));
-        let owned = ["contact", "policy", "vault"].map(|kind| INVITE.replace("invite", kind));
+        let owned = ["contact", "policy", "vault", "receipts"].map(|kind| INVITE.replace("invite", kind));
         for name in owned.iter().map(String::as_str).chain([INVITE, &conversation, &claim]) {
             assert_eq!(name.parse::<Topic>().map(|topic| topic.to_string()).as_deref(), Ok(name));
         }

@@ -109,6 +109,15 @@ impl Quote {
     }
 }
 
+/// What of stamps of so many units is neither burned nor a bond: it is held for who cancels them and who reads the letter.
+#[must_use]
+pub fn held(deployment: &Deployment, units: u32) -> Amount {
+    let value = U256::from(units) * U256::from(deployment.unit_price);
+    // As the contract: the burned share is rounded up, so that no more is held than was paid.
+    let burned = (value * U256::from(deployment.burn_bps)).div_ceil(U256::from(10_000));
+    Amount(value - burned)
+}
+
 /// A book as the chain remembers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChainBook {

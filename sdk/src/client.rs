@@ -7,6 +7,7 @@
 //! | `ask` | asks what writing to somebody takes, and believes nothing unverified |
 //! | `journal` | shares with the account's other installations, and opens conversations |
 //! | `reading` | reads conversations and the journal by prefix |
+//! | `receipts` | tells the node which letters with stamps were read |
 //! | `stamps` | buys books, and finds those again whose purchase was cut short |
 //! | `stakes` | makes stakes, leaves them, and has the journal grant their indices |
 //! | `holdings` | what the account has that a letter could show |
@@ -16,6 +17,7 @@
 //! | `send` | seals, franks and publishes a letter, and sends again what did not get through |
 //! | [`inbox`](crate::inbox), [`stream`](crate::stream) | reads what came, and what comes |
 //! | [`conversation`](crate::conversation) | what follows a letter |
+//! | [`connection`](crate::connection) | who may write without postage, and who not at all |
 
 mod account;
 mod ask;
@@ -23,6 +25,7 @@ mod frank;
 mod holdings;
 mod journal;
 mod reading;
+mod receipts;
 mod renewal;
 mod reserve;
 mod send;
@@ -40,7 +43,7 @@ use url::Url;
 use xmtp_contracts::Deployment;
 use xmtp_proto::account::Account;
 use xmtp_proto::derive::NetworkId;
-use xmtp_proto::time::{Clock, Timestamp};
+use xmtp_proto::time::{Clock, Epoch, Timestamp};
 use xmtp_prover::{DevKeyError, KeyFileError, MalformedKey, ProvingKey, VerifyingKey};
 
 use crate::chain::{Chain, Wallet};
@@ -55,6 +58,7 @@ pub(crate) use journal::Copies;
 pub(crate) use reading::Reached;
 
 pub use ask::{AskError, Recipient, WhatItTakes};
+pub use receipts::Told;
 pub use send::{Draft, SendError, Sent};
 pub use stakes::{MadeStake, StakeStatus, StakingError};
 pub use stamps::{BookStatus, BoughtBook, BuyStampsError, Keeper, TakeOverError};
@@ -84,12 +88,16 @@ pub struct Client {
     proving_key_file: Option<PathBuf>,
     keys: OnceCell<Keys>,
     run_length: u16,
+    /// Whether the node is told what was read.
+    receipts: bool,
     session: Mutex<Session>,
     /// Held by whoever reserves stamps.
     reserving: tokio::sync::Mutex<()>,
     /// Held by whoever reads the journal.
     reading: tokio::sync::Mutex<()>,
     stock: Mutex<Stock>,
+    /// Connections whose quota of the day a node said to be used up.
+    used_up: Mutex<Vec<([u8; 32], Epoch)>>,
     /// For who keeps the stock filled.
     stamp_taken: Notify,
     on_step: OnStep,
@@ -183,6 +191,7 @@ pub struct Builder {
     rpc: Option<Url>,
     clock: Clock,
     run_length: u16,
+    receipts: bool,
     on_step: OnStep,
 }
 
@@ -310,6 +319,14 @@ impl Builder {
         self
     }
 
+    /// Whether the node is told when a letter with stamps was read, which is what its reader's part of them is paid for; by default
+    /// it is. The node, and whoever asks it, then knows that the letter was read, and when.
+    #[must_use]
+    pub const fn receipts(mut self, told: bool) -> Self {
+        self.receipts = told;
+        self
+    }
+
     /// Is told what the client is doing, as it begins to.
     #[must_use]
     pub fn on_step(mut self, on_step: impl Fn(Step) + Send + Sync + 'static) -> Self {
@@ -335,6 +352,7 @@ impl Builder {
             rpc,
             clock,
             run_length,
+            receipts,
             on_step,
         } = self;
         let named = NetworkId(deployment.network_id);
@@ -357,10 +375,12 @@ impl Builder {
             proving_key_file: proving_key,
             keys: OnceCell::new(),
             run_length,
+            receipts,
             session: Mutex::new(Session::new().map_err(StateError::from)?),
             reserving: tokio::sync::Mutex::default(),
             reading: tokio::sync::Mutex::default(),
             stock: Mutex::default(),
+            used_up: Mutex::default(),
             stamp_taken: Notify::new(),
             on_step,
             deployment,
@@ -385,6 +405,7 @@ impl Client {
             rpc: None,
             clock: Clock::system(),
             run_length: RUN_LENGTH,
+            receipts: true,
             on_step: Arc::new(|_| ()),
         }
     }
@@ -423,6 +444,12 @@ impl Client {
     #[must_use]
     pub const fn node_url(&self) -> &Url {
         &self.node_url
+    }
+
+    /// Whether the node is told what was read.
+    #[must_use]
+    pub const fn tells_receipts(&self) -> bool {
+        self.receipts
     }
 
     /// By which proxies its connections go there.

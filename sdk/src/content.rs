@@ -16,6 +16,9 @@ pub const MAX_ID_BYTES: usize = 64;
 /// Plain text, UTF-8: `xmtp.org/text:1.0`.
 pub const TEXT: (&str, &str, u32, u32) = ("xmtp.org", "text", 1, 0);
 
+/// That the reader may write to the author: an attestation of 108 bytes, `xmtp.org/connection:1.0`.
+pub const CONNECTION: (&str, &str, u32, u32) = ("xmtp.org", "connection", 1, 0);
+
 /// A content type, `authority/name:major.minor`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ContentType {
@@ -75,6 +78,13 @@ impl ContentType {
     #[must_use]
     pub fn text() -> Self {
         let (authority, name, major, minor) = TEXT;
+        Self { authority: authority.to_owned(), name: name.to_owned(), major, minor }
+    }
+
+    /// A connection: `xmtp.org/connection:1.0`.
+    #[must_use]
+    pub fn connection() -> Self {
+        let (authority, name, major, minor) = CONNECTION;
         Self { authority: authority.to_owned(), name: name.to_owned(), major, minor }
     }
 

@@ -348,6 +348,18 @@ impl Conversation<'_> {
         Ok(read)
     }
 
+    /// Takes in what was attested in it, and leaves its messages unread.
+    pub(crate) async fn listen(&self) -> Result<(), ConversationError> {
+        let identity = self.client.identity()??;
+        self.client.read_on(&identity, self.topic()).await?;
+        for record in &self.client.state().records(&self.topic(), Cursor::default())? {
+            if let Err(Failed::State(error)) = self.read(record) {
+                return Err(error.into());
+            }
+        }
+        Ok(())
+    }
+
     /// Opens and verifies a record of the conversation.
     pub(crate) fn read(&self, record: &Record) -> Result<Message, Failed> {
         let envelope = record.submission.envelope();
@@ -361,7 +373,7 @@ impl Conversation<'_> {
         {
             return Err(Reason::KeysReplaced(author.account).into());
         }
-        Ok(Message {
+        let message = Message {
             envelope: id,
             cursor: record.postmark.postmark.cursor,
             from: author.account,
@@ -370,7 +382,17 @@ impl Conversation<'_> {
             content: Some(Content::from_bytes(&opened.content).map_err(Reason::from)?),
             units_paid: 0,
             tag: None,
-        })
+        };
+        self.hear(&message, &author.identity_key)?;
+        Ok(message)
+    }
+
+    pub(crate) const fn client(&self) -> &Client {
+        self.client
+    }
+
+    pub(crate) const fn channel(&self) -> &Channel {
+        &self.channel
     }
 
     /// Publishes a message that was written down, and opens the conversation if it is not.

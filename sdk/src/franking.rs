@@ -48,6 +48,13 @@ impl Demand {
     pub fn offer(&self) -> Option<Offer> {
         choose::cheapest(self)
     }
+
+    /// Each kind of pass that would do alone, whoever has it, the cheapest first: a connection, a membership, a claim, a stake,
+    /// stamps. If none would, the cheapest mixture.
+    #[must_use]
+    pub fn alternatives(&self) -> Vec<Offer> {
+        choose::alternatives(self)
+    }
 }
 
 impl fmt::Display for Demand {

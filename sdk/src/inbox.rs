@@ -5,7 +5,7 @@
 use xmtp_proto::account::Account;
 use xmtp_proto::derive::EnvelopeId;
 use xmtp_proto::field::Tag;
-use xmtp_proto::pass::{Pass, Stamp};
+use xmtp_proto::pass::Pass;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::record::Record;
 use xmtp_proto::time::Timestamp;
@@ -40,6 +40,8 @@ pub struct Inbox {
     pub messages: Vec<Message>,
     /// What does not verify.
     pub unverified: Vec<Unverified>,
+    /// Genuine letters from accounts that this one blocked: not shown.
+    pub blocked: usize,
 }
 
 /// A genuine letter.
@@ -59,7 +61,7 @@ pub struct Message {
     pub content: Option<Content>,
     /// What the sender paid, in units of postage, as the operator accepted it.
     pub units_paid: u32,
-    /// The sender's pseudonym towards this account, if a stamp was tagged.
+    /// The sender's pseudonym towards this account, if a pass showed one.
     pub tag: Option<Tag>,
 }
 
@@ -124,11 +126,13 @@ impl Client {
         let mut inbox = Inbox::default();
         for _ in 0..MAX_PAGES {
             let page = connection.query(topic, cursor, Order::OldestFirst, PAGE).await?;
-            let mut received = Vec::new();
+            let (mut received, mut paid) = (Vec::new(), Vec::new());
             for record in &page.records {
                 cursor = record.postmark.postmark.cursor;
                 match self.open(&identity, record) {
+                    Ok((message, _)) if self.is_blocked(message.from)? => inbox.blocked += 1,
                     Ok((message, letter)) => {
+                        paid.extend((message.units_paid > 0).then_some(message.envelope));
                         inbox.messages.push(message);
                         received.push((letter, cursor));
                     }
@@ -136,13 +140,46 @@ impl Client {
                     Err(Failed::Reason(reason)) => inbox.unverified.push(unverified(&identity, record, reason)),
                 }
             }
+            // Before the cursor moves on, so that none is missed; told twice, a letter is read once.
+            self.state().want_receipts(&paid)?;
             self.state().receive(&topic, cursor, &received)?;
             if !page.more {
                 break;
             }
         }
+        self.care_for_receipts(&identity).await?;
         self.care_for_journal(&identity).await?;
         Ok(inbox)
+    }
+
+    /// Every pseudonym that an account's letters have shown to this one.
+    pub(crate) async fn tags_of(&self, peer: Account) -> Result<Vec<Tag>, InboxError> {
+        let identity = self.identity()??;
+        let connection = self.connection(Role::Mine).await?;
+        let (topic, mut cursor) = (Topic::Invite(self.account()), Cursor::default());
+        let mut tags = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let page = connection.query(topic, cursor, Order::OldestFirst, PAGE).await?;
+            for record in &page.records {
+                cursor = record.postmark.postmark.cursor;
+                match self.open(&identity, record) {
+                    Ok((message, _)) if message.from == peer => {
+                        let shown = record.submission.passes().iter().filter_map(tag);
+                        shown.for_each(|tag| {
+                            if !tags.contains(&tag) {
+                                tags.push(tag)
+                            }
+                        });
+                    }
+                    Err(Failed::State(error)) => return Err(error.into()),
+                    Ok(_) | Err(Failed::Reason(_)) => {}
+                }
+            }
+            if !page.more {
+                break;
+            }
+        }
+        Ok(tags)
     }
 
     pub(crate) fn open(&self, identity: &Identity, record: &Record) -> Result<(Message, Letter), Failed> {
@@ -162,10 +199,9 @@ impl Client {
         {
             return Err(Reason::KeysReplaced(from).into());
         }
-        let stamps = record.submission.passes().iter().filter_map(|pass| match pass {
-            Pass::Stamp(stamp) => Some(stamp),
-            _ => None,
-        });
+        let passes = record.submission.passes();
+        let units =
+            passes.iter().map(|pass| if let Pass::Stamp(stamp) = pass { stamp.denomination.units() } else { 0 });
         let message = Message {
             envelope: letter.id,
             cursor: record.postmark.postmark.cursor,
@@ -173,10 +209,21 @@ impl Client {
             sent_at: letter.sent_at,
             accepted_at: record.postmark.postmark.accepted_at,
             content: letter.invitation.message().cloned(),
-            units_paid: stamps.clone().map(|stamp| stamp.denomination.units()).sum(),
-            tag: stamps.filter(|stamp| stamp.nonce.is_none()).map(|Stamp { proof, .. }| proof.tag).next(),
+            units_paid: units.sum(),
+            tag: passes.iter().find_map(tag),
         };
         Ok((message, letter))
+    }
+}
+
+/// The pseudonym that a pass shows to the account, if it shows one.
+const fn tag(pass: &Pass) -> Option<Tag> {
+    match pass {
+        Pass::Stamp(stamp) if stamp.nonce.is_none() => Some(stamp.proof.tag),
+        Pass::Stake(stake) => Some(stake.proof.tag),
+        Pass::Claim(claim) => Some(claim.proof.tag),
+        Pass::Member(member) => Some(member.proof.tag),
+        Pass::Stamp(_) | Pass::Connection(_) | Pass::Posting(_) | Pass::Owner(_) | Pass::Issuer(_) => None,
     }
 }
 

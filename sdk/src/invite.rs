@@ -14,11 +14,12 @@
 
 use alloy::primitives::B256;
 use ed25519_dalek::SigningKey;
+use xmtp_proto::attestation::Attestation;
 use xmtp_proto::derive::{EnvelopeId, NetworkId, conversation_topic};
 use xmtp_proto::envelope::{Envelope, MAX_CIPHERTEXT_BYTES};
 use xmtp_proto::key_bundle::{InvalidBundle, KeyBundle};
 use xmtp_proto::malformed::Malformed;
-use xmtp_proto::pass::Posting;
+use xmtp_proto::pass::{Connection, Posting};
 use xmtp_proto::signature::{self, Label};
 use xmtp_proto::time::Timestamp;
 use xmtp_proto::topic::Topic;
@@ -40,6 +41,8 @@ const HEADER_BYTES: usize = 1 + 32 + 32;
 const POSTING: &[u8] = b"xmtp/key/posting/1";
 const INVITER: &[u8] = b"xmtp/key/inviter/1";
 const INVITEE: &[u8] = b"xmtp/key/invitee/1";
+const CONNECTION_OF_INVITER: &[u8] = b"xmtp/key/connection-of-inviter/1";
+const CONNECTION_OF_INVITEE: &[u8] = b"xmtp/key/connection-of-invitee/1";
 
 /// What a conversation grows from: 32 random bytes that only its two parties know.
 #[derive(ZeroizeOnDrop)]
@@ -330,11 +333,36 @@ pub struct ConversationKeys {
     posting: SigningKey,
     inviter: MessageKey,
     invitee: MessageKey,
+    inviters_connection: HolderKey,
+    invitees_connection: HolderKey,
+}
+
+/// With this a party of a conversation shows that the other one wants to hear from it: an Ed25519 seed, one for each of the two.
+/// Both know both; what either gains by that is to write to itself.
+#[derive(ZeroizeOnDrop)]
+pub struct HolderKey([u8; 32]);
+
+impl HolderKey {
+    /// What an attestation names.
+    #[must_use]
+    pub fn public(&self) -> [u8; 32] {
+        SigningKey::from_bytes(&self.0).verifying_key().to_bytes()
+    }
+
+    /// The pass for a letter to who attested the connection.
+    #[must_use]
+    pub fn connection(&self, network: NetworkId, id: EnvelopeId, attested: &Attestation) -> Connection {
+        let &Attestation { holder, quota, expires_at, signature: attestation } = attested;
+        let digest = signature::digest(Label::Connection, network, &[id.as_bytes()]);
+        let signature = signature::sign(&SigningKey::from_bytes(&self.0), digest);
+        Connection { holder, quota, expires_at, attestation, signature }
+    }
 }
 
 impl ConversationKeys {
     /// From the key material and the digests of the inviter's and the invitee's bundle, as the invite names them: labels
-    /// `xmtp/key/posting/1`, `xmtp/key/inviter/1`, `xmtp/key/invitee/1`, each over both digests, 32 bytes each.
+    /// `xmtp/key/posting/1`, `xmtp/key/inviter/1`, `xmtp/key/invitee/1`, `xmtp/key/connection-of-inviter/1`,
+    /// `xmtp/key/connection-of-invitee/1`, each over both digests, 32 bytes each.
     #[must_use]
     pub fn new(material: &KeyMaterial, inviter: B256, invitee: B256) -> Self {
         let key = |label| derive(label, &material.0, &[inviter.as_slice(), invitee.as_slice()]);
@@ -342,6 +370,8 @@ impl ConversationKeys {
             posting: SigningKey::from_bytes(&key(POSTING)),
             inviter: MessageKey(*key(INVITER)),
             invitee: MessageKey(*key(INVITEE)),
+            inviters_connection: HolderKey(*key(CONNECTION_OF_INVITER)),
+            invitees_connection: HolderKey(*key(CONNECTION_OF_INVITEE)),
         }
     }
 
@@ -366,6 +396,15 @@ impl ConversationKeys {
     /// Signs the digest of an opening.
     pub(crate) fn sign_opening(&self, digest: B256) -> [u8; 64] {
         signature::sign(&self.posting, digest)
+    }
+
+    /// The key by which an author's letters to the other one are let through.
+    #[must_use]
+    pub const fn holder_key(&self, author: Author) -> &HolderKey {
+        match author {
+            Author::Inviter => &self.inviters_connection,
+            Author::Invitee => &self.invitees_connection,
+        }
     }
 
     /// The key of an author's messages.

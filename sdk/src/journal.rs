@@ -29,7 +29,7 @@ use crate::invite::ConversationKeys;
 use crate::keys::InstallationId;
 use crate::layout::{Reader, Unreadable, join};
 use crate::message::{Channel, Party};
-use crate::state::{BookId, Letter};
+use crate::state::{BookId, Letter, Word};
 
 #[cfg(test)]
 pub(crate) use runs::SessionId;
@@ -82,6 +82,8 @@ pub(crate) enum Entry {
         /// With what.
         envelope: EnvelopeId,
     },
+    /// What the account said to another one about writing to it, or heard.
+    Word(Word),
 }
 
 /// An index of a membership, among those of its day.
@@ -195,7 +197,7 @@ impl Entry {
     /// Version u8, kind u8; then for 1, a claim: installation 16, slot u16, epoch u64; for 2, a reservation: installation 16,
     /// epoch u64, purpose u8, index u16, envelope 32; for 3, a conversation: the letter; for 4, a book: see there; for 5, a run,
     /// and for 6, one that is handed over: see there; for 7, a reservation of a stake's: stake 20, epoch u64, index u16,
-    /// envelope 32.
+    /// envelope 32; for 8, a word: see there.
     pub(crate) fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
         match self {
             Self::Claim { installation, slot, epoch } => {
@@ -211,6 +213,7 @@ impl Entry {
             Self::StakeReservation { index, envelope } => {
                 join(&[&[VERSION, 7], &index.to_bytes(), envelope.as_bytes()])
             }
+            Self::Word(word) => join(&[&[VERSION, 8], &word.to_bytes()]),
         }
     }
 
@@ -239,6 +242,7 @@ impl Entry {
                 index: StakeIndex::read(&mut reader)?,
                 envelope: EnvelopeId::from(*reader.array::<32>()?),
             },
+            8 => Self::Word(Word::read(&mut reader)?),
             _ => return Ok(None),
         };
         reader.end()?;
@@ -255,7 +259,7 @@ impl View {
             Entry::Reservation { installation, index, envelope } => {
                 self.reserve(installation, index, envelope, accepted_at);
             }
-            Entry::Conversation(_) => {}
+            Entry::Conversation(_) | Entry::Word(_) => {}
             Entry::Book(ref book) => self.books.tell(book, accepted_at, issue_seconds),
             Entry::Run(ref run) => return self.books.reserve(run),
             Entry::HandOver(ref run) => self.books.hand_over(run),

@@ -270,6 +270,7 @@ mod tests {
         KeyMaterial,
         crate::invite::MessageKey,
         crate::invite::ConversationKeys,
+        crate::invite::HolderKey,
         crate::invite::Invitation,
         crate::message::Channel,
         crate::message::OpenedMessage,

@@ -17,7 +17,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`client`], [`conversation`], [`inbox`], [`stream`] | what an application touches |
+//! | [`client`], [`conversation`], [`connection`], [`inbox`], [`stream`] | what an application touches |
 //! | [`identity`], [`keys`], [`wallet`], [`vault`] | wallet signature → keys → public bundle and sealed vault |
 //! | [`invite`], [`message`], [`content`], `x3dh`, `seal` | letter → ciphertext, and back |
 //! | [`journal`] | what an account's installations share |
@@ -29,6 +29,7 @@
 
 pub mod chain;
 pub mod client;
+pub mod connection;
 pub mod content;
 pub mod conversation;
 pub mod ens;

@@ -25,7 +25,7 @@ use xmtp_proto::topic::Topic;
 use zeroize::Zeroizing;
 
 use crate::identity::{Identity, VerifiedBundle};
-use crate::invite::{Author, ConversationKeys};
+use crate::invite::{Author, ConversationKeys, HolderKey};
 use crate::keys::NoRandomness;
 use crate::layout::{Reader, Unreadable, join, length};
 use crate::seal::{MESSAGES, NONCE_BYTES, SealKey, TAG_BYTES, bucket};
@@ -230,6 +230,12 @@ impl Channel {
     #[must_use]
     pub fn posting(&self, id: EnvelopeId) -> Posting {
         self.keys.sign_posting(self.network, id)
+    }
+
+    /// The key by which an author's letters to the other one are let through.
+    #[must_use]
+    pub const fn holder_key(&self, author: Author) -> &HolderKey {
+        self.keys.holder_key(author)
     }
 
     /// Declares that the conversation may be written to, `quota` units per epoch, for as long as can be.

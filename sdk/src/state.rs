@@ -20,6 +20,8 @@
 //! | `conversations` | which letters' conversations were begun or accepted, what is on its way in them, and what was read |
 //! | `reading` | the records of conversations, and how far the log was read for each |
 //! | `journal` | what the journal says, and which index of a membership went with which envelope |
+//! | `receipts` | which letters with stamps were read, and whether the node was told |
+//! | `words` | who may write to whom, as was said in conversations |
 //! | `seen` | the newest bundle and policy of every account, so that no node can roll one back |
 //! | `folder`, `store` | the folder and its lock; the database and the sealing |
 //!
@@ -31,9 +33,11 @@ mod folder;
 mod journal;
 mod letters;
 mod reading;
+mod receipts;
 mod seen;
 mod stakes;
 mod store;
+mod words;
 
 use std::fs::File;
 use std::io;
@@ -49,6 +53,7 @@ pub use journal::{MemberIndex, MembershipsError};
 pub use letters::{Delivery, Letter, LettersError, Outgoing};
 pub use seen::{Order, Record, RememberError, Seen};
 pub use stakes::{Lock, Stake, StakesError};
+pub use words::{KeptWord, Said, Word};
 
 use crate::identity::Identity;
 use crate::keys::{InstallationId, NoRandomness};

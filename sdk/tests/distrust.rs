@@ -479,6 +479,7 @@ async fn client(world: &World, person: u8, home: &Path) -> Client {
         claims: None,
         offered_claims: Vec::new(),
         verifying_key: None,
+        tier_names: std::collections::BTreeMap::new(),
     };
     Client::builder(wallet(person), deployment, home.to_owned()).node(world.url.clone()).connect().await.unwrap()
 }
@@ -536,7 +537,7 @@ async fn letter_under_keys_that_the_wallet_replaced_is_not_genuine_unless_it_was
         world.said.lock().unwrap().keep(Submission::new(envelope, Vec::new()).unwrap());
     };
     let texts = async || {
-        let Inbox { messages, unverified } = bob.inbox(Which::All).await.unwrap();
+        let Inbox { messages, unverified, blocked: _ } = bob.inbox(Which::All).await.unwrap();
         assert!(unverified.iter().all(|it| matches!(it.reason, Reason::KeysReplaced(_))), "{unverified:?}");
         let text = |message: &Message| message.content.as_ref().unwrap().as_text().unwrap().to_owned();
         (messages.iter().map(text).collect::<Vec<_>>(), unverified.len())

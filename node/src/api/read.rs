@@ -72,7 +72,7 @@ impl Api {
                     self.store.own_record(&account, OwnTopic::Contact).map_err(|error| status::store(&error))?;
                 if known.is_some() { Requirement::nothing() } else { self.rules.joining.clone() }
             }
-            Topic::Policy(_) | Topic::Vault(_) => Requirement::nothing(),
+            Topic::Policy(_) | Topic::Vault(_) | Topic::Receipts(_) => Requirement::nothing(),
             Topic::Conversation(_) => self.rules.opening.clone(),
             Topic::Claim(_) => {
                 return Err(status::refused(&Refusal::NotOffered { what: "this kind of topic".to_owned() }));

@@ -12,9 +12,13 @@ use xmtp_proto::wire;
 use super::embedded::Place;
 use super::values::postmark_of;
 use super::{Shard, Store, StoreError};
+use connections::Connections;
 use conversations::Conversations;
+use receipts::Receipts;
 
+mod connections;
 mod conversations;
+mod receipts;
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +49,8 @@ pub struct Audit {
     pub memberships: u64,
     /// Conversations that are open, or were.
     pub conversations: u64,
+    /// Letters that their recipients said they have read.
+    pub receipts: u64,
     /// At most 1,000; empty if the promises were kept.
     pub faults: Vec<Fault>,
 }
@@ -102,6 +108,18 @@ pub enum Fault {
         /// The envelope.
         id: EnvelopeId,
     },
+    /// What is known to be read is not what the receipts say.
+    #[error("{receipts} receipts are not where the records say")]
+    Misread {
+        /// How many.
+        receipts: usize,
+    },
+    /// What is counted of connections' quotas is not what the records come to.
+    #[error("{connections} connections are counted otherwise than their letters")]
+    Uncounted {
+        /// How many.
+        connections: usize,
+    },
     /// What is counted of a conversation is not what its records come to.
     #[error("the conversation {id} is counted otherwise than its records")]
     Miscounted {
@@ -116,8 +134,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`], also for a record or an index entry that cannot be read at all.
     pub fn audit(&self, held: Held) -> Result<Audit, StoreError> {
-        let mut auditor =
-            Auditor { store: self, held, audit: Audit::default(), conversations: Conversations::default() };
+        let mut auditor = Auditor {
+            store: self,
+            held,
+            audit: Audit::default(),
+            connections: Connections::default(),
+            receipts: Receipts::default(),
+            conversations: Conversations::default(),
+        };
         auditor.log()?;
         auditor.listings()?;
         auditor.nullifiers()?;
@@ -130,6 +154,8 @@ struct Auditor<'a> {
     store: &'a Store,
     held: Held,
     audit: Audit,
+    connections: Connections,
+    receipts: Receipts,
     conversations: Conversations,
 }
 
@@ -174,6 +200,8 @@ impl Auditor<'_> {
             self.fault(Fault::Unlisted { cursor });
         }
         self.passes(cursor, id, submission.passes())?;
+        self.receipts.enter(envelope, cursor);
+        self.connections.enter(envelope, submission.passes(), postmark.accepted_at);
         self.conversations.enter(envelope, postmark.accepted_at);
         Ok(())
     }
@@ -264,6 +292,15 @@ impl Auditor<'_> {
         self.audit.conversations = self.conversations.opened();
         for id in self.conversations.miscounted(self.store, self.held.epoch, exact)? {
             self.fault(Fault::Miscounted { id });
+        }
+        self.audit.receipts = u64::try_from(self.receipts.count()).unwrap_or(u64::MAX);
+        match self.receipts.misplaced(self.store, self.held.issue)? {
+            0 => {}
+            receipts => self.fault(Fault::Misread { receipts }),
+        }
+        match self.connections.miscounted(self.store, self.held.epoch, exact)? {
+            0 => {}
+            connections => self.fault(Fault::Uncounted { connections }),
         }
         Ok(())
     }

@@ -25,6 +25,7 @@ use super::durable::{Folder, create_folder};
 use super::values::{self, Owned, postmark_of};
 use super::{
     AppendError, Appended, Entry, Evidence, OwnRecord, OwnTopic, PAGE_BYTES, Page, Shard, StoreError, Stretch, keys,
+    receipts,
 };
 use crate::chain::{ChainStore, ChainStoreError};
 use crate::metrics::CommitMetrics;
@@ -340,6 +341,26 @@ impl Store {
             .next()
             .map(|record| Ok(OwnRecord { cursor: postmark_of(&record)?.postmark.cursor, record }))
             .transpose()
+    }
+
+    /// The record that tells that a letter was read; nothing if none does, or if there is nothing left to settle.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn receipt(&self, letter: &EnvelopeId) -> Result<Option<Cursor>, StoreError> {
+        let Some(issue) = self.issue_of(letter)? else { return Ok(None) };
+        let found = self.log.get(keys::receipt(issue, letter)).map_err(disk)?;
+        let found = found.map(|bytes| receipts::cursor_from_bytes(&bytes)).transpose()?;
+        Ok(found.filter(|cursor| *cursor <= self.durable()))
+    }
+
+    /// The newest issue of a letter's stamps; nothing if there is no such letter, or none on it.
+    pub(super) fn issue_of(&self, letter: &EnvelopeId) -> Result<Option<Issue>, StoreError> {
+        let Some(postmark) = self.postmark(letter)? else { return Ok(None) };
+        let cursor = postmark.postmark.cursor;
+        let kept = self.record(cursor)?.map_or_else(|| self.husk(cursor), |record| Ok(Some(record)))?;
+        let submission = kept.and_then(|record| record.submission).ok_or(StoreError::Damaged { what: "record" })?;
+        Ok(receipts::newest_issue(&submission))
     }
 
     /// All evidence of one index used for two envelopes.

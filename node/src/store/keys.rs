@@ -19,11 +19,16 @@ const NULLIFIER: u8 = b'n';
 const EPOCH_NULLIFIER: u8 = b'm';
 const CONVERSATION: u8 = b'd';
 const UNITS: u8 = b'u';
+const CONNECTION: u8 = b'k';
+const RECEIPT: u8 = b'p';
 const OWNED: u8 = b'o';
 const QUOTA: u8 = b'q';
 const EVIDENCE: u8 = b'v';
 const CLOSED: u8 = b'x';
 const EPOCH_CLOSED: u8 = b'y';
+
+/// Issues for which receipts outlive their stamps' nullifiers: what is held for them is released within 180 days.
+const SETTLED_AFTER: u32 = 3;
 
 /// Cursor → record.
 pub(super) fn record(cursor: Cursor) -> Vec<u8> {
@@ -96,9 +101,27 @@ pub(super) const fn all_nullifiers() -> [[u8; 1]; 2] {
     [[NULLIFIER], [EPOCH_NULLIFIER]]
 }
 
-/// All nullifiers, used and closed, of issues before this one.
-pub(super) fn nullifiers_before(issue: Issue) -> [std::ops::Range<Vec<u8>>; 2] {
-    [NULLIFIER, CLOSED].map(|kind| vec![kind]..concat(kind, &[&issue.0.to_be_bytes()]))
+/// Issue, letter → cursor of the record that its receipt is in.
+pub(super) fn receipt(issue: Issue, letter: &EnvelopeId) -> Vec<u8> {
+    concat(RECEIPT, &[&issue.0.to_be_bytes(), letter.as_bytes()])
+}
+
+/// All receipts.
+pub(super) const fn receipts() -> [u8; 1] {
+    [RECEIPT]
+}
+
+/// The letter at the end of a [`receipt`] key.
+pub(super) fn letter_of(key: &[u8]) -> Option<EnvelopeId> {
+    key.last_chunk::<32>().map(|id| EnvelopeId::from(*id))
+}
+
+/// All nullifiers, used and closed, of issues before this one; and the receipts of issues so much older that nothing is left to
+/// settle by them.
+pub(super) fn nullifiers_before(issue: Issue) -> [std::ops::Range<Vec<u8>>; 3] {
+    let before = |kind, issue: Issue| vec![kind]..concat(kind, &[&issue.0.to_be_bytes()]);
+    let settled = Issue(issue.0.saturating_sub(SETTLED_AFTER));
+    [before(NULLIFIER, issue), before(CLOSED, issue), before(RECEIPT, settled)]
 }
 
 /// Account, which of its topics → cursor, order, content.
@@ -131,7 +154,7 @@ pub(super) fn conversation_of(key: &[u8]) -> Option<B256> {
     key.last_chunk::<32>().map(B256::from)
 }
 
-/// The epoch in a [`units`] key.
+/// The epoch in a [`units`] or a [`connection`] key.
 pub(super) fn epoch_of(key: &[u8]) -> Option<Epoch> {
     key.get(1..)?.first_chunk().map(|bytes| Epoch(u64::from_be_bytes(*bytes)))
 }
@@ -151,9 +174,21 @@ pub(super) fn units_of(epoch: Epoch) -> Vec<u8> {
     concat(UNITS, &[&epoch.0.to_be_bytes()])
 }
 
-/// All that was counted in epochs before this one: owner writes, units, nullifiers used and closed.
-pub(super) fn counted_before(epoch: Epoch) -> [std::ops::Range<Vec<u8>>; 4] {
-    [QUOTA, UNITS, EPOCH_NULLIFIER, EPOCH_CLOSED].map(|kind| vec![kind]..concat(kind, &[&epoch.0.to_be_bytes()]))
+/// Epoch, account, holder's key → units of postage.
+pub(super) fn connection(epoch: Epoch, account: &Account, holder: &[u8; 32]) -> Vec<u8> {
+    concat(CONNECTION, &[&epoch.0.to_be_bytes(), &account_bytes(account), holder])
+}
+
+/// All connections that were used.
+pub(super) const fn connections() -> [u8; 1] {
+    [CONNECTION]
+}
+
+/// All that was counted in epochs before this one: owner writes, units of conversations and of connections, nullifiers used and
+/// closed.
+pub(super) fn counted_before(epoch: Epoch) -> [std::ops::Range<Vec<u8>>; 5] {
+    [QUOTA, UNITS, CONNECTION, EPOCH_NULLIFIER, EPOCH_CLOSED]
+        .map(|kind| vec![kind]..concat(kind, &[&epoch.0.to_be_bytes()]))
 }
 
 /// Nullifier → two signals and two shares behind the group: of stamps denomination u32 and issue u32, of stakes contract 20

@@ -7,16 +7,14 @@ use xmtp_proto::requirement::Requirement;
 use xmtp_proto::submission::Submission;
 
 use super::price::Asked;
-use super::{Claim, Context, Effects, price, proofs};
+use super::{Claim, Context, Effects, connection, price, proofs};
 
 pub(super) fn check(
     context: &Context<'_>,
     submission: &Submission,
     id: &EnvelopeId,
 ) -> Result<(Vec<Claim>, Effects), Refusal> {
-    if context.account.bundle.is_none() {
-        return Err(Refusal::NoSuchInbox);
-    }
+    let bundle = context.account.bundle.as_ref().ok_or(Refusal::NoSuchInbox)?;
     let units = submission.envelope().units();
     let nothing = Requirement::nothing();
     let policy = context.account.policy.as_ref();
@@ -24,8 +22,10 @@ pub(super) fn check(
         [context.times.least, context.times.most].map(|times| context.rules.invite.times(times).for_units(units));
     let owner = policy.map_or(&nothing, |policy| &policy.requirement).for_units(units);
     let asked = [Asked { least, most, by: AskedBy::Network }, Asked::fixed(owner, AskedBy::Account)];
-    let blocked = policy.map_or(&[][..], |policy| &policy.blocked_tags);
-    price::require(&asked, blocked, submission.passes(), None)?;
+    let terms = price::Terms { asked: &asked, policy, now: context.now };
+    price::require(&terms, submission.passes(), None)?;
+    let keys = &bundle.keys;
+    let connection = connection::claimed(context, submission, id, (keys.account, &keys.identity_key))?;
     let (claims, cancels) = proofs::claim_all(context, submission, id, Purpose::Envelope)?;
-    Ok((claims, Effects { cancels, ..Effects::default() }))
+    Ok((claims, Effects { cancels, connection, ..Effects::default() }))
 }

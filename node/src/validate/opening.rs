@@ -29,7 +29,8 @@ pub(super) fn check(
         return Err(Malformed::OutOfRange { field: "opening.expiry", got: expires_at.as_secs() }.into());
     }
     let asked = [Asked::fixed(context.rules.opening.for_units(envelope.units()), AskedBy::Network)];
-    price::require(&asked, &[], submission.passes(), None)?;
+    let terms = price::Terms { asked: &asked, policy: None, now: context.now };
+    price::require(&terms, submission.passes(), None)?;
     opening.verify(context.rules.network).map_err(|_| Refusal::NotOwner)?;
     let (claims, cancels) = proofs::claim_all(context, submission, id, Purpose::Opening)?;
     let opened = Opened { opened_at: envelope.sent_at, expires_at, quota: opening.quota() };

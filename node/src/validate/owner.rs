@@ -34,7 +34,8 @@ pub(super) fn check_contact(
         None => {
             let (position, owner) = one_owner(submission.passes())?;
             let asked = [Asked::fixed(context.rules.joining.clone(), AskedBy::Network)];
-            price::require(&asked, &[], submission.passes(), Some(position))?;
+            let terms = price::Terms { asked: &asked, policy: None, now: context.now };
+            price::require(&terms, submission.passes(), Some(position))?;
             verify_bundle(context, &bundle, id, owner)?;
             proofs::claim_all(context, submission, id, Purpose::Envelope)?
         }
@@ -91,7 +92,12 @@ fn verify_bundle(context: &Context<'_>, bundle: &KeyBundle, id: &EnvelopeId, own
     bundle.verify(context.rules.network).map_err(|_| Refusal::NotOwner)
 }
 
-fn require_owner(context: &Context<'_>, key: &[u8; 32], id: &EnvelopeId, owner: &Owner) -> Result<(), Refusal> {
+pub(super) fn require_owner(
+    context: &Context<'_>,
+    key: &[u8; 32],
+    id: &EnvelopeId,
+    owner: &Owner,
+) -> Result<(), Refusal> {
     let digest = signature::digest(Label::Owner, context.rules.network, &[id.as_bytes()]);
     signature::verify(key, digest, &owner.signature).map_err(|_| Refusal::NotOwner)
 }
@@ -101,7 +107,7 @@ fn require_account(named: Account, topic: Account) -> Result<(), Refusal> {
 }
 
 /// The owner's pass, where nothing else is asked.
-fn only_owner(passes: &[Pass]) -> Result<&Owner, Refusal> {
+pub(super) fn only_owner(passes: &[Pass]) -> Result<&Owner, Refusal> {
     match passes {
         [Pass::Owner(owner)] => Ok(owner),
         passes => match passes.iter().position(|pass| matches!(pass, Pass::Owner(_))) {

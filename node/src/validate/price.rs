@@ -4,8 +4,29 @@
 use xmtp_proto::field::Tag;
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::pass::Pass;
+use xmtp_proto::policy::Policy;
 use xmtp_proto::refusal::{AskedBy, Refusal};
 use xmtp_proto::requirement::{Requirement, Shown};
+use xmtp_proto::time::Timestamp;
+
+/// By what passes are judged.
+pub(super) struct Terms<'a> {
+    /// What is asked, and by whom.
+    pub(super) asked: &'a [Asked],
+    /// Of the account whose topic it is, if it has one and it matters.
+    pub(super) policy: Option<&'a Policy>,
+    pub(super) now: Timestamp,
+}
+
+/// What a pass is worth before it is looked at closely.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Counts,
+    /// The recipient blocked its tag, or revoked it.
+    Blocked,
+    /// It is over.
+    Over,
+}
 
 /// What is asked, and by whom. Where the price has just moved, whoever paid the one or the other has paid what was asked.
 pub(super) struct Asked {
@@ -25,31 +46,45 @@ impl Asked {
 
 /// Refuses passes of a kind that is not offered yet, passes that do not meet what is asked, and surplus ones. The pass at
 /// `beside`, which somebody else asks for, is not looked at.
-pub(super) fn require(asked: &[Asked], blocked: &[Tag], passes: &[Pass], beside: Option<usize>) -> Result<(), Refusal> {
+pub(super) fn require(terms: &Terms<'_>, passes: &[Pass], beside: Option<usize>) -> Result<(), Refusal> {
     let mut all = Vec::with_capacity(passes.len());
     for (position, pass) in passes.iter().enumerate().filter(|(position, _)| Some(*position) != beside) {
-        let counts = tag(pass).is_none_or(|tag| !blocked.contains(&tag));
-        all.push((position, shown(pass)?, counts));
+        all.push((position, shown(pass)?, terms.standing(pass)));
     }
     let counting = |without: Option<usize>| -> Vec<Shown> {
-        let counts = all.iter().filter(|(position, _, counts)| *counts && Some(*position) != without);
+        let counts = all.iter().filter(|(position, _, it)| *it == Standing::Counts && Some(*position) != without);
         counts.filter_map(|(_, shown, _)| *shown).collect()
     };
 
-    if let Some(Asked { least: unmet, by, .. }) = asked.iter().find(|it| !it.least.is_met_by(&counting(None))) {
-        let with_blocked: Vec<Shown> = all.iter().filter_map(|(_, shown, _)| *shown).collect();
-        if unmet.is_met_by(&with_blocked) {
+    let unmet = terms.asked.iter().find(|it| !it.least.is_met_by(&counting(None)));
+    if let Some(Asked { least: unmet, by, .. }) = unmet {
+        let or_blocked = all.iter().filter(|(.., it)| *it != Standing::Over);
+        if unmet.is_met_by(&or_blocked.filter_map(|(_, shown, _)| *shown).collect::<Vec<_>>()) {
             return Err(Refusal::TagBlocked);
         }
         return Err(Refusal::RequirementUnmet { unmet: unmet.clone(), asked_by: *by });
     }
     for (position, ..) in &all {
         let without = counting(Some(*position));
-        if asked.iter().all(|it| it.most.is_met_by(&without)) {
+        if terms.asked.iter().all(|it| it.most.is_met_by(&without)) {
             return Err(Malformed::Surplus { position: *position }.into());
         }
     }
     Ok(())
+}
+
+impl Terms<'_> {
+    fn standing(&self, pass: &Pass) -> Standing {
+        let is_blocked = self.policy.is_some_and(|policy| match pass {
+            Pass::Connection(connection) => policy.revoked_attestations.contains(&connection.attested().hash()),
+            pass => tag(pass).is_some_and(|tag| policy.blocked_tags.contains(&tag)),
+        });
+        match pass {
+            _ if is_blocked => Standing::Blocked,
+            Pass::Connection(connection) if connection.expires_at <= self.now => Standing::Over,
+            _ => Standing::Counts,
+        }
+    }
 }
 
 /// What a pass would show to a requirement; nothing, if it is of a kind that requirements do not know.

@@ -41,14 +41,12 @@ pub(super) fn claim_all(
     let mut all = (Vec::new(), Vec::new());
     for (position, pass) in submission.passes().iter().enumerate() {
         let topic = &submission.envelope().topic;
-        let not_offered = |what: &str| Err(Refusal::NotOffered { what: what.to_owned() });
         let claimed = match pass {
             Pass::Stamp(stamp) => stamp::claimed(context, stamp, topic)?,
             Pass::Stake(stake) => stake::claimed(context, stake, topic)?,
             Pass::Member(member) => member::claimed(context, member, topic, purpose)?,
             Pass::Claim(claim) => claim::claimed(context, claim, topic, purpose)?,
-            Pass::Connection(_) => return not_offered("a connection pass"),
-            Pass::Posting(_) | Pass::Owner(_) | Pass::Issuer(_) => continue,
+            Pass::Connection(_) | Pass::Posting(_) | Pass::Owner(_) | Pass::Issuer(_) => continue,
         };
         // Unknown roots are the common spam, and pairings are not free.
         context.require_root(&claimed.group, claimed.proof.root)?;

@@ -36,7 +36,7 @@ pub(crate) fn disk(machine: &Machine, world: &World, ledger: &mut Ledger) -> Fou
         Ok(store) => store,
         Err(error) => return all_is_lost(ledger, &error.to_string()),
     };
-    let Audit { records, dropped, stamps, stakes: _, memberships, conversations: _, faults } =
+    let Audit { records, dropped, stamps, stakes: _, memberships, conversations: _, receipts: _, faults } =
         match store.audit(EVERYTHING) {
             Ok(audit) => audit,
             Err(error) => return all_is_lost(ledger, &error.to_string()),
@@ -50,6 +50,8 @@ pub(crate) fn disk(machine: &Machine, world: &World, ledger: &mut Ledger) -> Fou
             | Fault::HalfDropped { .. }
             | Fault::NotCancelled { .. }
             | Fault::NotStored { .. }
+            | Fault::Uncounted { .. }
+            | Fault::Misread { .. }
             | Fault::Miscounted { .. } => ledger.faults.torn += 1,
         }
         ledger.faults.example(fault);

@@ -159,6 +159,12 @@ impl World {
         self.restart().await;
     }
 
+    /// Starts the node anew with this requirement at invite topics.
+    pub(crate) async fn ask_at_invites(&mut self, requirement: &str) {
+        self.config.rules.invite = requirement.parse().unwrap();
+        self.restart_in_place().await;
+    }
+
     /// Starts the node anew with this bound on clients that take nothing.
     pub(crate) async fn limit_sending(&mut self, timeout: Duration) {
         self.config.limits.send_timeout = timeout;
@@ -570,9 +576,6 @@ pub(crate) const MEMBER_LIMIT: Limit = match Limit::new(256) {
     Ok(limit) => limit,
     Err(_) => panic!(),
 };
-
-/// A time outside every window.
-pub(crate) const LONG_AGO: Timestamp = Timestamp::from_secs(1_000_000_000);
 
 pub(crate) const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
 

@@ -9,8 +9,9 @@ use clap_complete::Shell;
 use url::Url;
 use xmtp_proto::account::{Account, InvalidAccount};
 use xmtp_proto::derive::Denomination;
-use xmtp_proto::requirement::Requirement;
+use xmtp_proto::requirement::check_text;
 use xmtp_prover::Limit;
+use xmtp_sdk::connection::QUOTA;
 use xmtp_sdk::ens::{EnsName, InvalidName};
 use xmtp_sdk::state::BookId;
 
@@ -122,12 +123,43 @@ pub(crate) enum Command {
         /// What to write.
         text: String,
     },
+    /// Show who may write to this account by its word, who asked, and whom it may write to.
+    Connections,
+    /// Let who has written go on without postage: a connection, delivered in the conversation.
+    Accept {
+        /// Who: 0x and 40 hexadecimal digits, CAIP-10, or an ENS name.
+        account: Who,
+        /// How much it may write: units of postage per day, 1 to 10,000.
+        #[arg(long, value_name = "UNITS", default_value_t = QUOTA)]
+        quota: u32,
+        /// For how long, at most 366 days.
+        #[arg(long = "for", value_name = "DURATION", default_value = "90days", value_parser = humantime::parse_duration)]
+        life: Duration,
+    },
+    /// Leave a request without an answer; nobody is told.
+    Decline {
+        /// Whose: 0x and 40 hexadecimal digits, CAIP-10, or an ENS name.
+        account: Who,
+    },
+    /// Take a connection back: its holder must meet the policy again.
+    Revoke {
+        /// Whose: 0x and 40 hexadecimal digits, CAIP-10, or an ENS name.
+        account: Who,
+    },
+    /// Shut an account out: its connection is revoked, the pseudonyms that it has shown count for nothing, and its letters are
+    /// not shown.
+    Block {
+        /// Who: 0x and 40 hexadecimal digits, CAIP-10, or an ENS name.
+        account: Who,
+    },
     /// Read the letters that came, and the conversations that followed, decrypted and verified.
     Inbox {
         /// Only those that this client has not read before.
         #[arg(long)]
         new: bool,
     },
+    /// Show which letters with stamps the node knows to have been read by this account.
+    Receipts,
     /// Wait for letters and messages and print each as it comes, until Ctrl-C. With --json one object per line.
     Watch {
         /// Begin with the first letter there is, not with the first that this client has not read.
@@ -221,13 +253,20 @@ pub(crate) enum Policy {
         account: Option<Who>,
     },
     /// Publish what strangers must show to write to this account.
-    #[command(after_help = "A requirement is any(…), all(…), stamp(UNITS), stamp(UNITS, tagged), stake(TIER | any),\n\
-                            claim(ID | any), member or connection; all() asks for nothing.\n\
-                            Example: xmtp policy set 'any(connection, stamp(5))'")]
+    #[command(
+        after_help = "A requirement is any(…), all(…), stamp(UNITS), stamp(UNITS, tagged), stake(TIER | NAME | any),\n\
+                            claim(ID | NAME | any), member or connection; all() asks for nothing. Names are those of the\n\
+                            network's deployment file.\n\n\
+                            open      all(): nothing beyond what the network asks\n\
+                            friends   connection: who was accepted, and nobody else\n\
+                            priced    any(connection, stamp(5)): who was accepted, and who pays five units\n\
+                            closed    any(): nobody\n\n\
+                            Example: xmtp policy set 'any(connection, claim(cool-cats), stake(silver), stamp(5))'"
+    )]
     Set {
-        /// Such as `stamp(5)`: five units of postage.
+        /// Such as `stamp(5)`: five units of postage; or one of open, friends, priced and closed.
         #[arg(value_parser = requirement)]
-        requirement: Requirement,
+        requirement: String,
     },
 }
 
@@ -290,10 +329,27 @@ pub(crate) struct Send {
     /// Spend even from a group of so few books that it hides nobody.
     #[arg(long)]
     pub(crate) from_small_groups: bool,
+    /// Say, too, what is asked and by whom, what is at hand, what was chosen of it and why, and at what price.
+    #[arg(long)]
+    pub(crate) explain: bool,
 }
 
-fn requirement(text: &str) -> Result<Requirement, String> {
-    text.parse().map_err(|error: xmtp_proto::requirement::InvalidText| error.to_string())
+/// What most people want, by one word.
+fn preset(word: &str) -> Option<&'static str> {
+    match word.trim() {
+        "open" => Some("all()"),
+        "friends" => Some("connection"),
+        "priced" => Some("any(connection, stamp(5))"),
+        "closed" => Some("any()"),
+        _ => None,
+    }
+}
+
+/// What names in it stand for is known with the network.
+fn requirement(text: &str) -> Result<String, String> {
+    let text = preset(text).unwrap_or(text);
+    check_text(text).map_err(|error| error.to_string())?;
+    Ok(text.to_owned())
 }
 
 fn denomination(text: &str) -> Result<Denomination, String> {

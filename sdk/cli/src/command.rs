@@ -2,12 +2,15 @@
 
 mod can_send;
 mod config;
+mod connections;
 mod doctor;
 mod identity;
 mod inbox;
 mod keystore;
 mod manual;
 mod policy;
+mod reasoning;
+mod receipts;
 mod reply;
 mod requirements;
 mod send;
@@ -18,6 +21,7 @@ mod sync;
 mod watch;
 
 use clap::ArgMatches;
+use xmtp_sdk::connection::Terms;
 
 use crate::args::{Args, Command, Config, Keystore};
 use crate::context;
@@ -58,7 +62,25 @@ pub(crate) async fn run(args: Args, matches: &ArgMatches, output: &Output) -> Re
             let account = context::account(account, settings, output).await?;
             reply::run(account, &text, &connect().await?, output).await
         }
+        Command::Connections => connections::list(&connect().await?, output).await,
+        Command::Accept { account, quota, life } => {
+            let account = context::account(account, settings, output).await?;
+            connections::accept(account, Terms { quota, life }, &connect().await?, output).await
+        }
+        Command::Decline { account } => {
+            let account = context::account(account, settings, output).await?;
+            connections::decline(account, &connect().await?, output).await
+        }
+        Command::Revoke { account } => {
+            let account = context::account(account, settings, output).await?;
+            connections::revoke(account, &connect().await?, output).await
+        }
+        Command::Block { account } => {
+            let account = context::account(account, settings, output).await?;
+            connections::block(account, &connect().await?, output).await
+        }
         Command::Inbox { new } => inbox::run(new, &connect().await?, output).await,
+        Command::Receipts => receipts::run(&connect().await?, output).await,
         // Watching leaves the account's state to other commands while nothing comes.
         Command::Watch { all, letters } => watch::run(all, letters, context::builder(settings, output)?, output).await,
         Command::Sync => sync::run(&connect().await?, output).await,

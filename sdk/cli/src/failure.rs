@@ -11,6 +11,7 @@ use xmtp_sdk::client::{
     AskError, BuyStampsError, ConnectError, NoIdentity, ProvingKeyError, PublishError, RestoreError, SendError,
     StakingError, TakeOverError,
 };
+use xmtp_sdk::connection::ConnectionError;
 use xmtp_sdk::conversation::ConversationError;
 use xmtp_sdk::ens::{EnsName, ResolveError};
 use xmtp_sdk::franking::{FrankError, NoPass};
@@ -208,6 +209,7 @@ impl From<PublishError> for Failure {
             PublishError::Refused { ref refusal, .. } => {
                 Self::new(refusal.code().as_str(), &error).hint("run the same command again")
             }
+            PublishError::Ask(error) => error.into(),
             PublishError::NotVerified(error) => error.into(),
             PublishError::Remember(error) => error.into(),
             PublishError::Identity(IdentityError::Wallet(error)) => error.into(),
@@ -339,6 +341,25 @@ impl From<BuyError> for Failure {
     }
 }
 
+impl From<ConnectionError> for Failure {
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::NoRequest(_) => {
+                Self::new("no_conversation", &error).hint("xmtp connections shows who has written")
+            }
+            ConnectionError::NotConnected(_) => {
+                Self::new("no_connection", &error).hint("xmtp connections shows who may write")
+            }
+            ConnectionError::Life | ConnectionError::Terms(_) => Self::new("usage", &error),
+            ConnectionError::Content(_) => Self::new("malformed", &error),
+            ConnectionError::Conversation(error) => error.into(),
+            ConnectionError::Inbox(error) => error.into(),
+            ConnectionError::Publish(error) => error.into(),
+            ConnectionError::State(error) => error.into(),
+        }
+    }
+}
+
 impl From<NoPass> for Failure {
     fn from(error: NoPass) -> Self {
         let failure = Self::new("no_pass", &error);
@@ -395,6 +416,7 @@ impl From<SendError> for Failure {
                 1 => format!("allow it with --max-price {needed}, or buy stamps of a smaller denomination"),
                 _ => format!("allow it with --max-price {needed}, or send it when the node is less busy"),
             }),
+            SendError::UsedUp => Self::new("quota_exhausted", &error).hint("xmtp requirements <account> shows what else would do"),
             SendError::SmallGroup { .. } => Self::new("small_group", &error)
                 .hint("spend all the same with --from-small-groups, or wait until more are bought"),
             SendError::Reservation(error) => error.into(),

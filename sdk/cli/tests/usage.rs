@@ -28,7 +28,7 @@ fn check_usage(args: &[&str], message: &str) {
     assert!(said["error"]["hint"].is_string(), "{stdout}");
 }
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 21] = [
     "identity",
     "policy",
     "stamps",
@@ -37,7 +37,13 @@ const COMMANDS: [&str; 15] = [
     "can-send",
     "send",
     "reply",
+    "connections",
+    "accept",
+    "decline",
+    "revoke",
+    "block",
     "inbox",
+    "receipts",
     "watch",
     "doctor",
     "keystore",

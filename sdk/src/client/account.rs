@@ -2,10 +2,9 @@
 
 use xmtp_proto::account::Account;
 use xmtp_proto::envelope::Envelope;
-use xmtp_proto::field::Tag;
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::pass::Pass;
-use xmtp_proto::policy::SignedPolicy;
+use xmtp_proto::policy::{Policy, SignedPolicy};
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
 use xmtp_proto::refusal::{Code, Refusal};
 use xmtp_proto::requirement::Requirement;
@@ -13,7 +12,7 @@ use xmtp_proto::submission::Submission;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::vault::VaultRecord;
 
-use super::{Client, NoIdentity, Step};
+use super::{AskError, Client, NoIdentity, Step};
 use crate::identity::{Identity, IdentityError, NotVerified, VerifiedBundle};
 use crate::keys::NoRandomness;
 use crate::state::{RememberError, StateError};
@@ -77,6 +76,9 @@ pub enum PublishError {
     /// See there.
     #[error(transparent)]
     Remember(#[from] RememberError),
+    /// See there.
+    #[error(transparent)]
+    Ask(#[from] AskError),
     /// See there.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -259,6 +261,14 @@ impl Client {
     /// # Errors
     /// [`PublishError`]; [`Refusal::HeadMoved`] if another client of the account was faster: try again.
     pub async fn set_policy(&self, requirement: Requirement) -> Result<PublishedPolicy, PublishError> {
+        self.change_policy(|policy| policy.requirement = requirement).await
+    }
+
+    /// Publishes the account's policy with a change; one that asks for nothing and blocks nobody, if there was none.
+    pub(crate) async fn change_policy(
+        &self,
+        change: impl FnOnce(&mut Policy),
+    ) -> Result<PublishedPolicy, PublishError> {
         self.care_for_keys().await?;
         let identity = self.identity()??;
         let mine = self.connection(Role::Mine).await?;
@@ -274,15 +284,20 @@ impl Client {
             signed.policy().account == self.account() && signed.verify(self.network, by).is_ok()
         });
         self.state.remember_policy(&bundle, before.as_ref())?;
-        let (version, blocked_tags, revoked) = match &before {
-            None => (0, Vec::<Tag>::new(), Vec::new()),
-            Some(signed) => {
-                let policy = signed.policy();
-                (policy.version, policy.blocked_tags.clone(), policy.revoked_attestations.clone())
-            }
-        };
+        let mut policy = before.as_ref().map_or_else(
+            || Policy {
+                account: self.account(),
+                version: 0,
+                requirement: Requirement::nothing(),
+                blocked_tags: Vec::new(),
+                revoked_attestations: Vec::new(),
+            },
+            |signed| signed.policy().clone(),
+        );
+        change(&mut policy);
+        let Policy { account: _, version, requirement, blocked_tags, revoked_attestations } = policy;
         let version = version.checked_add(1).ok_or(PublishError::Versions)?;
-        let signed = identity.sign_policy(version, requirement, blocked_tags, revoked)?;
+        let signed = identity.sign_policy(version, requirement, blocked_tags, revoked_attestations)?;
         let postmark = self.publish_own(&mine, &identity, "policy", topic, signed.to_bytes(), head).await?;
         self.state.remember_policy(&bundle, Some(&signed))?;
         Ok(PublishedPolicy { signed, cursor: postmark.postmark.cursor })

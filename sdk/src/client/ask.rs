@@ -10,7 +10,7 @@ use xmtp_proto::topic::Topic;
 
 use super::Client;
 use crate::chain::Amount;
-use crate::franking::{Choice, Demand, Offer, choose};
+use crate::franking::{Choice, Demand, Holding, Offer, choose};
 use crate::identity::{NotVerified, VerifiedBundle};
 use crate::state::{RememberError, StateError};
 use crate::transport::{Asked, Congestion, Connection, Role, TransportError};
@@ -37,8 +37,14 @@ pub struct WhatItTakes {
     pub demand: Demand,
     /// The cheapest that would do, and what its stamps cost; none if nothing would.
     pub offer: Option<(Offer, Amount)>,
-    /// What of the passes at hand would do; none if they do not suffice.
+    /// Each kind of pass that would do alone, and what its stamps cost; the cheapest first.
+    pub alternatives: Vec<(Offer, Amount)>,
+    /// What this account has.
+    pub holdings: Vec<Holding>,
+    /// What of that would do; none if it does not suffice.
     pub at_hand: Option<Choice>,
+    /// What may be spent without asking, in units.
+    pub limit: u32,
 }
 
 /// Somebody's conditions are not known.
@@ -86,13 +92,16 @@ impl Client {
     pub async fn requirements(&self, account: Account) -> Result<WhatItTakes, AskError> {
         let recipient = self.ask(&self.connection(Role::AskingAndFranking).await?, account).await?;
         let demand = recipient.demand(1);
-        let offer = demand.offer().map(|offer| {
+        let priced = |offer: Offer| {
             let price = offer.price(&self.deployment);
             (offer, price)
-        });
+        };
+        let offer = demand.offer().map(priced);
+        let alternatives = demand.alternatives().into_iter().map(priced).collect();
         let holdings = self.holdings(Some(&recipient), self.node().await?.network())?;
         let at_hand = choose(&demand, &holdings.all);
-        Ok(WhatItTakes { recipient, demand, offer, at_hand })
+        let limit = recipient.spending_limit(1);
+        Ok(WhatItTakes { recipient, demand, offer, alternatives, holdings: holdings.all, at_hand, limit })
     }
 
     /// An account's policy, verified; none if it has published none.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use xmtp_proto::derive;
+use xmtp_proto::derive::{self, EnvelopeId};
 use xmtp_proto::pass::{self, Pass};
 use xmtp_proto::requirement::Shown;
 use xmtp_prover::{Blank, Limit, Path, Position};
@@ -29,6 +29,9 @@ const ROOT_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) enum Prepared {
     Stamp(Box<PreparedStamp>),
     Stake(Box<PreparedStake>),
+    /// By the letter in whose conversation it was attested.
+    Connection(EnvelopeId),
+    Member,
 }
 
 /// A stake, of which the letter will take an index.
@@ -56,6 +59,7 @@ impl Prepared {
         match self {
             Self::Stamp(stamp) => Some(stamp.root),
             Self::Stake(stake) => Some(stake.root),
+            Self::Connection(_) | Self::Member => None,
         }
     }
 
@@ -63,7 +67,7 @@ impl Prepared {
     pub(super) fn was_ahead(&self) -> bool {
         match self {
             Self::Stamp(stamp) => stamp.ahead,
-            Self::Stake(_) => false,
+            Self::Stake(_) | Self::Connection(_) | Self::Member => false,
         }
     }
 }
@@ -122,6 +126,8 @@ impl Client {
             prepared.push(match *source {
                 Source::Stamp(usage) => Prepared::Stamp(Box::new(self.prepare_stamp(errand, usage, tagged).await?)),
                 Source::Stake(id) => Prepared::Stake(Box::new(self.prepare_stake(errand, id).await?)),
+                Source::Connection(letter) => Prepared::Connection(letter),
+                Source::Member => Prepared::Member,
                 // A stamp belongs to a letter before it is shown.
                 Source::Book(_) => return Err(LettersError::Misfit.into()),
             });
@@ -162,6 +168,11 @@ impl Client {
             passes.push(match prepared {
                 Prepared::Stamp(it) => Pass::Stamp(self.frank_stamp(identity, outgoing, it).await?),
                 Prepared::Stake(it) => Pass::Stake(self.frank_stake(identity, outgoing, it).await?),
+                Prepared::Member => Pass::Member(self.member_for_letter(identity, &outgoing.envelope).await?),
+                Prepared::Connection(letter) => {
+                    let connection = self.connection_pass(*letter, &outgoing.envelope)?;
+                    Pass::Connection(connection.ok_or(LettersError::Misfit)?)
+                }
             });
         }
         Ok(passes)

@@ -1,15 +1,21 @@
 //! What the account has that a letter could show. A kind of pass joins with a variant of [`Source`], its holdings in
 //! `other_holdings`, and its proof in `frank`.
 
+use std::sync::{MutexGuard, PoisonError};
+
 use xmtp_proto::derive::{self, EnvelopeId};
+use xmtp_proto::envelope::Envelope;
+use xmtp_proto::pass::Connection;
 use xmtp_proto::requirement::Shown;
+use xmtp_proto::time::Epoch;
 use xmtp_proto::topic::Topic;
 
 use super::stakes::left_of_day;
 use super::{Client, Recipient};
 use crate::franking::{Choice, Chosen, Holding};
 use crate::identity::Identity;
-use crate::state::{Book, BookId, LettersError, Outgoing, Stake, StampUse, StateError};
+use crate::invite::Author;
+use crate::state::{Book, BookId, LettersError, Outgoing, Said, Stake, StampUse, StateError, Word};
 use crate::transport::{NetworkInfo, StampGroup};
 
 /// What a pass is made of.
@@ -21,6 +27,10 @@ pub(super) enum Source {
     Stamp(StampUse),
     /// A stake.
     Stake(BookId),
+    /// A connection, by the letter in whose conversation it was attested.
+    Connection(EnvelopeId),
+    /// The account's membership: which index of it, the journal says when the letter is sent.
+    Member,
 }
 
 /// A pass that is to be made for a letter.
@@ -107,7 +117,83 @@ impl Client {
         recipient: Option<&Recipient>,
         envelope: Option<EnvelopeId>,
     ) -> Result<Vec<(Source, Holding)>, StateError> {
-        self.stake_holdings(identity, recipient, envelope)
+        let connection = recipient.map(|recipient| self.connection_to(recipient)).transpose()?.flatten();
+        let connection = connection.map(|letter| (Source::Connection(letter), Holding::Connection));
+        // Before the node was asked what it offers, nothing is chosen for a letter.
+        let limit = self.node.get().and_then(|node| node.network().member_limit);
+        let member = match limit {
+            Some(limit) if !self.is_member_blocked(identity, recipient) => self.has_free_letters(identity, limit)?,
+            _ => false,
+        };
+        let member = member.then_some((Source::Member, Holding::Member));
+        let stakes = self.stake_holdings(identity, recipient, envelope)?;
+        Ok(connection.into_iter().chain(member).chain(stakes).collect())
+    }
+
+    /// Whether a recipient blocked the tag that the account's memberships of this quarter show to it.
+    fn is_member_blocked(&self, identity: &Identity, recipient: Option<&Recipient>) -> bool {
+        recipient.is_some_and(|recipient| {
+            let blocked = recipient.policy.as_ref().map_or(&[][..], |policy| &policy.blocked_tags);
+            let scope = || derive::scope(self.network, &Topic::Invite(recipient.bundle.account()));
+            let secret = || identity.postal_seed().member_secret(identity.generation());
+            !blocked.is_empty() && blocked.contains(&secret().tag(scope()))
+        })
+    }
+
+    /// The letter in whose conversation the recipient attested a connection that counts now.
+    fn connection_to(&self, recipient: &Recipient) -> Result<Option<EnvelopeId>, StateError> {
+        let peer = recipient.bundle.account();
+        let [held, _] = self.state.words_with(peer)?;
+        let Some(Word { said: Said::Held(attested), letter, .. }) = held else { return Ok(None) };
+        let is_revoked = recipient.policy.as_ref().is_some_and(|it| it.revoked_attestations.contains(&attested.hash()));
+        let identity_key = &recipient.bundle.bundle().keys.identity_key;
+        // The journal may have told of the attestation before it told of the letter.
+        let is_known = || -> Result<bool, StateError> {
+            Ok(self.state.kept_conversations()?.iter().any(|kept| kept.letter.id == letter))
+        };
+        let counts = attested.expires_at > self.now()
+            && !is_revoked
+            && !self.is_used_up(&attested.holder)
+            && attested.verify(self.network, peer, identity_key).is_ok()
+            && is_known()?;
+        Ok(counts.then_some(letter))
+    }
+
+    /// The key that shows a connection, and what was attested of it. None if it is known no more.
+    pub(super) fn connection_pass(
+        &self,
+        letter: EnvelopeId,
+        envelope: &Envelope,
+    ) -> Result<Option<Connection>, StateError> {
+        let Some(kept) = self.state.kept_conversations()?.into_iter().find(|kept| kept.letter.id == letter) else {
+            return Ok(None);
+        };
+        let own = if kept.letter.from() == self.account() { Author::Inviter } else { Author::Invitee };
+        let peer = if own == Author::Inviter { kept.letter.to() } else { kept.letter.from() };
+        let [held, _] = self.state.words_with(peer)?;
+        let Some(Word { said: Said::Held(attested), .. }) = held else { return Ok(None) };
+        let channel = kept.letter.conversation(self.network);
+        let key = channel.holder_key(own);
+        let fits = key.public() == attested.holder;
+        Ok(fits.then(|| key.connection(self.network, envelope.id(self.network), &attested)))
+    }
+
+    /// Whether a node said today that a connection's quota is used up.
+    fn is_used_up(&self, holder: &[u8; 32]) -> bool {
+        let today = self.now().epoch();
+        self.used_up().iter().any(|(known, epoch)| known == holder && *epoch == today)
+    }
+
+    /// Remembers that until the day is over.
+    pub(super) fn note_used_up(&self, holder: [u8; 32]) {
+        let today = self.now().epoch();
+        let mut used_up = self.used_up();
+        used_up.retain(|(_, epoch)| *epoch == today);
+        used_up.push((holder, today));
+    }
+
+    fn used_up(&self) -> MutexGuard<'_, Vec<([u8; 32], Epoch)>> {
+        self.used_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The stakes that have an index left today, or have one already that belongs to the envelope.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use xmtp_proto::derive::{EnvelopeId, OperatorId, Purpose};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::opening::{self, MAX_QUOTA};
-use xmtp_proto::pass::Pass;
+use xmtp_proto::pass::{self, Pass};
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
 use xmtp_proto::record::Record;
 use xmtp_proto::refusal::{Code, Refusal};
@@ -22,7 +22,7 @@ use crate::journal::{self, Entry, IndexName, JOURNAL_INDEX, View};
 use crate::keys::{NoRandomness, random_up_to};
 use crate::membership::{Found, MemberToUse, find_member, member};
 use crate::message::{Channel, SealMessageError};
-use crate::state::{JournalCopy, Letter, MemberIndex, StateError};
+use crate::state::{JournalCopy, KeptWord, Letter, MemberIndex, StateError};
 use crate::transport::{Connection, MemberGroup, Role};
 
 /// The longest wait before a conversation is opened, since somebody waits for it.
@@ -69,7 +69,7 @@ impl Client {
         if seen <= from {
             return Ok(());
         }
-        let (mut conversations, mut grants) = (Vec::new(), Vec::new());
+        let (mut conversations, mut words, mut grants) = (Vec::new(), Vec::new(), Vec::new());
         for record in records {
             let envelope = record.submission.envelope();
             if envelope.topic != channel.topic() || record.postmark.postmark.cursor <= from {
@@ -79,15 +79,18 @@ impl Client {
             let Ok(opened) = channel.open(envelope) else { continue };
             let Ok(Some(entry)) = Entry::from_secret_bytes(&opened.content) else { continue };
             grants.extend(view.apply(&entry, record.postmark.postmark.accepted_at, issue_seconds));
-            if let Entry::Conversation(letter) = entry {
-                conversations.push(*letter);
+            match entry {
+                Entry::Conversation(letter) => conversations.push(*letter),
+                Entry::Word(word) => words.push(word),
+                _ => {}
             }
         }
-        self.state.read_journal(from, (&view, seen), &conversations)?;
+        self.state.read_journal(from, (&view, seen), &conversations, &words)?;
         self.receive(grants)
     }
 
-    /// Plans copies of new conversations in the journal, at random times, and makes those that are due, or all.
+    /// Plans copies of new conversations and words in the journal, at random times, and makes those that are due, or all. Returns
+    /// how many conversations were copied.
     pub(crate) async fn journal_conversations(
         &self,
         identity: &Identity,
@@ -105,7 +108,12 @@ impl Client {
                 .map(|kept| kept.letter)
                 .collect())
         };
-        if due(self)?.is_empty() {
+        let due_words = |client: &Self| -> Result<Vec<Entry>, ConversationError> {
+            let kept = client.state.words()?.into_iter();
+            let is_due = |kept: &KeptWord| matches!(kept.copy, JournalCopy::Due(due) if due <= by);
+            Ok(kept.filter(is_due).map(|kept| Entry::Word(kept.word)).collect())
+        };
+        if due(self)?.is_empty() && due_words(self)?.is_empty() {
             return Ok(0);
         }
         // Another installation may have been faster.
@@ -122,6 +130,11 @@ impl Client {
             }
             copies += 1;
         }
+        let words = due_words(self)?;
+        if !words.is_empty() && self.keeps_journal().await? {
+            self.step(Step::Journaling);
+            self.write_journal(identity, &words).await?;
+        }
         self.read_journal(identity).await?;
         self.step(Step::Journaled);
         Ok(copies)
@@ -133,13 +146,20 @@ impl Client {
         let wanted = kept.iter().filter(|kept| kept.copy == JournalCopy::Wanted);
         let plans = wanted.map(|kept| Ok((&kept.letter, now.saturating_add(random_up_to(self.delay)?))));
         let plans = plans.collect::<Result<Vec<_>, NoRandomness>>()?;
-        if plans.is_empty() { Ok(()) } else { self.state.plan_copies(&plans) }
+        if !plans.is_empty() {
+            self.state.plan_copies(&plans)?;
+        }
+        let words = self.state.words()?.into_iter().filter(|kept| kept.copy == JournalCopy::Wanted);
+        let plans = words.map(|kept| Ok((kept.word, now.saturating_add(random_up_to(self.delay)?))));
+        let plans = plans.collect::<Result<Vec<_>, NoRandomness>>()?;
+        if plans.is_empty() { Ok(()) } else { self.state.plan_word_copies(&plans) }
     }
 
     /// When the next copy is due; none if none is.
     pub(crate) fn next_copy(&self) -> Result<Option<Timestamp>, StateError> {
-        let kept = self.state.kept_conversations()?;
-        Ok(kept.iter().filter_map(|kept| if let JournalCopy::Due(due) = kept.copy { Some(due) } else { None }).min())
+        let copies = self.state.kept_conversations()?.into_iter().map(|kept| kept.copy);
+        let copies = copies.chain(self.state.words()?.into_iter().map(|kept| kept.copy));
+        Ok(copies.filter_map(|copy| if let JournalCopy::Due(due) = copy { Some(due) } else { None }).min())
     }
 
     /// The index for an envelope: reserved in the journal and read back, in a slot that was claimed and read back.
@@ -271,19 +291,8 @@ impl Client {
         self.step(Step::WrittenDown);
         let mut refusal = Refusal::RootUnknown;
         for _ in 0..PROOFS {
-            let path = self.find_membership(identity, group, limit).await?.path;
-            let keys = self.keys().await?;
-            self.step(Step::Proving);
-            let secret = identity.postal_seed().member_secret(generation);
-            let (place, envelope) = (self.place(), opening.clone());
-            let proved = tokio::task::spawn_blocking(move || {
-                let (epoch, index) = (index.epoch, index.index());
-                let purpose = Purpose::Opening;
-                let to_use = MemberToUse { group, secret: &secret, limit, purpose, epoch, index };
-                member(&keys.proving, &keys.verifying, place, &envelope, &to_use, &path)
-            });
-            let pass = Pass::Member(proved.await.map_err(|_| ProvingKeyError::Interrupted)??);
-            self.step(Step::Proved);
+            let pass =
+                Pass::Member(self.prove_member(identity, (group, limit), Purpose::Opening, index, opening).await?);
             self.step(Step::Publishing);
             let submission = Submission::new(opening.clone(), vec![pass])?;
             // A connection of its own: nothing else is known of who opens this topic.
@@ -299,6 +308,53 @@ impl Client {
             }
         }
         Err(ConversationError::Refused(refusal))
+    }
+
+    /// The membership for a letter: an index of today that the journal granted to it, and that is on record for it.
+    pub(super) async fn member_for_letter(
+        &self,
+        identity: &Identity,
+        letter: &Envelope,
+    ) -> Result<pass::Member, ConversationError> {
+        let (group, limit) = self.member_group(identity).await?;
+        let MemberGroup { operator, generation } = group;
+        let index = self.reserve(identity, Purpose::Envelope, letter, limit).await?;
+        self.step(Step::WritingDown);
+        self.state.use_index(MemberIndex { operator, generation, index }, letter.id(self.network))?;
+        self.step(Step::WrittenDown);
+        self.prove_member(identity, (group, limit), Purpose::Envelope, index, letter).await
+    }
+
+    /// Whether the journal, as far as it was read, has an index of today left for a letter.
+    pub(super) fn has_free_letters(&self, identity: &Identity, limit: Limit) -> Result<bool, StateError> {
+        let (view, _) = self.state.journal()?;
+        let (installation, now) = (self.state.installation(), self.now());
+        let slot = view.slot(installation, now.epoch()).or_else(|| view.slot_to_claim(installation, now.epoch()));
+        let index = slot.and_then(|slot| view.index_to_reserve(slot, Purpose::Envelope, now.epoch(), limit));
+        Ok(index.is_some() && Generation(identity.generation()).counts_at(now))
+    }
+
+    async fn prove_member(
+        &self,
+        identity: &Identity,
+        (group, limit): (MemberGroup, Limit),
+        purpose: Purpose,
+        index: IndexName,
+        envelope: &Envelope,
+    ) -> Result<pass::Member, ConversationError> {
+        let path = self.find_membership(identity, group, limit).await?.path;
+        let keys = self.keys().await?;
+        self.step(Step::Proving);
+        let secret = identity.postal_seed().member_secret(group.generation);
+        let (place, envelope) = (self.place(), envelope.clone());
+        let proved = tokio::task::spawn_blocking(move || {
+            let (epoch, index) = (index.epoch, index.index());
+            let to_use = MemberToUse { group, secret: &secret, limit, purpose, epoch, index };
+            member(&keys.proving, &keys.verifying, place, &envelope, &to_use, &path)
+        });
+        let proved = proved.await.map_err(|_| ProvingKeyError::Interrupted)??;
+        self.step(Step::Proved);
+        Ok(proved)
     }
 
     /// The group that the account's membership is in, and the limit in its leaf.

@@ -132,6 +132,9 @@ pub enum SendError {
     /// See there.
     #[error(transparent)]
     Frank(#[from] FrankError),
+    /// The connection's quota of the day is used up, and nothing else at hand suffices. Wait for midnight UTC.
+    #[error("the connection's quota for today is used up; it starts anew at midnight UTC")]
+    UsedUp,
     /// A node said no. The stamps that were shown to it belong to this letter; the same letter may be sent again.
     #[error("the node refused the letter: {0}")]
     Refused(Refusal),
@@ -203,7 +206,14 @@ impl Client {
             Some(begun) => begun,
             None => self.begin(&mut errand, &identity, &draft).await?,
         };
-        let sent = self.deliver(&mut errand, &identity, outgoing, draft.without_passes).await?;
+        let sent = match self.deliver(&mut errand, &identity, outgoing, draft.without_passes).await {
+            // Of a connection, of which it knows now: another letter, then, with something else.
+            Err(SendError::UsedUp) => {
+                let outgoing = self.begin(&mut errand, &identity, &draft).await?;
+                self.deliver(&mut errand, &identity, outgoing, draft.without_passes).await?
+            }
+            other => other?,
+        };
         self.care_for_journal(&identity).await?;
         Ok(Sent { resumed, ..sent })
     }
@@ -371,10 +381,11 @@ impl Client {
         let stamps = self.nullifiers(identity, &outgoing)?;
         // On an earlier day it may have been accepted with an index of that day.
         let before = self.stake_nullifiers(identity, id)?;
-        let mut refusal = None;
+        let (mut refusal, mut holder) = (None, None);
         for _ in 0..PROOFS {
             let mut prepared = self.prepare(errand, &to_show).await?;
             let passes = self.frank(identity, &outgoing, &mut prepared).await?;
+            holder = passes.iter().find_map(|it| if let Pass::Connection(it) = it { Some(it.holder) } else { None });
             let others = passes.iter().filter(|pass| !matches!(pass, Pass::Stamp(_))).filter_map(Pass::nullifier);
             let mut belonging: Vec<Nullifier> = others.chain(stamps.iter().copied()).collect();
             let earlier: Vec<_> = before.iter().copied().filter(|it| !belonging.contains(it)).collect();
@@ -403,6 +414,11 @@ impl Client {
             }
         }
         let refusal = refusal.unwrap_or(Refusal::RootUnknown);
+        if let (Some(holder), Refusal::QuotaExhausted) = (holder, &refusal) {
+            self.note_used_up(holder);
+            self.state.record_delivery(id, Delivery::Refused(refusal.code()))?;
+            return Err(SendError::UsedUp);
+        }
         let passing = matches!(refusal.code(), Code::Overloaded | Code::ChainViewStale);
         if !passing {
             self.state.record_delivery(id, Delivery::Refused(refusal.code()))?;

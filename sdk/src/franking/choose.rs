@@ -126,36 +126,57 @@ pub fn choose_more(demand: &Demand, already: &[Shown], holdings: &[Holding]) -> 
 /// The cheapest with no regard to who has it: stamps, which anybody can buy, if they do alone; of those of equal value
 /// untagged ones, and the fewest kinds.
 pub(super) fn cheapest(demand: &Demand) -> Option<Offer> {
-    let everything: Vec<Holding> =
-        demand.requirements.iter().flat_map(Requirement::leaves).filter_map(anybodys).collect();
-    [&[][..], &everything].into_iter().find_map(|holdings| {
-        let search = Search::new(demand, holdings);
-        let unlimited =
-            Denomination::ALL.map(|denomination| Supply { denomination, all: u32::MAX, taggable: u32::MAX });
-        let mut best: Option<(OfferRank, Others, Sheet)> = None;
-        for sheet in search.sheets(&unlimited, MAX_STAMPS) {
-            if best.as_ref().is_some_and(|(rank, ..)| rank.0.units < sheet.units()) {
-                break;
-            }
-            let room = MAX_PASSES - sheet.0.len();
-            let Some(others) = search.least(0, &mut sheet.shown(), room) else { continue };
-            let cost = sheet.cost(&others);
-            let rank = (Cost { stamps: 0, ..cost }, sheet.kinds(), cost.stamps);
-            if best.as_ref().is_none_or(|(known, ..)| rank < *known) {
-                best = Some((rank, others, sheet));
-            }
+    [&[][..], &everything(demand)].into_iter().find_map(|holdings| cheapest_of(demand, holdings, MAX_STAMPS))
+}
+
+/// Each kind of pass that would do alone, the cheapest first; if there is none, the cheapest mixture.
+pub(super) fn alternatives(demand: &Demand) -> Vec<Offer> {
+    let mut all: Vec<(Cost, Offer)> = Vec::new();
+    for holding in everything(demand) {
+        if let Some(offer) = cheapest_of(demand, &[holding], 0)
+            && let Some(choice) = choose(demand, &[holding])
+            && !all.iter().any(|(_, known)| *known == offer)
+        {
+            all.push((choice.cost, offer));
         }
-        let (_, others, sheet) = best?;
-        let mut stamps: Vec<(Denomination, u32)> = Vec::new();
-        for (denomination, _) in sheet.0.iter().rev() {
-            match stamps.last_mut() {
-                Some((known, count)) if known == denomination => *count += 1,
-                _ => stamps.push((*denomination, 1)),
-            }
+    }
+    all.sort_by_key(|(cost, _)| *cost);
+    let stamps = cheapest_of(demand, &[], MAX_STAMPS);
+    let alone: Vec<Offer> = all.into_iter().map(|(_, offer)| offer).chain(stamps).collect();
+    if alone.is_empty() { cheapest(demand).into_iter().collect() } else { alone }
+}
+
+/// What somebody would have who had all that the demand speaks of, but stamps.
+fn everything(demand: &Demand) -> Vec<Holding> {
+    demand.requirements.iter().flat_map(Requirement::leaves).filter_map(anybodys).collect()
+}
+
+fn cheapest_of(demand: &Demand, holdings: &[Holding], most_stamps: usize) -> Option<Offer> {
+    let search = Search::new(demand, holdings);
+    let unlimited = Denomination::ALL.map(|denomination| Supply { denomination, all: u32::MAX, taggable: u32::MAX });
+    let mut best: Option<(OfferRank, Others, Sheet)> = None;
+    for sheet in search.sheets(&unlimited, most_stamps) {
+        if best.as_ref().is_some_and(|(rank, ..)| rank.0.units < sheet.units()) {
+            break;
         }
-        let with = others.picks.iter().filter_map(|chosen| requirement_of(&chosen.shows)).collect();
-        Some(Offer { with, stamps, tagged: sheet.tagged_units() > 0 })
-    })
+        let room = MAX_PASSES - sheet.0.len();
+        let Some(others) = search.least(0, &mut sheet.shown(), room) else { continue };
+        let cost = sheet.cost(&others);
+        let rank = (Cost { stamps: 0, ..cost }, sheet.kinds(), cost.stamps);
+        if best.as_ref().is_none_or(|(known, ..)| rank < *known) {
+            best = Some((rank, others, sheet));
+        }
+    }
+    let (_, others, sheet) = best?;
+    let mut stamps: Vec<(Denomination, u32)> = Vec::new();
+    for (denomination, _) in sheet.0.iter().rev() {
+        match stamps.last_mut() {
+            Some((known, count)) if known == denomination => *count += 1,
+            _ => stamps.push((*denomination, 1)),
+        }
+    }
+    let with = others.picks.iter().filter_map(|chosen| requirement_of(&chosen.shows)).collect();
+    Some(Offer { with, stamps, tagged: sheet.tagged_units() > 0 })
 }
 
 /// What is offered is the least by cost, then by kinds of stamps, then by their number.

@@ -168,7 +168,7 @@ fn copy_of(bytes: &[u8]) -> Result<JournalCopy, Unreadable> {
 
 impl JournalCopy {
     /// 0, 1 when it is made, or 2; then when it is due u64, or zeros.
-    fn to_bytes(self) -> [u8; 9] {
+    pub(super) fn to_bytes(self) -> [u8; 9] {
         let (kind, due) = match self {
             Self::Wanted => (0, Timestamp::default()),
             Self::Made => (1, Timestamp::default()),
@@ -179,7 +179,7 @@ impl JournalCopy {
         bytes
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Unreadable> {
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, Unreadable> {
         let (kind, due) = (reader.u8()?, Timestamp::from_nanos(reader.u64()?));
         match kind {
             0 => Ok(Self::Wanted),

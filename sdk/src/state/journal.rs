@@ -10,6 +10,7 @@ use xmtp_prover::Position;
 use super::conversations;
 use super::letters::Letter;
 use super::store::{Entries, Table};
+use super::words::{self, Word};
 use super::{State, StateError};
 use crate::journal::{IndexName, View};
 use crate::layout::{Reader, Unreadable};
@@ -45,16 +46,20 @@ impl State {
         Ok(self.store.read(Table::Journal, VIEW, read_view)?.unwrap_or_default())
     }
 
-    /// Keeps what the journal says behind `from`, unless somebody was faster, and the conversations in it.
+    /// Keeps what the journal says behind `from`, unless somebody was faster, and the conversations and words in it.
     pub(crate) fn read_journal(
         &self,
         from: Cursor,
         (view, to): (&View, Cursor),
         conversations: &[Letter],
+        said: &[Word],
     ) -> Result<(), StateError> {
         self.store.write(|entries| {
             for letter in conversations {
                 conversations::keep(entries, letter, conversations::JournalCopy::Made)?;
+            }
+            for word in said {
+                words::keep(entries, word, conversations::JournalCopy::Made)?;
             }
             let cursor = |bytes: &[u8]| bytes.first_chunk().map(|it| u64::from_be_bytes(*it)).ok_or(Unreadable);
             if entries.get(Table::Journal, VIEW, cursor)?.unwrap_or_default() != from.0 {

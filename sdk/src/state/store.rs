@@ -64,6 +64,10 @@ pub(super) enum Table {
     Stakes,
     /// Which index of which stake's day belongs to which envelope, and the other way round.
     StakeUses,
+    /// What was said about writing to one another.
+    Words,
+    /// Letters with stamps that were read: whether the node was told.
+    Receipts,
 }
 
 impl Table {
@@ -88,6 +92,8 @@ impl Table {
             Self::Memberships => "memberships",
             Self::Stakes => "stakes",
             Self::StakeUses => "stake_uses",
+            Self::Words => "words",
+            Self::Receipts => "receipts",
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alloy::primitives::{B256, hex};
 use tempfile::TempDir;
+use xmtp_proto::attestation::Attestation;
 use xmtp_proto::derive::{Denomination, EnvelopeId, Issue, OperatorId, Purpose};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::Commitment;
@@ -20,6 +21,7 @@ use crate::content::Content;
 use crate::identity::VerifiedBundle;
 use crate::invite::{Invitation, open_invite, seal_invite};
 use crate::journal::{Entry, GrantedStamp, IndexName, KnownBook, Session, View};
+use crate::layout::Reader;
 use crate::testing::{
     ALICE, BOB, MALLORY, NETWORK, NeverTheSame, OTHER_NETWORK, Person, identity, identity_on, now, wallet,
 };
@@ -410,7 +412,7 @@ async fn record_alone_goes_on_behind_what_a_journal_reserved_for_anybody() {
         let run = session.run_to_reserve(installation, &known, unused, 0, count).unwrap();
         assert!(view.apply(&Entry::Run(run), now(), u64::MAX).is_some());
     }
-    state.read_journal(Cursor(0), (&view, Cursor(3)), &[]).unwrap();
+    state.read_journal(Cursor(0), (&view, Cursor(3)), &[], &[]).unwrap();
     let (letter, envelope) = letter("hello").await;
     let begun = state.begin_letter(letter, envelope, &unshared(&[book.id])).unwrap();
     assert_eq!(begun.stamps[0].index.get(), 16);
@@ -686,7 +688,7 @@ async fn delivered_letter_begins_a_conversation_that_the_journal_is_told_of_once
     };
     assert_eq!(kept(), [(id, false)]);
     let view = View::default();
-    state.read_journal(Cursor(0), (&view, Cursor(3)), &[Letter::from_bytes_of(&copy)]).unwrap();
+    state.read_journal(Cursor(0), (&view, Cursor(3)), &[Letter::from_bytes_of(&copy)], &[]).unwrap();
     assert_eq!(kept(), [(id, true)]);
     state.keep_conversation(&copy).unwrap();
     assert_eq!(kept(), [(id, true)], "what the journal has, it has for good");
@@ -700,8 +702,8 @@ async fn journal_is_read_on_from_where_it_was_read_to_and_no_reader_sets_another
     let installation = state.installation();
     let claim = Entry::Claim { installation, slot: 0, epoch: now().epoch() };
     view.apply(&claim, now(), 1);
-    state.read_journal(Cursor(0), (&view, Cursor(7)), &[]).unwrap();
-    state.read_journal(Cursor(0), (&View::default(), Cursor(3)), &[]).unwrap();
+    state.read_journal(Cursor(0), (&view, Cursor(7)), &[], &[]).unwrap();
+    state.read_journal(Cursor(0), (&View::default(), Cursor(3)), &[], &[]).unwrap();
     let (found, cursor) = state.journal().unwrap();
     assert_eq!((found.slot(installation, now().epoch()), cursor), (Some(0), Cursor(7)));
 }
@@ -762,4 +764,43 @@ async fn opening_that_was_written_down_is_the_one_that_is_published() {
     assert_eq!(begin(later(week)), later(week), "nodes would not take the first any more");
     state.end_opening(&topic).unwrap();
     assert_eq!(begin(later(week + 1)), later(week + 1));
+}
+
+#[tokio::test]
+async fn newest_word_about_an_account_stands_and_the_journal_has_it_for_good() {
+    let (state, _base) = state().await;
+    let peer = "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045".parse().unwrap();
+    let attestation =
+        Attestation { holder: [2; 32], quota: 3, expires_at: Timestamp::from_secs(1_800_000_000), signature: [4; 64] };
+    let word = |at: u8, said| Word { peer, at: Timestamp::from_secs(at.into()), letter: [at; 32].into(), said };
+    for (at, said) in [
+        (1, Said::Issued(attestation)),
+        (2, Said::Held(attestation)),
+        (3, Said::Declined),
+        (4, Said::Revoked),
+        (5, Said::Blocked),
+    ] {
+        let word = word(at, said);
+        assert_eq!(Word::read(&mut Reader::new(&word.to_bytes())), Ok(word));
+        state.keep_word(&word).unwrap();
+    }
+    let (held, said) = (word(2, Said::Held(attestation)), word(5, Said::Blocked));
+    assert_eq!(
+        state.words_with(peer).unwrap(),
+        [Some(held), Some(said)],
+        "what it said stands beside what was said to it"
+    );
+    state.keep_word(&word(4, Said::Issued(attestation))).unwrap();
+    assert_eq!(state.words_with(peer).unwrap()[1], Some(said), "older");
+
+    let wanted = |word| KeptWord { word, copy: JournalCopy::Wanted };
+    assert_eq!(state.words().unwrap(), [wanted(said), wanted(held)]);
+    let due = Timestamp::from_secs(9);
+    state.plan_word_copies(&[(said, due), (word(4, Said::Revoked), due)]).unwrap();
+    let view = View::default();
+    state.read_journal(Cursor(0), (&view, Cursor(1)), &[], &[held, word(3, Said::Declined)]).unwrap();
+    let copies = [(said, JournalCopy::Due(due)), (held, JournalCopy::Made)];
+    assert_eq!(state.words().unwrap(), copies.map(|(word, copy)| KeptWord { word, copy }));
+    state.keep_word(&held).unwrap();
+    assert_eq!(state.words().unwrap()[1].copy, JournalCopy::Made);
 }

@@ -176,7 +176,9 @@ impl<'a> Reader<'a> {
                 }
                 Ok(Next::Letter(Event::Record(record))) => {
                     self.waits = waits();
-                    return self.letter(&record).await;
+                    if let Some(arrival) = self.letter(&record).await? {
+                        return Ok(arrival);
+                    }
                 }
                 Ok(Next::Talk(event)) => {
                     self.waits = waits();
@@ -327,13 +329,22 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    async fn letter(&mut self, record: &Record) -> Result<Arrival, StreamError> {
+    /// None if its author is blocked: then it is passed over.
+    async fn letter(&mut self, record: &Record) -> Result<Option<Arrival>, StreamError> {
         let client = self.source.client().await?;
         // Read anew each time: a prekey may have been rotated meanwhile.
         let identity = client.identity()??;
         let cursor = record.postmark.postmark.cursor;
         let arrival = match client.open(&identity, record) {
+            Ok((message, _)) if client.is_blocked(message.from)? => {
+                self.letters.seen = cursor;
+                return Ok(None);
+            }
             Ok((message, letter)) => {
+                if message.units_paid > 0 {
+                    client.state().want_receipts(&[message.envelope])?;
+                    client.care_for_receipts(&identity).await?;
+                }
                 self.handed_out = Some(HandedOut::Letter(letter.into(), cursor));
                 Arrival::Letter(message)
             }
@@ -341,7 +352,7 @@ impl<'a> Reader<'a> {
             Err(Failed::Reason(reason)) => Arrival::Unverified(unverified(&identity, record, reason)),
         };
         self.letters.seen = cursor;
-        Ok(arrival)
+        Ok(Some(arrival))
     }
 
     /// The next record of a conversation that is on disk and was not handed out.

@@ -8,13 +8,16 @@ use xmtp_proto::derive::{Denomination, EnvelopeId, Group, Issue, NetworkId, Oper
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::{FieldElement, Nullifier};
 use xmtp_proto::opening::Opening;
-use xmtp_proto::pass::{Member, Pass, Proof, Stamp};
+use xmtp_proto::pass::{Connection, Member, Pass, Proof, Stamp};
 use xmtp_proto::postmark::Cursor;
+use xmtp_proto::receipt::{self, Receipt};
 use xmtp_proto::submission::Submission;
 use xmtp_proto::time::{Clock, Epoch, Timestamp};
 use xmtp_proto::topic::Topic;
 
-use super::super::{Cancellation, ConversationWrite, Entry, Opened, RecordKind, Shard, Sweeper, keys};
+use super::super::{
+    Cancellation, ConnectionWrite, ConversationWrite, Entry, Opened, ReceiptsWrite, RecordKind, Shard, Sweeper, keys,
+};
 use super::{Audit, Fault, Held, Store};
 use crate::operator::Operator;
 
@@ -55,6 +58,8 @@ fn entry(number: u8) -> Entry {
         }],
         owner: None,
         conversation: None,
+        connection: None,
+        receipts: None,
         expected_head: None,
     }
 }
@@ -190,6 +195,8 @@ async fn check_conversation(damage: impl Fn(&Store, B256, Epoch), faults: impl F
             cancels,
             owner: None,
             conversation: Some(conversation),
+            connection: None,
+            receipts: None,
             expected_head: None,
         }
     };
@@ -242,4 +249,44 @@ async fn units_are_counted_that_nobody_wrote() {
 async fn units_were_written_that_nobody_counted() {
     let damage = |store: &Store, id, epoch| store.damage(&keys::units(epoch, &id), None);
     check_conversation(damage, |id| vec![Fault::Miscounted { id }]).await;
+}
+
+/// A letter with a connection, and the receipt of one with a stamp.
+#[tokio::test]
+async fn what_is_counted_of_connections_and_known_of_receipts_follows_from_the_records() {
+    let folder = TempDir::new().unwrap();
+    let operator = Operator::new(PrivateKeySigner::random(), NETWORK);
+    let store = Store::open(folder.path(), operator, Clock::system(), NonZeroU32::MIN).unwrap();
+    store.append(entry(1)).await.unwrap();
+    let (account, holder) = (Account::externally_owned(Address::ZERO), [7; 32]);
+    let expires_at = Timestamp::from_secs(1);
+    let pass = Connection { holder, quota: 5, expires_at, attestation: [0; 64], signature: [0; 64] };
+    let submission = Submission::new(envelope(2), vec![Pass::Connection(pass)]).unwrap();
+    let connection = Some(ConnectionWrite { account, holder, quota: 5, units: 1 });
+    let connected = Entry { id: id(2), submission: submission.into(), cancels: Vec::new(), connection, ..entry(2) };
+    let accepted_at = store.append(connected).await.unwrap().postmark.accepted_at;
+
+    let topic = Topic::Receipts(account);
+    let ciphertext = receipt::to_bytes(&[Receipt { letter: id(1), signature: [0; 64] }]);
+    let told = Envelope { topic, sent_at: Timestamp::from_secs(1), ciphertext };
+    let receipts = Some(ReceiptsWrite { account, letters: vec![id(1)] });
+    let (id_told, submission) = (told.id(NETWORK), Submission::new(told, Vec::new()).unwrap());
+    let told = Entry { id: id_told, topic, submission: submission.into(), cancels: Vec::new(), receipts, ..entry(3) };
+    store.append(told).await.unwrap();
+    let whole = Audit { records: 3, stamps: 1, receipts: 1, ..Audit::default() };
+    assert_eq!(store.audit(HELD).unwrap(), whole);
+
+    let counted = keys::connection(accepted_at.epoch(), &account, &holder);
+    let known = keys::receipt(ISSUE, &id(1));
+    for (key, wrong, right, fault) in [
+        (&counted, 2_u32.to_be_bytes().to_vec(), 1_u32.to_be_bytes().to_vec(), Fault::Uncounted { connections: 1 }),
+        (&known, 1_u64.to_be_bytes().to_vec(), 3_u64.to_be_bytes().to_vec(), Fault::Misread { receipts: 1 }),
+    ] {
+        for value in [Some(wrong.as_slice()), None] {
+            store.damage(key, value);
+            assert_eq!(store.audit(HELD).unwrap().faults, [fault], "{value:?}");
+        }
+        store.damage(key, Some(&right));
+        assert_eq!(store.audit(HELD).unwrap(), whole);
+    }
 }

@@ -25,7 +25,7 @@ use super::super::conversations::{self, Read as _};
 use super::super::values::{self, Owned, element, postmark_of};
 use super::super::{
     AppendError, Appended, Cancellation, Entry, Evidence, OWNER_WRITES_PER_EPOCH, OwnTopic, OwnerWrite, StoreError,
-    keys,
+    connections, keys, receipts,
 };
 use super::disk;
 use super::syncer::Group;
@@ -119,7 +119,7 @@ impl Room {
     }
 
     fn decide(&mut self, log: &mut Tentative, entry: Entry) -> Appended {
-        let Entry { id, topic, submission, cancels, owner, conversation, expected_head } = entry;
+        let Entry { id, topic, submission, cancels, owner, conversation, connection, receipts, expected_head } = entry;
         if let Some(cursor) = log.get(&keys::envelope(&id))? {
             let cursor = keys::cursor_of(&cursor).ok_or(StoreError::Damaged { what: "envelope entry" })?;
             // In this order: what is dropped between the two leaves its husk in the same write.
@@ -142,6 +142,8 @@ impl Room {
             (Some(write), Topic::Conversation(id)) => Some(conversations::decide(&*log, id, write, self.accepted_at)?),
             _ => None,
         };
+        let connected = connection.map(|write| connections::decide(&*log, write, self.accepted_at)).transpose()?;
+        let read = receipts.map(|write| receipts::decide(&*log, &write)).transpose()?.unwrap_or_default();
         for it in &cancels {
             log.require_unused(&id, it)?;
         }
@@ -166,13 +168,16 @@ impl Room {
         for Cancellation { group: _, shard, nullifier, share } in &cancels {
             log.insert(keys::nullifier(*shard, nullifier), [id.as_bytes().as_slice(), share.as_bytes()].concat());
         }
-        if let Some((key, value)) = counted {
+        for (key, value) in counted.into_iter().chain(connected) {
             log.insert(key, value);
         }
         if let (Some(write), Some(writes)) = (owner, owned) {
             let owned = Owned { cursor, order: write.order, content: write.content.0 };
             log.insert(keys::owned(&write.account, write.topic), owned.to_bytes());
             log.insert(keys::quota(write.epoch, &write.account), writes.to_be_bytes().to_vec());
+        }
+        for key in read {
+            log.insert(key, cursor.0.to_be_bytes().to_vec());
         }
         log.insert(keys::record(cursor), record.encode_to_vec());
         log.insert(keys::entry(cursor), topic.to_string().into_bytes());

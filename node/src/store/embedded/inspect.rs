@@ -7,7 +7,7 @@ use xmtp_proto::postmark::Cursor;
 use xmtp_proto::time::Epoch;
 use xmtp_proto::wire;
 
-use super::super::{Opened, Shard, StoreError, keys, values};
+use super::super::{Opened, Shard, StoreError, connections, keys, receipts, values};
 use super::{Store, disk};
 
 /// A place in the log.
@@ -74,6 +74,23 @@ impl Store {
             let (epoch, id) = ids.ok_or(StoreError::Damaged { what: "units key" })?;
             let units = value.as_ref().try_into().map_err(|_| StoreError::Damaged { what: "units" })?;
             Ok((epoch, id, u32::from_be_bytes(units)))
+        })
+    }
+
+    /// All connections' quotas that were used, by their whole keys: epoch, account, holder.
+    pub(in super::super) fn connections(&self) -> impl Iterator<Item = Result<(Vec<u8>, u32), StoreError>> {
+        self.log.scan_prefix(keys::connections()).map(|entry| {
+            let (key, value) = entry.map_err(disk)?;
+            Ok((key.to_vec(), connections::units_from_bytes(&value)?))
+        })
+    }
+
+    /// All receipts, each with the record that it is in.
+    pub(in super::super) fn receipts(&self) -> impl Iterator<Item = Result<(EnvelopeId, Cursor), StoreError>> {
+        self.log.scan_prefix(keys::receipts()).map(|entry| {
+            let (key, value) = entry.map_err(disk)?;
+            let letter = keys::letter_of(&key).ok_or(StoreError::Damaged { what: "receipt key" })?;
+            Ok((letter, receipts::cursor_from_bytes(&value)?))
         })
     }
 

@@ -24,7 +24,7 @@ const DROPPED_AT_ONCE: usize = 500;
 
 impl Store {
     /// Drops the nullifiers of issues whose stamps are good no more, and what was counted in past epochs: owners' writes,
-    /// conversations' units, members' nullifiers. Returns how many entries went; call again while it is not zero.
+    /// units of conversations and connections, members' nullifiers. Returns how many entries went; call again while it is not zero.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -82,7 +82,7 @@ impl Sweeper {
             let cursor = keys::cursor_of(&key).ok_or(StoreError::Damaged { what: "entry key" })?;
             let topic = std::str::from_utf8(&topic).ok().and_then(|name| name.parse().ok());
             let topic: Topic = topic.ok_or(StoreError::Damaged { what: "entry" })?;
-            if *kind == RecordKind::of(&topic) {
+            if RecordKind::of(&topic) == Some(*kind) {
                 let record = store.record(cursor)?.ok_or(StoreError::Damaged { what: "record entry" })?;
                 if postmark_of(&record)?.postmark.accepted_at >= before {
                     break;

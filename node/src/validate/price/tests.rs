@@ -132,11 +132,19 @@ proptest! {
         let is_connection = |position: usize| holdings[position].0 == Holding::Connection;
         let blocked: Vec<Tag> =
             (0..holdings.len()).filter(|it| holdings[*it].1 && !is_connection(*it)).map(tag_of_holding).collect();
+        let now = Timestamp::default();
+        let policy = Policy {
+            account: "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045".parse().unwrap(),
+            version: 1,
+            requirement: account.clone(),
+            blocked_tags: blocked.clone(),
+            revoked_attestations: Vec::new(),
+        };
         let is_accepted = |set: &[(usize, Shown)]| {
             let numbered = set.iter().zip(0..);
             let passes: Vec<_> =
                 numbered.map(|((position, shown), number)| pass(*shown, number, tag_of_holding(*position))).collect();
-            require(&asked, &blocked, &passes, None).is_ok()
+            require(&Terms { asked: &asked, policy: Some(&policy), now }, &passes, None).is_ok()
         };
         let best = all_sets(&holdings).into_iter().filter(|set| is_accepted(set)).map(|set| cost(&set)).min();
 
@@ -173,6 +181,7 @@ fn where_the_price_has_just_moved_either_price_is_paid_in_full_and_not_too_much(
         let shown = |units: u32| Shown::Stamp { denomination: units.try_into().unwrap(), tagged: true };
         let passes: Vec<_> =
             units.iter().zip(0..).map(|(units, number)| pass(shown(*units), number, tag_of(number))).collect();
-        assert_eq!(require(&asked, &[], &passes, None), expected, "{units:?}");
+        let terms = Terms { asked: &asked, policy: None, now: Timestamp::default() };
+        assert_eq!(require(&terms, &passes, None), expected, "{units:?}");
     }
 }

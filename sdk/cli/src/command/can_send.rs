@@ -47,7 +47,7 @@ impl Verdict {
     }
 
     fn new(account: Account, what: &WhatItTakes) -> Self {
-        let WhatItTakes { recipient, demand: _, offer, at_hand } = what;
+        let WhatItTakes { recipient, offer, at_hand, .. } = what;
         let reason = match (at_hand, offer) {
             (Some(_), _) => None,
             (None, Some(_)) => Some("no_pass"),

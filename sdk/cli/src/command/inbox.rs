@@ -3,19 +3,22 @@
 use std::fmt;
 
 use serde::Serialize;
+use xmtp_contracts::Deployment;
+use xmtp_sdk::chain::held;
 use xmtp_sdk::client::Client;
 use xmtp_sdk::inbox::{Inbox, Message, Unverified, Which};
 
-use super::shown;
+use super::shown::{self, Money};
 use crate::failure::Failure;
 use crate::output::{Output, Said};
 
 pub(super) async fn run(new: bool, client: &Client, output: &Output) -> Result<(), Failure> {
+    let earning = Earning { deployment: client.deployment(), told: client.tells_receipts() };
     let which = if new { Which::New } else { Which::All };
-    let Inbox { messages, unverified } = client.inbox(which).await?;
+    let Inbox { messages, unverified, blocked } = client.inbox(which).await?;
     let mut conversations = Vec::new();
     for conversation in client.conversations().await?.iter().filter(|it| it.is_accepted()) {
-        let Inbox { messages, unverified } = conversation.messages(which).await?;
+        let Inbox { messages, unverified, blocked: _ } = conversation.messages(which).await?;
         if !messages.is_empty() || !unverified.is_empty() {
             conversations.push(Talk {
                 with: conversation.peer().to_string(),
@@ -26,8 +29,9 @@ pub(super) async fn run(new: bool, client: &Client, output: &Output) -> Result<(
     }
     output.say(&Letters {
         account: client.account().to_string(),
-        messages: messages.into_iter().map(Letter::from).collect(),
+        messages: messages.into_iter().map(|message| earning.letter(message)).collect(),
         unverified: unverified.iter().map(Doubtful::from).collect(),
+        blocked,
         conversations,
     })
 }
@@ -39,6 +43,8 @@ struct Letters {
     messages: Vec<Letter>,
     /// What came and does not verify: never a text.
     unverified: Vec<Doubtful>,
+    /// Genuine letters of accounts that this one blocked: not shown.
+    blocked: usize,
     /// What followed the letters that were written, or answered.
     conversations: Vec<Talk>,
 }
@@ -77,7 +83,11 @@ pub(super) struct Letter {
     sent_at: String,
     accepted_at: String,
     units_paid: u32,
-    /// The sender's pseudonym, if a stamp was tagged.
+    /// What of that is held for the operator and, now that it was read, for its reader; null if nothing was paid, or the node is
+    /// not told what was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earned: Option<Money>,
+    /// The sender's pseudonym, if a pass showed one.
     tag: Option<String>,
     cursor: u64,
     envelope: String,
@@ -91,6 +101,20 @@ pub(super) struct Doubtful {
     envelope: String,
 }
 
+/// What reading is worth.
+struct Earning<'a> {
+    deployment: &'a Deployment,
+    told: bool,
+}
+
+impl Earning<'_> {
+    fn letter(&self, message: Message) -> Letter {
+        let is_paid = self.told && message.units_paid > 0;
+        let earned = is_paid.then(|| held(self.deployment, message.units_paid).into());
+        Letter { earned, ..Letter::from(message) }
+    }
+}
+
 impl From<Message> for Letter {
     fn from(it: Message) -> Self {
         let Message { envelope, cursor, from, sent_at, accepted_at, content, units_paid, tag } = it;
@@ -102,6 +126,7 @@ impl From<Message> for Letter {
             sent_at: shown::time(sent_at),
             accepted_at: shown::time(accepted_at),
             units_paid,
+            earned: None,
             tag: tag.map(|tag| tag.to_string()),
             cursor: cursor.0,
             envelope: envelope.to_string(),
@@ -123,7 +148,7 @@ impl From<&Unverified> for Doubtful {
 
 impl From<Message> for Line {
     fn from(it: Message) -> Self {
-        let Letter { from, verified, text, content_type, sent_at, accepted_at, units_paid, tag: _, cursor, envelope } =
+        let Letter { from, verified, text, content_type, sent_at, accepted_at, units_paid, cursor, envelope, .. } =
             it.into();
         Self { from, verified, text, content_type, sent_at, accepted_at, units_paid, cursor, envelope }
     }
@@ -131,7 +156,8 @@ impl From<Message> for Line {
 
 impl Said for Letters {
     fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
-        if self.messages.is_empty() && self.unverified.is_empty() && self.conversations.is_empty() {
+        let nothing = self.messages.is_empty() && self.unverified.is_empty() && self.conversations.is_empty();
+        if nothing && self.blocked == 0 {
             return writeln!(f, "No letters.");
         }
         for letter in &self.messages {
@@ -142,6 +168,9 @@ impl Said for Letters {
         }
         for talk in &self.conversations {
             talk.text(f)?;
+        }
+        if self.blocked > 0 {
+            writeln!(f, "{} letters of blocked accounts are not shown.", self.blocked)?;
         }
         Ok(())
     }
@@ -169,8 +198,11 @@ impl Line {
 
 impl Said for Letter {
     fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
-        let Self { from, text, sent_at, units_paid, tag, .. } = self;
+        let Self { from, text, sent_at, units_paid, earned, tag, .. } = self;
         write!(f, "From {from}, {sent_at}, {} paid", shown::units(*units_paid))?;
+        if let Some(earned) = earned {
+            write!(f, ", {earned} of it held for you and the operator")?;
+        }
         match tag {
             Some(tag) => writeln!(f, ", tag {tag}")?,
             None => writeln!(f)?,

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 use xmtp_proto::account::Account;
+use xmtp_proto::requirement::Names;
 use xmtp_sdk::client::{Client, PublishedPolicy};
 
 use crate::args::Policy;
@@ -20,13 +21,21 @@ pub(super) async fn run(command: Policy, settings: &Settings, client: &Client, o
                 None => client.account(),
             };
             let policy = client.policy(account).await?;
-            output.say(&Shown::new(account, policy.as_ref(), None))
+            output.say(&Shown::new(client, account, policy.as_ref(), None))
         }
         Policy::Set { requirement } => {
+            let requirement = names(client).read(&requirement).map_err(|error| Failure::usage(error.to_string()))?;
             let PublishedPolicy { signed, cursor } = client.set_policy(requirement).await?;
-            output.say(&Shown::new(client.account(), Some(signed.policy()), Some(cursor.0)))
+            output.say(&Shown::new(client, client.account(), Some(signed.policy()), Some(cursor.0)))
         }
     }
+}
+
+/// What the network calls its claims and tiers.
+fn names(client: &Client) -> Names {
+    let deployment = client.deployment();
+    let claims = deployment.offered_claims.iter().map(|it| (it.name.clone(), it.id(client.network()))).collect();
+    Names { claims, tiers: deployment.tier_names.clone() }
 }
 
 #[derive(Serialize)]
@@ -42,15 +51,23 @@ struct Shown {
 struct Conditions {
     version: u64,
     requirement: String,
+    /// The same in the network's names.
+    named: String,
     blocked_tags: Vec<String>,
     revoked_attestations: Vec<String>,
 }
 
 impl Shown {
-    fn new(account: Account, policy: Option<&xmtp_proto::policy::Policy>, cursor: Option<u64>) -> Self {
+    fn new(
+        client: &Client,
+        account: Account,
+        policy: Option<&xmtp_proto::policy::Policy>,
+        cursor: Option<u64>,
+    ) -> Self {
         let policy = policy.map(|policy| Conditions {
             version: policy.version,
             requirement: policy.requirement.to_string(),
+            named: names(client).write(&policy.requirement).to_string(),
             blocked_tags: policy.blocked_tags.iter().map(ToString::to_string).collect(),
             revoked_attestations: policy.revoked_attestations.iter().map(ToString::to_string).collect(),
         });
@@ -60,10 +77,11 @@ impl Shown {
 
 impl Said for Shown {
     fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
-        let Some(Conditions { version, requirement, blocked_tags, revoked_attestations }) = &self.policy else {
+        let Some(Conditions { version, requirement: _, named, blocked_tags, revoked_attestations }) = &self.policy
+        else {
             return writeln!(f, "{} asks for nothing beyond what the network asks.", self.account);
         };
-        writeln!(f, "{} asks for {requirement} (version {version}).", self.account)?;
+        writeln!(f, "{} asks for {named} (version {version}).", self.account)?;
         for (what, count) in
             [("blocked tags", blocked_tags.len()), ("revoked attestations", revoked_attestations.len())]
         {

@@ -33,7 +33,7 @@ struct Asked {
 
 impl Asked {
     fn new(account: Account, what: &WhatItTakes) -> Self {
-        let WhatItTakes { recipient, demand: _, offer, at_hand } = what;
+        let WhatItTakes { recipient, offer, at_hand, .. } = what;
         let offer_text = match offer {
             None => "nothing would".to_owned(),
             Some((offer, _)) if offer.stamps.is_empty() && offer.with.is_empty() => "nothing".to_owned(),

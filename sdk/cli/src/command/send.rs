@@ -6,15 +6,26 @@ use serde::Serialize;
 use xmtp_proto::account::Account;
 use xmtp_sdk::client::{Client, Draft, LITTLE_COVER, Sent};
 
+use super::reasoning::Reasoning;
 use super::shown;
 use crate::args::Send;
 use crate::failure::Failure;
 use crate::output::{Output, Said};
 
 pub(super) async fn run(account: Account, letter: Send, client: &Client, output: &Output) -> Result<(), Failure> {
-    let Send { account: _, text, max_price, without_passes, from_small_groups } = letter;
+    let Send { account: _, text, max_price, without_passes, from_small_groups, explain } = letter;
     let draft = Draft { max_price, without_passes, from_small_groups, ..Draft::new(account, text) };
-    output.say(&Receipt::from(client.send_draft(draft).await?))
+    let reasoning = if explain { Some(Reasoning::from(&client.requirements(account).await?)) } else { None };
+    match client.send_draft(draft).await {
+        Ok(sent) => output.say(&Receipt { reasoning, ..Receipt::from(sent) }),
+        Err(error) => {
+            // Where it matters most.
+            if let Some(reasoning) = &reasoning {
+                output.note(reasoning);
+            }
+            Err(error.into())
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -38,6 +49,9 @@ struct Receipt {
     times: u32,
     /// Letters from before that got through now.
     resumed: usize,
+    /// Why these passes, if that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<Reasoning>,
 }
 
 impl From<Sent> for Receipt {
@@ -72,6 +86,7 @@ impl From<Sent> for Receipt {
             unshared,
             times,
             resumed,
+            reasoning: None,
         }
     }
 }
@@ -99,6 +114,9 @@ impl Said for Receipt {
                 f,
                 "  this node keeps no journal: run no copy of this client, it would use the same stamps again"
             )?;
+        }
+        if let Some(reasoning) = &self.reasoning {
+            write!(f, "{reasoning}")?;
         }
         if self.resumed > 0 {
             writeln!(f, "  {} letters from before got through too", self.resumed)?;

@@ -1,5 +1,6 @@
 //! How values are shown: hexadecimal ids, amounts in wei and in tokens, times as RFC 3339.
 
+use std::fmt;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -13,6 +14,12 @@ use xmtp_sdk::franking::Offer;
 pub(crate) struct Money {
     wei: String,
     xmtp: String,
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} XMTP", self.xmtp)
+    }
 }
 
 impl From<Amount> for Money {

@@ -145,6 +145,26 @@ fn offer_names_what_would_do() {
     check_offer("any()", 1, None);
 }
 
+#[test]
+fn alternatives_are_what_would_do_alone() {
+    for (account, expected) in [
+        (
+            "any(stamp(5), stake(2), claim(1), connection)",
+            vec!["connection", "claim(1)", "stake(2)", "1 of denomination 5"],
+        ),
+        ("all(claim(1), stamp(5))", vec!["claim(1), 1 of denomination 5"]),
+        ("all()", vec![""]),
+        ("any()", vec![]),
+    ] {
+        let offers: Vec<_> = demand(account).alternatives().iter().map(ToString::to_string).collect();
+        let id = format!("0x{}", "01".repeat(32));
+        assert_eq!(
+            offers,
+            expected.iter().map(|it| it.replace("claim(1)", &format!("claim({id})"))).collect::<Vec<_>>()
+        );
+    }
+}
+
 /// Sixty claims, any seven of each of eight lists of which would do: there are five million ways to put eight together.
 #[test]
 fn policy_made_to_keep_clients_busy_does_not() {

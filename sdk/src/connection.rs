@@ -1,0 +1,323 @@
+//! Connections: who may write to an account because it says so, and who may not at all (docs/protocol.md, "Requirements and
+//! policies"; litepaper 10.3.1).
+//!
+//! ```no_run
+//! # async fn example(client: xmtp_sdk::client::Client) -> Result<(), Box<dyn std::error::Error>> {
+//! # use xmtp_sdk::connection::Terms;
+//! let peer = "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045".parse()?;
+//! client.accept(peer, Terms::default()).await?; // It writes without postage from now on.
+//! client.block(peer).await?; // And now no more.
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A letter is a request. To accept it is to attest a key that grows from the letter's key material, in the conversation that
+//! the letter began: so the other one finds the attestation there, whichever of its clients reads, and nobody else does. The
+//! key is another one for every letter, so a node that sees it learns that somebody writes whom the recipient trusts, and
+//! finds it nowhere else.
+//!
+//! To block is to revoke, to name in the policy every pseudonym that the other one's letters have shown, and not to show its
+//! letters any more, however they came in.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use xmtp_proto::account::Account;
+use xmtp_proto::attestation::{Attestation, MAX_LIFE};
+use xmtp_proto::derive::EnvelopeId;
+use xmtp_proto::malformed::Malformed;
+use xmtp_proto::policy::Policy;
+use xmtp_proto::time::Timestamp;
+
+use crate::client::{Client, PublishError, PublishedPolicy};
+use crate::content::{Content, ContentType, InvalidContent};
+use crate::conversation::{Conversation, ConversationError, SentMessage};
+use crate::inbox::{InboxError, Message};
+use crate::invite::Author;
+use crate::state::{Said, StateError, Word};
+
+/// Units of postage that the holder of a connection may write in a day, unless another number is named.
+pub const QUOTA: u32 = 32;
+/// How long a connection lasts, unless another time is named.
+pub const LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+const FALLBACK: &str = "From now on you may write to me without postage.";
+
+/// How much somebody may write, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Units of postage per day: 1 to [`MAX_QUOTA`](xmtp_proto::attestation::MAX_QUOTA).
+    pub quota: u32,
+    /// At most [`MAX_LIFE`].
+    pub life: Duration,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { quota: QUOTA, life: LIFE }
+    }
+}
+
+/// How it stands between the account and another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relation {
+    /// The other one.
+    pub peer: Account,
+    /// Whether it may write to the account, as far as the account has said.
+    pub theirs: Standing,
+    /// By what the account may write to it; what is over is none.
+    pub ours: Option<Attestation>,
+}
+
+/// What the account has said to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing, and was not asked.
+    Silent,
+    /// Nothing yet: there is a letter.
+    Requested,
+    /// It may write.
+    Accepted(Attestation),
+    /// Its request stays without an answer.
+    Declined,
+    /// It may write no more, unless it pays as strangers do.
+    Revoked,
+    /// Nothing of it is wanted.
+    Blocked,
+}
+
+/// A connection that was issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// To whom.
+    pub peer: Account,
+    /// What its letters show.
+    pub attestation: Attestation,
+    /// How it was told.
+    pub message: SentMessage,
+}
+
+/// Somebody who can write no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// Who.
+    pub peer: Account,
+    /// Pseudonyms that are new in the policy.
+    pub tags: usize,
+    /// Attestations that are.
+    pub revoked: usize,
+    /// None if there was nothing to name: it is blocked on this side, and has shown nothing that a node could know it by.
+    pub policy: Option<PublishedPolicy>,
+}
+
+/// Nothing was said, unless a variant says that this is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectionError {
+    /// There is no letter from that account, and none to it. The user's to mend.
+    #[error("there is no letter from {0}, and none to it: nothing to answer")]
+    NoRequest(Account),
+    /// It holds no connection. The user's to mend.
+    #[error("{0} holds no connection of this account's")]
+    NotConnected(Account),
+    /// The caller's fault.
+    #[error("a connection lasts for at most 366 days")]
+    Life,
+    /// The caller's fault.
+    #[error(transparent)]
+    Terms(#[from] Malformed),
+    /// See there.
+    #[error(transparent)]
+    Content(#[from] InvalidContent),
+    /// See there.
+    #[error(transparent)]
+    Conversation(#[from] ConversationError),
+    /// See there.
+    #[error(transparent)]
+    Inbox(#[from] InboxError),
+    /// See there.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// See there.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Client {
+    /// How it stands with everybody whom the account has written to or heard from, as far as this client knows: it reads the
+    /// letters and the conversations that came, and the journal.
+    ///
+    /// # Errors
+    /// [`ConversationError`].
+    pub async fn relations(&self) -> Result<Vec<Relation>, ConnectionError> {
+        let mut requests = BTreeSet::new();
+        let mut peers = BTreeSet::new();
+        for conversation in self.conversations().await? {
+            let peer = conversation.peer();
+            peers.insert(peer);
+            if conversation.letter().from() == peer {
+                requests.insert(peer);
+            }
+            if conversation.is_accepted() {
+                conversation.listen().await?;
+            }
+        }
+        peers.extend(self.state().words()?.into_iter().map(|kept| kept.word.peer));
+        let now = self.now();
+        let relation = |peer: Account| -> Result<Relation, StateError> {
+            let [held, said] = self.state().words_with(peer)?;
+            let ours = held.and_then(|word| if let Said::Held(it) = word.said { Some(it) } else { None });
+            let theirs = match said.map(|word| word.said) {
+                Some(Said::Issued(it)) if it.expires_at > now => Standing::Accepted(it),
+                Some(Said::Declined) => Standing::Declined,
+                Some(Said::Revoked) => Standing::Revoked,
+                Some(Said::Blocked) => Standing::Blocked,
+                Some(Said::Issued(_) | Said::Held(_)) | None if requests.contains(&peer) => Standing::Requested,
+                Some(Said::Issued(_) | Said::Held(_)) | None => Standing::Silent,
+            };
+            Ok(Relation { peer, theirs, ours: ours.filter(|it| it.expires_at > now) })
+        };
+        Ok(peers.into_iter().filter(|peer| *peer != self.account()).map(relation).collect::<Result<_, _>>()?)
+    }
+
+    /// Lets an account write without meeting other conditions: in its newest conversation, which is opened if it is not. If it
+    /// was blocked, it is no more.
+    ///
+    /// # Errors
+    /// [`ConnectionError`]; [`ConnectionError::NoRequest`] if neither has written to the other.
+    pub async fn accept(&self, peer: Account, terms: Terms) -> Result<Accepted, ConnectionError> {
+        let Terms { quota, life } = terms;
+        if life > MAX_LIFE {
+            return Err(ConnectionError::Life);
+        }
+        let identity = self.identity().map_err(ConversationError::from)?.map_err(ConversationError::from)?;
+        let conversation = self.conversation(peer).await?.ok_or(ConnectionError::NoRequest(peer))?;
+        if self.is_blocked(peer)? {
+            let shown = self.tags_of(peer).await?;
+            self.change_policy(|policy| policy.blocked_tags.retain(|tag| !shown.contains(tag))).await?;
+        }
+        let holder = conversation.holder_key(peer);
+        let expires_at = self.now().saturating_add(life);
+        let sign = |digest| identity.sign(digest);
+        let attestation = Attestation::new(self.network(), self.account(), (holder, quota, expires_at), sign)?;
+        let body = attestation.to_bytes().to_vec();
+        let content = Content::new(ContentType::connection(), Some(FALLBACK.to_owned()), body)?;
+        let letter = conversation.letter().id;
+        let message = conversation.send_content(&content).await?;
+        self.say(peer, letter, Said::Issued(attestation))?;
+        Ok(Accepted { peer, attestation, message })
+    }
+
+    /// Leaves a request without an answer: nobody is told.
+    ///
+    /// # Errors
+    /// [`ConnectionError`]; [`ConnectionError::NoRequest`] if there is no letter.
+    pub async fn decline(&self, peer: Account) -> Result<(), ConnectionError> {
+        let conversation = self.conversation(peer).await?.ok_or(ConnectionError::NoRequest(peer))?;
+        Ok(self.say(peer, conversation.letter().id, Said::Declined)?)
+    }
+
+    /// Takes an attestation back: from then on its holder must meet the account's other conditions.
+    ///
+    /// # Errors
+    /// [`ConnectionError`]; [`ConnectionError::NotConnected`] if there is none.
+    pub async fn revoke(&self, peer: Account) -> Result<PublishedPolicy, ConnectionError> {
+        // Another client of the account may have issued it.
+        self.relations().await?;
+        let [_, said] = self.state().words_with(peer)?;
+        let Some(Word { said: Said::Issued(attestation), letter, .. }) = said else {
+            return Err(ConnectionError::NotConnected(peer));
+        };
+        let published = self.change_policy(|policy| revoke(policy, &attestation, self.now())).await?;
+        self.say(peer, letter, Said::Revoked)?;
+        Ok(published)
+    }
+
+    /// Shuts an account out: what it holds is revoked, the pseudonyms that its letters have shown count for nothing, and its
+    /// letters are not shown.
+    ///
+    /// # Errors
+    /// [`ConnectionError`].
+    pub async fn block(&self, peer: Account) -> Result<Blocked, ConnectionError> {
+        self.relations().await?;
+        let [_, said] = self.state().words_with(peer)?;
+        let issued = said.and_then(|word| if let Said::Issued(it) = word.said { Some(it) } else { None });
+        let letter = said.map_or_else(|| EnvelopeId::from([0; 32]), |word| word.letter);
+        // On this side first: whatever becomes of the policy, nothing of it is shown.
+        self.say(peer, letter, Said::Blocked)?;
+        let shown = self.tags_of(peer).await?;
+        let (mut tags, mut revoked) = (0, 0);
+        let before = self.policy(self.account()).await.map_err(PublishError::from)?;
+        let is_new = |policy: &Policy| shown.iter().any(|tag| !policy.blocked_tags.contains(tag));
+        let needed = issued.is_some() || before.as_ref().map_or(!shown.is_empty(), is_new);
+        let policy = if needed {
+            let published = self.change_policy(|policy| {
+                for tag in &shown {
+                    if !policy.blocked_tags.contains(tag) {
+                        policy.blocked_tags.push(*tag);
+                        tags += 1;
+                    }
+                }
+                if let Some(attestation) = &issued {
+                    revoke(policy, attestation, self.now());
+                    revoked += 1;
+                }
+            });
+            Some(published.await?)
+        } else {
+            None
+        };
+        Ok(Blocked { peer, tags, revoked, policy })
+    }
+
+    /// Whether letters of an account are not to be shown.
+    pub(crate) fn is_blocked(&self, peer: Account) -> Result<bool, StateError> {
+        let [_, said] = self.state().words_with(peer)?;
+        Ok(said.is_some_and(|word| word.said == Said::Blocked))
+    }
+
+    fn say(&self, peer: Account, letter: EnvelopeId, said: Said) -> Result<(), StateError> {
+        self.state().keep_word(&Word { peer, at: self.now(), letter, said })
+    }
+}
+
+/// Names an attestation until it is over, and forgets nothing that may not be over yet: the policy does not say when.
+fn revoke(policy: &mut Policy, attestation: &Attestation, now: Timestamp) {
+    let hash = attestation.hash();
+    if attestation.expires_at > now && !policy.revoked_attestations.contains(&hash) {
+        policy.revoked_attestations.push(hash);
+    }
+}
+
+impl Conversation<'_> {
+    /// The key by which a party's letters to the other one are let through.
+    fn holder_key(&self, party: Account) -> [u8; 32] {
+        let author = if self.letter().from() == party { Author::Inviter } else { Author::Invitee };
+        self.channel().holder_key(author).public()
+    }
+
+    /// Keeps the attestation in a genuine message, if there is one and it fits: the other one's, or one of the account's own
+    /// that another of its clients has issued.
+    pub(crate) fn hear(&self, message: &Message, identity_key: &[u8; 32]) -> Result<(), StateError> {
+        let Some(content) = message.content.as_ref() else { return Ok(()) };
+        if !content.content_type().is_read_as(&ContentType::connection()) {
+            return Ok(());
+        }
+        let Ok(attestation) = Attestation::from_bytes(content.body()) else { return Ok(()) };
+        let (peer, is_theirs) = (self.peer(), message.from == self.peer());
+        let holder = if is_theirs { self.client().account() } else { peer };
+        if attestation.holder != self.holder_key(holder)
+            || attestation.verify(self.client().network(), message.from, identity_key).is_err()
+        {
+            return Ok(());
+        }
+        let [held, issued] = self.client().state().words_with(peer)?;
+        let before = if is_theirs { held } else { issued };
+        // Messages are read again and again; what was said since stands.
+        if before.is_some_and(|before| before.at >= message.sent_at) {
+            return Ok(());
+        }
+        let said = if is_theirs { Said::Held(attestation) } else { Said::Issued(attestation) };
+        let word = Word { peer, at: message.sent_at, letter: self.letter().id, said };
+        self.client().state().keep_word(&word)
+    }
+}
