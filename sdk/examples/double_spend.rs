@@ -33,7 +33,7 @@ use xmtp_prover::{Index, Limit, PassSecret, Path, ProvingKey, VerifyingKey, Witn
 use xmtp_sdk::chain::{Chain, ChainBook};
 use xmtp_sdk::client::DEV_CHAIN;
 use xmtp_sdk::franking::{FrankError, find_path};
-use xmtp_sdk::transport::{Node, Proxies, Role};
+use xmtp_sdk::transport::{Authorities, Node, Proxies, Role};
 
 type Anything = Box<dyn Error>;
 
@@ -91,7 +91,8 @@ async fn run() -> Result<(Value, bool), Anything> {
     let secret = random_secret(&mut rng)?;
     let book = buy(rpc, &deployment, wallet, &secret, count).await?;
 
-    let node = Node::greet(&node, &Proxies::default(), network, VerifyingKey::dev().keccak()).await?;
+    let (proxies, authorities) = (Proxies::default(), Authorities::default());
+    let node = Node::greet(&node, &proxies, &authorities, network, VerifyingKey::dev().keccak()).await?;
     let connection = node.open(Role::AskingAndFranking);
     let started = tokio::time::Instant::now();
     let (_, path) = loop {

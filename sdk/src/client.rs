@@ -51,7 +51,7 @@ use crate::franking::Stock;
 use crate::identity::Identity;
 use crate::journal::{RUN_LENGTH, Session};
 use crate::state::{State, StateError};
-use crate::transport::{Connection, Node, Proxies, Proxy, Role, TransportError};
+use crate::transport::{Authorities, Connection, Node, Proxies, Proxy, Role, TransportError};
 
 pub use account::{IdentityStatus, PublishError, Published, PublishedPolicy, RestoreError};
 pub(crate) use journal::Copies;
@@ -81,6 +81,7 @@ pub struct Client {
     clock: Clock,
     node_url: Url,
     proxies: Proxies,
+    authorities: Authorities,
     delay: Duration,
     node: OnceCell<Node>,
     chain: Option<Chain>,
@@ -187,6 +188,7 @@ pub struct Builder {
     proving_key: Option<PathBuf>,
     node: Url,
     proxies: Proxies,
+    authorities: Authorities,
     delay: Duration,
     rpc: Option<Url>,
     clock: Clock,
@@ -259,7 +261,8 @@ pub enum ProvingKeyError {
 }
 
 impl Builder {
-    /// The node to publish to and read from; by default `http://127.0.0.1:5050`.
+    /// The node to publish to and read from, https or http; by default `http://127.0.0.1:5050`. Over http, whoever is on the
+    /// way reads what the node reads.
     #[must_use]
     pub fn node(mut self, url: Url) -> Self {
         self.node = url;
@@ -270,6 +273,13 @@ impl Builder {
     #[must_use]
     pub fn proxy(mut self, role: Role, proxy: Arc<Proxy>) -> Self {
         self.proxies.set(role, proxy);
+        self
+    }
+
+    /// Who vouches for the node's name, if its address is one of https; by default those that this system trusts.
+    #[must_use]
+    pub fn authorities(mut self, authorities: Authorities) -> Self {
+        self.authorities = authorities;
         self
     }
 
@@ -348,6 +358,7 @@ impl Builder {
             proving_key,
             node,
             proxies,
+            authorities,
             delay,
             rpc,
             clock,
@@ -368,6 +379,7 @@ impl Builder {
             clock,
             node_url: node,
             proxies,
+            authorities,
             delay,
             node: OnceCell::new(),
             chain: rpc.map(|rpc| Chain::new(rpc, deployment.clone(), Arc::clone(&wallet))),
@@ -401,6 +413,7 @@ impl Client {
             proving_key: None,
             node: default_node(),
             proxies: Proxies::default(),
+            authorities: Authorities::default(),
             delay: DELAY,
             rpc: None,
             clock: Clock::system(),
@@ -458,6 +471,12 @@ impl Client {
         &self.proxies
     }
 
+    /// Who vouches to it for the node's name.
+    #[must_use]
+    pub const fn authorities(&self) -> &Authorities {
+        &self.authorities
+    }
+
     /// The node, greeted.
     ///
     /// # Errors
@@ -466,9 +485,15 @@ impl Client {
         self.node
             .get_or_try_init(|| async {
                 self.step(Step::Asking);
-                Node::greet(&self.node_url, &self.proxies, self.network, self.verifying_key_hash()).await
+                self.greet().await
             })
             .await
+    }
+
+    /// The node as it is now.
+    async fn greet(&self) -> Result<Node, TransportError> {
+        let (url, key) = (&self.node_url, self.verifying_key_hash());
+        Node::greet(url, &self.proxies, &self.authorities, self.network, key).await
     }
 
     pub(crate) async fn connection(&self, role: Role) -> Result<Connection, TransportError> {

@@ -15,10 +15,12 @@
 //! | `groups` | groups, their roots and buckets |
 //! | `prefix` | reading conversations without naming them |
 //! | `stream` | subscriptions |
+//! | `authorities` | whose word on a node's name is taken, where it speaks TLS |
 //! | `proxy` | ways to the node that do not begin at this machine's address |
 //! | `check` | what an answer must be |
 //! | `error` | what becomes of a call that fails |
 
+mod authorities;
 mod check;
 mod connection;
 mod error;
@@ -28,6 +30,7 @@ mod prefix;
 mod proxy;
 mod stream;
 
+pub use authorities::{Authorities, InvalidAuthorities};
 pub use check::WrongPostmark;
 pub use connection::{Asked, Congestion, Connection, Order, Page, Role};
 pub use error::TransportError;

@@ -42,7 +42,8 @@ use xmtp_sdk::inbox::{Inbox, Message, Reason, Which};
 use xmtp_sdk::invite::{Invitation, seal_invite};
 use xmtp_sdk::state::RememberError;
 use xmtp_sdk::transport::{
-    Connection, Event, Filter, Node, Order, Prefix, Proxies, Role, StampGroup, TransportError, WrongPostmark,
+    Authorities, Connection, Event, Filter, Node, Order, Prefix, Proxies, Role, StampGroup, TransportError,
+    WrongPostmark,
 };
 
 const CHAIN: u64 = 31_337;
@@ -254,9 +255,17 @@ async fn forwarded(to: &Url) -> (Url, JoinSet<()>) {
     (url, tasks)
 }
 
+async fn greet(url: &Url) -> Result<Node, TransportError> {
+    greet_as(url, network(), VerifyingKey::dev().keccak()).await
+}
+
+async fn greet_as(url: &Url, network: NetworkId, verifying_key: B256) -> Result<Node, TransportError> {
+    Node::greet(url, &Proxies::default(), &Authorities::default(), network, verifying_key).await
+}
+
 async fn connected() -> (World, Connection) {
     let world = serve(Liar::new()).await;
-    let node = Node::greet(&world.url, &Proxies::default(), network(), VerifyingKey::dev().keccak()).await.unwrap();
+    let node = greet(&world.url).await.unwrap();
     (world, node.open(Role::Mine))
 }
 
@@ -396,25 +405,23 @@ async fn page_holds_records_of_the_topic_in_order() {
 #[tokio::test]
 async fn network_and_verifying_key_must_be_the_clients() {
     let world = serve(Liar::new()).await;
-    let greet =
-        Node::greet(&world.url, &Proxies::default(), NetworkId::new(1, POSTAGE), VerifyingKey::dev().keccak()).await;
-    assert!(matches!(greet, Err(TransportError::OtherNetwork { .. })));
-    let greet = Node::greet(&world.url, &Proxies::default(), network(), B256::ZERO).await;
-    assert!(matches!(greet, Err(TransportError::OtherVerifyingKey { .. })));
+    let other = greet_as(&world.url, NetworkId::new(1, POSTAGE), VerifyingKey::dev().keccak()).await;
+    assert!(matches!(other, Err(TransportError::OtherNetwork { .. })));
+    let other = greet_as(&world.url, network(), B256::ZERO).await;
+    assert!(matches!(other, Err(TransportError::OtherVerifyingKey { .. })));
 
     // A name that its own chain and contract do not make.
     let mut liar = Liar::new();
     liar.network.chain_id = 1;
     let world = serve(liar).await;
-    let greet = Node::greet(&world.url, &Proxies::default(), network(), VerifyingKey::dev().keccak()).await;
-    assert!(matches!(greet, Err(TransportError::OtherNetwork { .. })));
+    assert!(matches!(greet(&world.url).await, Err(TransportError::OtherNetwork { .. })));
 
     // One that wants to know which conversations are read.
     let mut liar = Liar::new();
     liar.network.conversation_bits = 17;
     let world = serve(liar).await;
-    let greet = Node::greet(&world.url, &Proxies::default(), network(), VerifyingKey::dev().keccak()).await;
-    assert!(matches!(greet, Err(TransportError::Malformed(_))), "{greet:?}");
+    let answer = greet(&world.url).await;
+    assert!(matches!(answer, Err(TransportError::Malformed(_))), "{answer:?}");
 }
 
 #[tokio::test]
@@ -448,14 +455,11 @@ async fn nobody_there_is_said_with_the_address() {
     let free = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let url: Url = format!("http://{}", free.local_addr().unwrap()).parse().unwrap();
     drop(free);
-    let error = Node::greet(&url, &Proxies::default(), network(), VerifyingKey::dev().keccak()).await.unwrap_err();
+    let error = greet(&url).await.unwrap_err();
     assert!(matches!(&error, TransportError::Unreachable { .. }), "{error}");
     assert!(error.to_string().contains(url.as_str()), "{error}");
-    for address in ["ftp://somewhere", "https://somewhere"] {
-        let error =
-            Node::greet(&address.parse().unwrap(), &Proxies::default(), network(), VerifyingKey::dev().keccak())
-                .await
-                .unwrap_err();
+    for address in ["ftp://somewhere", "unix:/run/node"] {
+        let error = greet(&address.parse().unwrap()).await.unwrap_err();
         assert!(matches!(error, TransportError::Address(_)), "{error}");
     }
 }
@@ -635,8 +639,7 @@ async fn stream_that_breaks_or_falls_silent_may_be_asked_again() {
     tokio::time::resume();
 
     let (url, wire) = forwarded(&world.url).await;
-    let connection =
-        Node::greet(&url, &Proxies::default(), network(), VerifyingKey::dev().keccak()).await.unwrap().open(Role::Mine);
+    let connection = greet(&url).await.unwrap().open(Role::Mine);
     world.said.lock().unwrap().events = vec![Some(Streamed::Seen(1))];
     let mut subscription = connection.subscribe(vec![Filter::Topic(topic())], Cursor(0)).await.unwrap();
     assert_eq!(subscription.next().await.unwrap(), Event::Seen(Cursor(1)));

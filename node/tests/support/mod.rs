@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // Each test binary uses its part.
 
+pub(crate) mod authority;
+pub(crate) mod proxies;
 pub(crate) mod stakes;
 
 use std::fs;

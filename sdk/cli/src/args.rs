@@ -24,7 +24,7 @@ use crate::way::Way;
 #[command(
     after_help = "The wallet's key is read from --keystore, else from $XMTP_WALLET_KEY (64 hexadecimal digits), else asked for.\n\n\
                         What is set neither by a flag nor by the environment is read from config.toml in the home, else in the\n\
-                        system's folder for configuration: network, node, proxy, delay, rpc, ens_rpc, proving_key,\n\
+                        system's folder for configuration: network, node, ca_file, proxy, delay, rpc, ens_rpc, proving_key,\n\
                         keystore, password_file.\n\n\
                         Exit status: 0 done, 1 refused or failed, 2 wrong usage.\n\
                         With --json a failure is {\"error\":{\"code\",\"message\",\"hint\"}} on stdout."
@@ -41,9 +41,14 @@ pub(crate) struct Global {
     /// The network's deployment file, `deployments/<chainId>.json`.
     #[arg(long, env = "XMTP_NETWORK", value_name = "FILE", global = true, help_heading = "Network")]
     pub(crate) network: Option<PathBuf>,
-    /// The node to publish to and read from [default: http://127.0.0.1:5050].
+    /// The node to publish to and read from, https:// or http://; what is asked and answered over http:// travels readable
+    /// [default: http://127.0.0.1:5050].
     #[arg(long, env = "XMTP_NODE", value_name = "URL", global = true, help_heading = "Network")]
     pub(crate) node: Option<Url>,
+    /// Certificates of the authorities that vouch for the node's name, in PEM, as a private network has them
+    /// [default: those that this system trusts].
+    #[arg(long, env = "XMTP_CA_FILE", value_name = "FILE", global = true, help_heading = "Network")]
+    pub(crate) ca_file: Option<PathBuf>,
     /// A proxy to the node: socks5://, http:// or, with a way of its own for each connection, tor://; behind mine=, reading=,
     /// posting= or asking= for the connections of one role. May be given again; the last one for a role counts.
     // Such addresses often hold a password.

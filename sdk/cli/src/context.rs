@@ -28,7 +28,7 @@ pub(crate) fn builder(settings: &Settings, output: &Output) -> Result<Builder, F
         Some(file) => builder.proving_key(file.value.clone()),
         None => builder,
     };
-    let builder = builder.delay(settings.delay.value);
+    let builder = builder.authorities(settings.authorities()?).delay(settings.delay.value);
     let builder = Role::ALL.into_iter().fold(builder, |builder, role| match settings.proxies().of(role) {
         Some(proxy) => builder.proxy(role, Arc::clone(proxy)),
         None => builder,

@@ -19,7 +19,7 @@ use xmtp_sdk::identity::{IdentityError, NotVerified};
 use xmtp_sdk::inbox::InboxError;
 use xmtp_sdk::state::{BooksError, LettersError, MembershipsError, RememberError, StakesError, StateError};
 use xmtp_sdk::stream::StreamError;
-use xmtp_sdk::transport::TransportError;
+use xmtp_sdk::transport::{InvalidAuthorities, TransportError};
 use xmtp_sdk::vault::VaultError;
 use xmtp_sdk::wallet::WalletError;
 
@@ -148,18 +148,27 @@ impl From<NoIdentity> for Failure {
     }
 }
 
+impl From<InvalidAuthorities> for Failure {
+    fn from(error: InvalidAuthorities) -> Self {
+        Self::new("certificate", &error).hint("name certificates of X.509, in PEM, with --ca-file or $XMTP_CA_FILE")
+    }
+}
+
 impl From<TransportError> for Failure {
     fn from(error: TransportError) -> Self {
         if let Some(code) = error.code() {
             return Self::new(code.as_str(), &error);
         }
         match error {
-            TransportError::Address(_) => {
-                Self::new("bad_address", &error).hint("name a node with --node, such as http://127.0.0.1:5050")
-            }
+            TransportError::Address(_) => Self::new("bad_address", &error)
+                .hint("name a node with --node, such as https://node.example or http://127.0.0.1:5050"),
             TransportError::Unreachable { .. } | TransportError::Silent { .. } => {
                 Self::new("unreachable", &error).hint("is the node running? name another with --node or $XMTP_NODE")
             }
+            TransportError::Certificate { .. } => Self::new("certificate", &error)
+                .hint("a network with an authority of its own: name its certificate with --ca-file or $XMTP_CA_FILE"),
+            TransportError::NoAuthorities => Self::new("certificate", &error)
+                .hint("install this system's CA certificates, or name the authority with --ca-file or $XMTP_CA_FILE"),
             TransportError::Proxy { .. } => {
                 Self::new("proxy", &error).hint("does the proxy run? name another with --proxy or $XMTP_PROXY")
             }

@@ -10,7 +10,7 @@ use directories::ProjectDirs;
 use serde::Deserialize;
 use url::Url;
 use xmtp_sdk::client::DELAY;
-use xmtp_sdk::transport::Proxies;
+use xmtp_sdk::transport::{Authorities, Proxies};
 
 use crate::args::Global;
 use crate::failure::Failure;
@@ -41,6 +41,7 @@ pub(crate) struct Said<T> {
 pub(crate) struct Settings {
     pub(crate) network: Option<Said<PathBuf>>,
     pub(crate) node: Said<Url>,
+    pub(crate) ca_file: Option<Said<PathBuf>>,
     pub(crate) proxy: Option<Said<Vec<Way>>>,
     pub(crate) delay: Said<Duration>,
     pub(crate) rpc: Said<Url>,
@@ -60,6 +61,7 @@ pub(crate) struct Settings {
 struct File {
     network: Option<PathBuf>,
     node: Option<Url>,
+    ca_file: Option<PathBuf>,
     #[serde(default)]
     proxy: Vec<Way>,
     #[serde(default, with = "humantime_serde")]
@@ -127,6 +129,7 @@ impl Settings {
             proxy: Some(proxy).filter(|said| !said.value.is_empty()),
             network: path_of("network", &global.network, file.network),
             node: or_built_in(url_of("node", &global.node, file.node), NODE)?,
+            ca_file: path_of("ca_file", &global.ca_file, file.ca_file),
             rpc: or_built_in(url_of("rpc", &global.rpc, file.rpc), RPC)?,
             ens_rpc: url_of("ens_rpc", &global.ens_rpc, file.ens_rpc),
             proving_key: path_of("proving_key", &global.proving_key, file.proving_key),
@@ -143,6 +146,11 @@ impl Settings {
     /// For each role its proxy, if it has one.
     pub(crate) fn proxies(&self) -> Proxies {
         way::proxies(self.proxy.iter().flat_map(|said| &said.value))
+    }
+
+    /// Who vouches for the node's name.
+    pub(crate) fn authorities(&self) -> Result<Authorities, Failure> {
+        Ok(self.ca_file.as_ref().map(|said| Authorities::read(&said.value)).transpose()?.unwrap_or_default())
     }
 }
 

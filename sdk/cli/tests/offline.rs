@@ -91,12 +91,13 @@ fn flags_go_before_the_environment_before_the_file_before_what_is_built_in() {
             ("node", Some("http://127.0.0.1:5050/"), Some("built in")),
             ("rpc", Some("http://127.0.0.1:8545/"), Some("built in")),
             ("ens_rpc", None, None),
+            ("ca_file", None, None),
             ("proving_key", None, None),
         ],
     );
 
     let file = system.join("config.toml");
-    fs::write(&file, "node = 'http://file:1'\nrpc = 'http://file:2'\nnetwork = 'net.json'\nproving_key = 'pass.pk'\nkeystore = '/abs/key'\n")
+    fs::write(&file, "node = 'http://file:1'\nrpc = 'http://file:2'\nnetwork = 'net.json'\nproving_key = 'pass.pk'\nca_file = 'ca.pem'\nkeystore = '/abs/key'\n")
         .unwrap();
     let file = file.to_str();
     let network = system.join("net.json");
@@ -106,6 +107,7 @@ fn flags_go_before_the_environment_before_the_file_before_what_is_built_in() {
             ("node", Some("http://file:1/"), file),
             ("network", network.to_str(), file),
             ("proving_key", system.join("pass.pk").to_str(), file),
+            ("ca_file", system.join("ca.pem").to_str(), file),
             ("keystore", Some("/abs/key"), file),
         ],
     );

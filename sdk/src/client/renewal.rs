@@ -14,7 +14,7 @@ use xmtp_proto::vault::VaultRecord;
 use super::{Client, PublishError, Published, Step};
 use crate::identity::Identity;
 use crate::state::{Order, Record, StateError};
-use crate::transport::{Connection, Node, Role, TransportError};
+use crate::transport::{Connection, Role, TransportError};
 use crate::vault::{VaultKey, new_salt};
 
 /// How often it is begun anew because another installation was faster.
@@ -58,7 +58,7 @@ impl Client {
 
     /// Whether the node, too, says that a quarter has come: what it accepts before joins no group.
     async fn has_turned(&self, generation: u32) -> Result<bool, TransportError> {
-        let node = Node::greet(&self.node_url, &self.proxies, self.network, self.verifying_key_hash()).await?;
+        let node = self.greet().await?;
         Ok(Generation::at(node.network().now.saturating_add(EPOCH_SKEW)).0 >= generation)
     }
 

@@ -20,7 +20,7 @@ use crate::conversation::ConversationError;
 use crate::identity::Identity;
 use crate::inbox::{Failed, Which, unverified};
 use crate::state::{Letter, StateError};
-use crate::transport::{Event, Filter, Node, Proxies, Role, Subscription, TransportError};
+use crate::transport::{Authorities, Event, Filter, Node, Proxies, Role, Subscription, TransportError};
 
 /// The first wait before a connection is tried again, before jitter.
 const WAIT_MIN: Duration = Duration::from_millis(200);
@@ -60,6 +60,7 @@ pub(super) struct Reader<'a> {
 struct Place {
     url: Url,
     proxies: Proxies,
+    authorities: Authorities,
     network: NetworkId,
     verifying_key: B256,
 }
@@ -116,6 +117,7 @@ impl<'a> Reader<'a> {
             place: Place {
                 url: client.node_url().clone(),
                 proxies: client.proxies().clone(),
+                authorities: client.authorities().clone(),
                 network: client.network(),
                 verifying_key: client.verifying_key_hash(),
             },
@@ -248,8 +250,8 @@ impl<'a> Reader<'a> {
 
     /// Greets the node each time: what answers there may be another one by now, and may say other things.
     async fn greet(&mut self) -> Result<Node, StreamError> {
-        let Place { url, proxies, network, verifying_key } = &self.place;
-        let node = Node::greet(url, proxies, *network, *verifying_key).await?;
+        let Place { url, proxies, authorities, network, verifying_key } = &self.place;
+        let node = Node::greet(url, proxies, authorities, *network, *verifying_key).await?;
         let got = node.network().operator;
         match self.operator {
             Some(expected) if expected != got => return Err(StreamError::OtherOperator { expected, got }),

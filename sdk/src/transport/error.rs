@@ -1,5 +1,6 @@
 //! What becomes of a call that fails: repeated if that may help, and said whose fault it is.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ pub(super) struct Peer {
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// Not the address of a node. The user's to mend.
-    #[error("{0} is not the address of a node: expected http://host:port")]
+    #[error("{0} is not the address of a node: expected https://host:port or http://host:port")]
     Address(Url),
     /// Nobody answered. The network's fault or the node's; try again.
     #[error("cannot reach the node at {url}: {reason}")]
@@ -46,6 +47,19 @@ pub enum TransportError {
         /// What the connection met.
         reason: String,
     },
+    /// Nobody whom the client believes vouches for the node's name: its certificate is another's, has expired, or is of an
+    /// authority that the client does not know. The operator's to mend, or the user's, who names the authority; or
+    /// somebody is in the way.
+    #[error("the node does not prove that it is {name}: {reason}")]
+    Certificate {
+        /// As its address says.
+        name: String,
+        /// What is wrong with the certificate.
+        reason: String,
+    },
+    /// This system trusts no certificate authority. The user's to mend.
+    #[error("nobody can vouch for the node's name: this system has no certificate authorities, and no file names any")]
+    NoAuthorities,
     /// The proxy of a role did not connect. The user's to mend, or its operator's; try again.
     #[error("cannot reach the node through {proxy}, the proxy of the connections for {role}: {reason}")]
     Proxy {
@@ -164,6 +178,10 @@ pub(super) fn failure(peer: &Peer, status: &Status) -> TransportError {
         let (proxy, reason) = (proxy.to_string(), reason.clone());
         return TransportError::Proxy { role: *role, proxy, reason };
     }
+    if let Some(error @ rustls::Error::InvalidCertificate(_)) = cause(status) {
+        let name = url.host_str().unwrap_or_default().to_owned();
+        return TransportError::Certificate { name, reason: error.to_string() };
+    }
     let message = status.message().to_owned();
     let reason = status
         .get_error_details()
@@ -192,11 +210,13 @@ fn deepest(status: &Status) -> Option<String> {
     Some(source.to_string())
 }
 
-/// The cause of a kind, if it is among those of a status.
+/// The cause of a kind, if it is among those of a status. What an I/O error was made of is not its source, but the error
+/// itself.
 fn cause<E: std::error::Error + 'static>(status: &Status) -> Option<&E> {
     let mut source = std::error::Error::source(status);
     while let Some(error) = source {
-        if let Some(found) = error.downcast_ref() {
+        let inner = || error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref();
+        if let Some(found) = error.downcast_ref().or_else(inner) {
             return Some(found);
         }
         source = error.source();

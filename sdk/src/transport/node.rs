@@ -13,6 +13,7 @@ use xmtp_proto::time::Timestamp;
 use xmtp_proto::wire;
 use xmtp_prover::Limit;
 
+use super::authorities::Authorities;
 use super::check::{fixed, required};
 use super::connection::{Connection, Role, client};
 use super::error::{CALL_TIMEOUT, Peer, TransportError, call};
@@ -60,23 +61,30 @@ pub struct NetworkInfo {
 
 impl Node {
     /// Asks the node at `url` what it serves, and compares that with the client's own network and verifying key. Every
-    /// connection, this one included, takes the way of its role; to greet is to ask.
+    /// connection, this one included, takes the way of its role; to greet is to ask. With https, each is encrypted to whom
+    /// the authorities know by the name in `url`, through a proxy as without one.
     ///
     /// # Errors
     /// [`TransportError`], in particular [`TransportError::OtherNetwork`] and [`TransportError::OtherVerifyingKey`].
     pub async fn greet(
         url: &Url,
         proxies: &Proxies,
+        authorities: &Authorities,
         network: NetworkId,
         verifying_key: B256,
     ) -> Result<Self, TransportError> {
-        if url.scheme() != "http" || url.host().is_none() {
-            return Err(TransportError::Address(url.clone()));
-        }
-        let endpoint = Endpoint::from_shared(url.to_string())
-            .map_err(|_| TransportError::Address(url.clone()))?
-            .timeout(CALL_TIMEOUT)
-            .tcp_nodelay(true);
+        let no_address = || TransportError::Address(url.clone());
+        let endpoint = Endpoint::from_shared(url.to_string()).map_err(|_| no_address())?;
+        let endpoint = match url.scheme() {
+            _ if url.host().is_none() => return Err(no_address()),
+            "http" => endpoint,
+            "https" => {
+                let tls = authorities.tls().ok_or(TransportError::NoAuthorities)?;
+                endpoint.tls_config(tls).map_err(|_| no_address())?
+            }
+            _ => return Err(no_address()),
+        };
+        let endpoint = endpoint.timeout(CALL_TIMEOUT).tcp_nodelay(true);
         let peer = Peer::new(url.clone(), Role::AskingAndFranking, proxies);
         let client = client(&endpoint, &peer);
         let answer =

@@ -41,6 +41,7 @@ impl Shown {
         let Settings {
             network,
             node,
+            ca_file,
             proxy,
             delay,
             rpc,
@@ -57,6 +58,7 @@ impl Shown {
             settings: vec![
                 Setting::new("network", network.as_ref(), path),
                 Setting::new("node", Some(node), Url::to_string),
+                Setting::new("ca_file", ca_file.as_ref(), path),
                 Setting::new("proxy", proxy.as_ref(), |ways| {
                     ways.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
                 }),

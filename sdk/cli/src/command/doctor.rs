@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use alloy::primitives::B256;
 use serde::Serialize;
+use url::{Host, Url};
 use xmtp_contracts::Deployment;
 use xmtp_proto::derive::NetworkId;
 use xmtp_proto::time::{Clock, MAX_AHEAD};
@@ -94,17 +95,23 @@ impl Report {
     }
 
     async fn node(&mut self, settings: &Settings, id: NetworkId, verifying_key: B256) {
-        let clock = Clock::system();
+        let authorities = match settings.authorities() {
+            Ok(authorities) => authorities,
+            Err(failure) => return self.fails("node", failure),
+        };
+        let (clock, url) = (Clock::system(), &settings.node.value);
         let before = clock.now();
-        let node = match Node::greet(&settings.node.value, &settings.proxies(), id, verifying_key).await {
+        let node = match Node::greet(url, &settings.proxies(), &authorities, id, verifying_key).await {
             Ok(node) => node,
             Err(error) => return self.fails("node", error),
         };
         let took = clock.now().since(before);
         let network = node.network();
-        let detail =
-            format!("{} answered in {} ms; operator {}", settings.node.value, took.as_millis(), network.operator);
+        let detail = format!("{url} answered in {} ms; operator {}", took.as_millis(), network.operator);
         self.add("node", Status::Good, detail);
+        if travels_readable(url) {
+            self.add("tls", Status::Poor, "what is asked of the node can be read on the way: use its https:// address");
+        }
         let here = before.saturating_add(took / 2);
         let apart = here.since(network.now).max(network.now.since(here));
         let status = match apart {
@@ -196,6 +203,17 @@ impl Report {
     }
 }
 
+/// Whether others than this machine see what goes to the node.
+fn travels_readable(node: &Url) -> bool {
+    let here = match node.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    node.scheme() != "https" && !here
+}
+
 impl Said for Report {
     fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
         for Check { name, status, detail } in &self.checks {
@@ -207,5 +225,24 @@ impl Said for Report {
             writeln!(f, "{status}  {name:<9} {detail}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readable_is_what_leaves_this_machine_over_http() {
+        for (node, expected) in [
+            ("http://127.0.0.1:5050", false),
+            ("http://[::1]:5050", false),
+            ("http://localhost:5050", false),
+            ("https://node.example", false),
+            ("http://node.example", true),
+            ("http://192.0.2.1:5050", true),
+        ] {
+            assert_eq!(travels_readable(&node.parse().unwrap()), expected, "{node}");
+        }
     }
 }
