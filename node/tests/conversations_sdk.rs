@@ -5,6 +5,7 @@
 mod support;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alloy::primitives::U256;
@@ -13,9 +14,12 @@ use support::World;
 use tempfile::TempDir;
 use url::Url;
 use xmtp_contracts::IXmtpToken;
+use xmtp_proto::opening;
+use xmtp_proto::postmark::Cursor;
+use xmtp_proto::record::Record;
 use xmtp_proto::time::{Clock, GENERATION_SECONDS, Generation, Timestamp};
 use xmtp_prover::Limit;
-use xmtp_sdk::client::{Builder, Client, PublishError};
+use xmtp_sdk::client::{Builder, Client, PublishError, Step};
 use xmtp_sdk::conversation::Conversation;
 use xmtp_sdk::inbox::{Inbox, Which};
 
@@ -216,6 +220,49 @@ async fn message_that_met_a_dead_node_arrives_once() {
     of_bob.send("two").await.unwrap();
     of_bob.send("three").await.unwrap();
     assert_eq!(texts(&with(&alice, &bob).await, &alice).await, ["one", "two", "three"]);
+}
+
+/// When the node accepted openings, the oldest first.
+fn openings(world: &World) -> Vec<Timestamp> {
+    let stretch = world.node.as_ref().unwrap().store().read(Cursor(0), 1_000, |_| true).unwrap();
+    let records = stretch.records.into_iter().map(|(_, record)| Record::try_from(record).unwrap());
+    let openings = records.filter(|it| it.submission.envelope().ciphertext.len() == opening::BYTES);
+    openings.map(|it| it.postmark.postmark.accepted_at).collect()
+}
+
+#[tokio::test]
+async fn each_opening_waits_for_a_random_moment_of_its_own() {
+    const LONGEST: Duration = Duration::from_millis(400);
+    let world = World::start().await;
+    let (alice, bob, homes) = people(&world).await;
+    for number in 0..4 {
+        alice.send(&bob.account().to_string(), &format!("letter {number}")).await.unwrap();
+    }
+    drop(bob);
+    let before = openings(&world).len();
+
+    let steps = Arc::new(Mutex::new(Vec::new()));
+    let (seen, clock) = (Arc::clone(&steps), world.clock.clone());
+    let on_step = move |step| seen.lock().unwrap().push((step, clock.now()));
+    let bob = builder(&world, BOB, homes[1].path()).delay(LONGEST).on_step(on_step).connect().await.unwrap();
+    for conversation in bob.conversations().await.unwrap() {
+        assert!(conversation.send("answer").await.unwrap().opened);
+    }
+    let steps = steps.lock().unwrap().clone();
+    let waits: Vec<_> = steps.windows(2).filter(|pair| pair[0].0 == Step::Lingering).collect();
+    let openings = openings(&world).split_off(before);
+    assert_eq!((waits.len(), openings.len()), (5, 5), "four conversations and the journal");
+    for (number, accepted_at) in openings.iter().enumerate() {
+        let [(_, from), (next, to)] = waits[number] else { panic!("two") };
+        assert_eq!(*next, Step::WritingDown);
+        assert!(from <= to && to <= accepted_at, "the wait comes first");
+        assert!(waits.get(number + 1).is_none_or(|pair| *accepted_at <= pair[0].1), "and there is one for each");
+    }
+    let lengths: Vec<_> = waits.iter().map(|pair| pair[1].1.since(pair[0].1)).collect();
+    let (least, most) = (*lengths.iter().min().unwrap(), *lengths.iter().max().unwrap());
+    // By chance once in a million runs.
+    assert!(most > LONGEST / 20, "nobody waited: {lengths:?}");
+    assert!(most - least > LONGEST / 40, "not at random: {lengths:?}");
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ use crate::message::{Channel, SealMessageError};
 use crate::state::{JournalCopy, KeptWord, Letter, MemberIndex, StateError};
 use crate::transport::{Connection, MemberGroup, Role};
 
-/// The longest wait before a conversation is opened, since somebody waits for it.
+/// The longest wait before a conversation, or the journal, is opened, since somebody waits for it.
 const MAX_OPENING_DELAY: Duration = Duration::from_secs(5);
 /// How often an entry is written because another installation was faster.
 const ATTEMPTS: usize = 2 * journal::SLOTS as usize;
@@ -250,7 +250,19 @@ impl Client {
         let sent_at = journal::opening_time(self.clock.now());
         let opening = channel.opening(sent_at, MAX_QUOTA)?;
         let index = IndexName::new(Purpose::Opening, sent_at.epoch(), JOURNAL_INDEX);
+        // Nor a journal opened just when its owner asked for something.
+        self.linger().await?;
         self.publish_opening(identity, &opening, index).await
+    }
+
+    /// Lets a random moment pass before an opening.
+    async fn linger(&self) -> Result<(), StateError> {
+        let wait = random_up_to(self.delay.min(MAX_OPENING_DELAY))?;
+        if !wait.is_zero() {
+            self.step(Step::Lingering);
+            tokio::time::sleep(wait).await;
+        }
+        Ok(())
     }
 
     /// Opens a conversation, for as long and as much as can be.
@@ -266,11 +278,7 @@ impl Client {
         let (_, limit) = self.member_group(identity).await?;
         let index = self.reserve(identity, Purpose::Opening, &opening, limit).await?;
         // Who watches the node sees a journal written to just now, and must not see a conversation opened just then.
-        let wait = random_up_to(self.delay.min(MAX_OPENING_DELAY)).map_err(StateError::from)?;
-        if !wait.is_zero() {
-            self.step(Step::Lingering);
-            tokio::time::sleep(wait).await;
-        }
+        self.linger().await?;
         self.publish_opening(identity, &opening, index).await?;
         self.state.end_opening(&channel.topic())?;
         self.step(Step::Recorded);
