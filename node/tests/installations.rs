@@ -41,7 +41,7 @@ const BOB: usize = 2;
 
 // === a process that dies ===
 
-/// What a process of its own is to do, and after which step of sending it kills itself.
+/// What a process of its own is to do, and after which step it kills itself.
 #[derive(Serialize, Deserialize)]
 struct Order {
     key: B256,
@@ -59,11 +59,16 @@ struct Order {
 enum Deed {
     /// Writes to an account.
     Letter { to: String, text: String },
+    /// Writes to it out of a run of some stamps, and hands back what is left of that.
+    LetterAndFarewell { to: String, text: String },
     /// Goes on in the conversation with it.
     Message { to: String, text: String },
     /// Looks after what was left undone.
     Resume,
 }
+
+/// Of who hands back.
+const RUN_LENGTH: u16 = 4;
 
 const ORDER: &str = "XMTP_TEST_ORDER";
 
@@ -75,7 +80,7 @@ async fn process_of_its_own() {
     let Order { key, deployment, node, rpc, home, deed, steps, die_at } = serde_json::from_str(&order).unwrap();
     let count = AtomicUsize::new(0);
     let on_step = move |step: Step| {
-        if !Step::OF_SENDING.contains(&step) {
+        if !Step::OF_SENDING.contains(&step) && !Step::OF_CLOSING.contains(&step) {
             return;
         }
         writeln!(OpenOptions::new().append(true).create(true).open(&steps).unwrap(), "{step:?}").unwrap();
@@ -88,10 +93,16 @@ async fn process_of_its_own() {
     };
     let wallet = PrivateKeySigner::from_bytes(&key).unwrap();
     // As the command line does: one letter, and what it takes.
-    let client = Client::builder(wallet, deployment, home).node(node).rpc(rpc).run_length(1).delay(Duration::ZERO);
+    let run_length = if matches!(deed, Deed::LetterAndFarewell { .. }) { RUN_LENGTH } else { 1 };
+    let builder = Client::builder(wallet, deployment, home).node(node).rpc(rpc);
+    let client = builder.run_length(run_length).delay(Duration::ZERO);
     let client = client.cache(env!("CARGO_TARGET_TMPDIR").into()).on_step(on_step).connect().await.unwrap();
     match deed {
         Deed::Letter { to, text } => drop(client.send(&to, &text).await.unwrap()),
+        Deed::LetterAndFarewell { to, text } => {
+            client.send(&to, &text).await.unwrap();
+            client.close().await.unwrap();
+        }
         Deed::Message { to, text } => {
             client.conversation(to.parse().unwrap()).await.unwrap().unwrap().send(&text).await.unwrap();
         }
@@ -270,15 +281,15 @@ async fn send_that_is_killed_at_any_step_arrives_once_when_it_is_resumed() {
     drop(alice);
     let mut expected = vec!["first".to_owned(), "second".to_owned()];
     let letter = |text: &str| Deed::Letter { to: to.clone(), text: text.to_owned() };
-    // The first one may find the journal closed.
-    let mut reached: HashSet<String> = done(&world, key, home, letter("first")).await.into_iter().collect();
+    // The first one may find the journal closed: what it comes to, the second one need not.
+    done(&world, key, home, letter("first")).await;
     let steps = done(&world, key, home, letter("second")).await;
     for die_at in 0..steps.len() {
         let text = format!("killed at {die_at}, {}", steps[die_at]);
         killed_and_resumed(&world, key, home, letter(&text), die_at, &steps).await;
         expected.push(text);
     }
-    reached.extend(steps);
+    let mut killed: HashSet<String> = steps.into_iter().collect();
     assert_eq!(letters(&bob).await, sorted(&expected));
     let sent = expected.len();
 
@@ -294,15 +305,44 @@ async fn send_that_is_killed_at_any_step_arrives_once_when_it_is_resumed() {
     }
     let alice = client(&world, ALICE, home).await;
     assert_eq!(texts(&with(&bob, &alice).await.messages(Which::All).await.unwrap()), expected);
-    reached.extend(steps);
+    killed.extend(steps);
 
-    let missing: Vec<_> = Step::OF_SENDING.iter().filter(|step| !reached.contains(&format!("{step:?}"))).collect();
-    assert!(missing.is_empty(), "a send never comes to {missing:?}");
+    let missing: Vec<_> = Step::OF_SENDING.iter().filter(|step| !killed.contains(&format!("{step:?}"))).collect();
+    assert!(missing.is_empty(), "no send was killed at {missing:?}");
     let (stamps, _) = each_index_went_with_one_envelope(&world);
     assert_eq!(stamps, sent);
     // What a session reserved and could not write down any more is lost: one stamp each time.
     let left: u32 = alice.books().await.unwrap().iter().map(|it| it.left).sum();
     assert!(left >= 100 - u32::try_from(sent).unwrap() - 2, "{left} stamps are left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn farewell_that_is_killed_at_any_step_loses_a_run_at_most() {
+    let world = World::start().await;
+    let (alice, bob, homes) = people(&world, 100).await;
+    let (to, home) = (&bob.account().to_string(), homes[0].path());
+    let key = key(&world, ALICE);
+    drop(alice);
+    let letter = |text: &str| Deed::LetterAndFarewell { to: to.clone(), text: text.to_owned() };
+    let left = async || client(&world, ALICE, home).await.books().await.unwrap()[0].left;
+    done(&world, key, home, letter("first")).await;
+    let steps = done(&world, key, home, letter("second")).await;
+    let farewell = steps.len() - Step::OF_CLOSING.len();
+    assert_eq!(steps[farewell..], Step::OF_CLOSING.map(|step| format!("{step:?}")));
+
+    let mut expected = vec!["first".to_owned(), "second".to_owned()];
+    for (die_at, cost) in [(farewell, u32::from(RUN_LENGTH)), (farewell + 1, 1)] {
+        let (before, text) = (left().await, format!("killed at {die_at}, {}", steps[die_at]));
+        let (status, reached) = run(&world, key, home, letter(&text), Some(die_at)).await;
+        assert_eq!(status.signal(), Some(9), "it came to {reached:?} only");
+        assert_eq!(reached, steps[..=die_at]);
+        assert_eq!(before - left().await, cost, "{text}");
+        expected.push(text);
+    }
+    done(&world, key, home, letter("last")).await;
+    expected.push("last".to_owned());
+    assert_eq!(letters(&bob).await, sorted(&expected));
+    assert_eq!(each_index_went_with_one_envelope(&world).0, expected.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

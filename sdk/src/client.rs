@@ -114,7 +114,7 @@ pub(crate) struct Keys {
 /// What a client is doing, for whoever waits for it.
 ///
 /// Everything that sending leaves on disk or with a node has a step before it and one after it, so that whoever is told can see
-/// to it that it is cut short anywhere: see [`Step::OF_SENDING`].
+/// to it that it is cut short anywhere: see [`Step::OF_SENDING`] and [`Step::OF_CLOSING`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Another process has the state.
@@ -174,6 +174,9 @@ impl Step {
         Self::Journaling,
         Self::Journaled,
     ];
+
+    /// The steps around what [`Client::close`] leaves with a node.
+    pub const OF_CLOSING: [Self; 2] = [Self::HandingOver, Self::HandedOver];
 }
 
 type OnStep = Arc<dyn Fn(Step) + Send + Sync>;
