@@ -5,23 +5,33 @@
 mod support;
 
 use std::path::Path;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use alloy::primitives::U256;
 use alloy::signers::local::PrivateKeySigner;
+use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use futures_util::{Stream, StreamExt as _};
 use support::World;
 use tempfile::TempDir;
 use url::Url;
 use xmtp_contracts::IXmtpToken;
+use xmtp_proto::envelope::Envelope;
 use xmtp_proto::opening;
+use xmtp_proto::pass::Pass;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::record::Record;
+use xmtp_proto::submission::Submission;
 use xmtp_proto::time::{Clock, GENERATION_SECONDS, Generation, Timestamp};
 use xmtp_prover::Limit;
 use xmtp_sdk::client::{Builder, Client, PublishError, Step};
 use xmtp_sdk::conversation::Conversation;
 use xmtp_sdk::inbox::{Inbox, Which};
+use xmtp_sdk::invite::{Author, ConversationKeys};
+use xmtp_sdk::state::Letter;
+use xmtp_sdk::stream::{Arrival, StreamError, What};
 
 const ALICE: usize = 1;
 const BOB: usize = 2;
@@ -436,4 +446,142 @@ async fn replaced_keys_take_over_in_a_new_home_and_the_old_ones_are_told() {
     let third = tempfile::tempdir().unwrap();
     let restored = client(&world, BOB, third.path()).await;
     assert_eq!(restored.restore_identity().await.unwrap().bundle, replaced.bundle, "the vault has the new ones");
+}
+
+// === what the other party can seal ===
+
+fn keys(letter: &Letter) -> ConversationKeys {
+    ConversationKeys::new(letter.invitation.key_material(), letter.inviter.bundle, letter.invitee.bundle)
+}
+
+/// What a message's seal is bound to: network 32, length of topic u32, topic, sent-at u64 (docs/protocol.md, "Sending").
+fn associated(world: &World, keys: &ConversationKeys, sent_at: Timestamp) -> Vec<u8> {
+    let topic = keys.topic().to_string();
+    let length = u32::try_from(topic.len()).unwrap().to_be_bytes();
+    [world.network.as_bytes().as_slice(), &length, topic.as_bytes(), &sent_at.as_nanos().to_be_bytes()].concat()
+}
+
+fn cipher(keys: &ConversationKeys, author: Author) -> XChaCha20Poly1305 {
+    XChaCha20Poly1305::new(keys.message_key(author).as_bytes().into())
+}
+
+/// What is inside: version u8, nonce 24, then the sealed.
+fn unsealed(world: &World, keys: &ConversationKeys, author: Author, envelope: &Envelope) -> Vec<u8> {
+    let (nonce, sealed) = envelope.ciphertext[1..].split_first_chunk::<24>().unwrap();
+    let aad = associated(world, keys, envelope.sent_at);
+    cipher(keys, author).decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: &aad }).unwrap()
+}
+
+/// Publishes what somebody signed, sealed anew.
+async fn publish_sealed(
+    world: &mut World,
+    letter: &Letter,
+    author: Author,
+    sent_at: Timestamp,
+    nonce: [u8; 24],
+    signed: &[u8],
+) {
+    let keys = keys(letter);
+    let aad = associated(world, &keys, sent_at);
+    let sealed = cipher(&keys, author).encrypt(&XNonce::from(nonce), Payload { msg: signed, aad: &aad }).unwrap();
+    let ciphertext = [&[1], nonce.as_slice(), &sealed].concat();
+    let envelope = Envelope { topic: keys.topic(), sent_at, ciphertext };
+    let pass = Pass::Posting(keys.sign_posting(world.network, envelope.id(world.network)));
+    world.publish(Submission::new(envelope, vec![pass]).unwrap()).await.unwrap();
+}
+
+/// Texts of what is genuine, and why the rest is not; each sorted.
+type Shown = (Vec<String>, Vec<String>);
+
+fn shown(inboxes: impl IntoIterator<Item = Inbox>) -> Shown {
+    let (mut texts, mut reasons) = Shown::default();
+    for Inbox { messages, unverified, blocked: _ } in inboxes {
+        texts.extend(messages.iter().map(|it| it.content.as_ref().unwrap().as_text().unwrap().to_owned()));
+        reasons.extend(unverified.iter().map(|it| it.reason.to_string()));
+    }
+    texts.sort_unstable();
+    reasons.sort_unstable();
+    (texts, reasons)
+}
+
+async fn read(client: &Client, which: Which) -> Shown {
+    let mut inboxes = Vec::new();
+    for conversation in client.conversations().await.unwrap() {
+        inboxes.push(conversation.messages(which).await.unwrap());
+    }
+    shown(inboxes)
+}
+
+/// The next so many of a stream, letters aside.
+async fn streamed(arrivals: &mut (impl Stream<Item = Result<Arrival, StreamError>> + Unpin), count: usize) -> Shown {
+    let mut inbox = Inbox::default();
+    while inbox.messages.len() + inbox.unverified.len() < count {
+        let next = tokio::time::timeout(Duration::from_secs(60), arrivals.next()).await;
+        match next.expect("something comes").unwrap().unwrap() {
+            Arrival::Message { message, .. } => inbox.messages.push(message),
+            Arrival::Unverified(it) => inbox.unverified.push(it),
+            Arrival::Letter(_) => {}
+            Arrival::Interrupted { reason, .. } => panic!("{reason}"),
+        }
+    }
+    shown([inbox])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn message_that_the_other_party_seals_again_is_shown_once_and_nowhere_else() {
+    let mut world = World::start().await;
+    let (alice, bob, homes) = people(&world).await;
+    for number in 0..2 {
+        alice.send(&bob.account().to_string(), &format!("letter {number}")).await.unwrap();
+    }
+    for conversation in bob.conversations().await.unwrap() {
+        conversation.send("hello").await.unwrap();
+    }
+    let of_alice = alice.conversations().await.unwrap();
+    let topic = of_alice[0].topic();
+    of_alice[0].send("I owe you one").await.unwrap();
+    let stretch = world.node.as_ref().unwrap().store().read(Cursor(0), 1_000, |_| true).unwrap();
+    let mut records = stretch.records.into_iter().map(|(_, record)| Record::try_from(record).unwrap());
+    let hers = records.rfind(|it| it.submission.envelope().topic == topic).unwrap();
+    let hers = hers.submission.envelope().clone();
+    drop(of_alice);
+    let before = (["I owe you one", "hello", "hello"].map(str::to_owned).to_vec(), Vec::new());
+    // One client and one stream have read it by then, and what comes is new to them.
+    assert_eq!(read(&alice, Which::New).await, before);
+    let second = tempfile::tempdir().unwrap();
+    let alice_again = client(&world, ALICE, second.path()).await;
+    alice_again.restore_identity().await.unwrap();
+    let mut live = pin!(alice_again.stream(What::All, Which::New));
+    assert_eq!(streamed(&mut live, 3).await, before);
+
+    let of_bob = bob.conversations().await.unwrap();
+    let [first, second] = [&of_bob[0], &of_bob[1]].map(Conversation::letter);
+    let signed = unsealed(&world, &keys(first), Author::Inviter, &hers);
+    let later = hers.sent_at.saturating_add(Duration::from_nanos(1));
+    for (nonce, letter, author, sent_at) in [
+        (1, first, Author::Inviter, hers.sent_at),
+        (2, first, Author::Inviter, hers.sent_at),
+        (3, first, Author::Inviter, later),
+        (4, first, Author::Invitee, hers.sent_at),
+        (5, second, Author::Inviter, hers.sent_at),
+    ] {
+        publish_sealed(&mut world, letter, author, sent_at, [nonce; 24], &signed).await;
+    }
+    drop(of_bob);
+    let by = |account| format!("not signed by {account} for this conversation and this time");
+    let again = format!("a message of {} that came before, sealed again", alice.account());
+    let mut reasons = vec![again.clone(), again, by(alice.account()), by(alice.account()), by(bob.account())];
+    reasons.sort_unstable();
+    let (nothing, everything) = ((Vec::new(), reasons.clone()), (before.0, reasons));
+
+    assert_eq!(streamed(&mut live, 5).await, nothing, "in a stream that had brought it");
+    assert_eq!(read(&alice, Which::New).await, nothing, "to a client that had read it");
+    drop(alice);
+    let alice = client(&world, ALICE, homes[0].path()).await;
+    for (sentence, client) in [("after a restart", &alice), ("by another installation", &alice_again), ("by him", &bob)]
+    {
+        assert_eq!(read(client, Which::All).await, everything, "{sentence}");
+        let mut all = pin!(client.stream(What::All, Which::All));
+        assert_eq!(streamed(&mut all, 8).await, everything, "{sentence}, in a stream");
+    }
 }

@@ -42,6 +42,8 @@ use crate::transport::{Order, Role, TransportError};
 const PAGE: u32 = 100;
 /// Pages read in one go; the next call goes on.
 const MAX_PAGES: usize = 1_000;
+/// Records named at once: as many are in memory.
+const NAMED_AT_ONCE: u64 = 64;
 
 /// A conversation with another account.
 pub struct Conversation<'a> {
@@ -328,6 +330,7 @@ impl Conversation<'_> {
         let identity = self.client.identity()??;
         let topic = self.topic();
         self.client.read_on(&identity, topic).await?;
+        self.name_messages()?;
         let mut cursor = match which {
             Which::All => Cursor::default(),
             Which::New => self.client.state().cursor(&topic)?,
@@ -348,10 +351,24 @@ impl Conversation<'_> {
         Ok(read)
     }
 
+    /// Finds out which kept records bring a message that none before them brought. Comes before they are read.
+    pub(crate) fn name_messages(&self) -> Result<(), StateError> {
+        let (topic, state) = (self.topic(), self.client.state());
+        loop {
+            let unnamed = state.unnamed(&topic, NAMED_AT_ONCE)?;
+            if unnamed.records.is_empty() {
+                return Ok(());
+            }
+            let signed = |record: &Record| Some(self.channel.open(record.submission.envelope()).ok()?.signed);
+            state.name(&topic, &unnamed, &unnamed.records.iter().map(signed).collect::<Vec<_>>())?;
+        }
+    }
+
     /// Takes in what was attested in it, and leaves its messages unread.
     pub(crate) async fn listen(&self) -> Result<(), ConversationError> {
         let identity = self.client.identity()??;
         self.client.read_on(&identity, self.topic()).await?;
+        self.name_messages()?;
         for record in &self.client.state().records(&self.topic(), Cursor::default())? {
             if let Err(Failed::State(error)) = self.read(record) {
                 return Err(error.into());
@@ -366,6 +383,10 @@ impl Conversation<'_> {
         let id = envelope.id(self.client.network());
         let opened = self.channel.open(envelope).map_err(Reason::from)?;
         let author = self.channel.party(opened.author);
+        let cursor = record.postmark.postmark.cursor;
+        if self.client.state().first_of(opened.signed)?.is_some_and(|first| first != cursor) {
+            return Err(Reason::Repeated(author.account).into());
+        }
         let seen = self.client.state().seen(author.account, state::Record::Bundle)?;
         // What was genuine when it was first read stays so.
         if seen.is_some_and(|seen| seen.has_replaced(author.revision, &author.identity_key))
@@ -375,7 +396,7 @@ impl Conversation<'_> {
         }
         let message = Message {
             envelope: id,
-            cursor: record.postmark.postmark.cursor,
+            cursor,
             from: author.account,
             sent_at: envelope.sent_at,
             accepted_at: record.postmark.postmark.accepted_at,

@@ -90,6 +90,9 @@ pub enum Reason {
     /// A genuine message whose content does not decode.
     #[error(transparent)]
     Content(#[from] InvalidContent),
+    /// A genuine message that stands further up in the log, sealed once more: the other party can do that, or its author.
+    #[error("a message of {0} that came before, sealed again")]
+    Repeated(Account),
     /// Written with keys that the account's wallet has replaced since: whoever stole those could have written it.
     #[error("written with messaging keys of {0} that its wallet has replaced since")]
     KeysReplaced(Account),

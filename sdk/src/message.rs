@@ -10,7 +10,8 @@
 //!
 //! The zeros fill the whole up to a power of two, from 256 B to 1 MiB. Both parties know both keys, so the seal keeps out
 //! everybody else, and the signature tells the two apart: it is the author's identity key's, over topic, time, both accounts
-//! and content. What one party seals again under another time, on another topic or in the other's name, does not verify.
+//! and content. What one party seals again under another time, on another topic or in the other's name, does not verify; what
+//! it seals again for the same time and topic does, and is the same message: it has the same [`OpenedMessage::signed`].
 
 use alloy::primitives::{Address, B256, keccak256};
 use xmtp_proto::account::Account;
@@ -109,6 +110,8 @@ pub struct OpenedMessage {
     pub bundle: B256,
     /// What was written.
     pub content: Zeroizing<Vec<u8>>,
+    /// What the author signed: one message has one, however often it was sealed, and by whom.
+    pub signed: B256,
 }
 
 impl Party {
@@ -221,9 +224,10 @@ impl Channel {
             return Err(OpenMessageError::Unreadable);
         }
         let party = self.party(author);
-        signature::verify(&party.identity_key, self.digest(author, *sent_at, content), signature)
+        let signed = self.digest(author, *sent_at, content);
+        signature::verify(&party.identity_key, signed, signature)
             .map_err(|signature::Invalid| OpenMessageError::Signature(party.account))?;
-        Ok(OpenedMessage { author, bundle, content: join(&[content]) })
+        Ok(OpenedMessage { author, bundle, content: join(&[content]), signed })
     }
 
     /// The pass of a message.

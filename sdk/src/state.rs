@@ -19,6 +19,7 @@
 //! | `letters` | the letters sent, with the bytes that a retry sends again, and those received, with how far was read |
 //! | `conversations` | which letters' conversations were begun or accepted, what is on its way in them, and what was read |
 //! | `reading` | the records of conversations, and how far the log was read for each |
+//! | `signed` | which record brought each signed message first |
 //! | `journal` | what the journal says, and which index of a membership went with which envelope |
 //! | `receipts` | which letters with stamps were read, and whether the node was told |
 //! | `words` | who may write to whom, as was said in conversations |
@@ -35,6 +36,7 @@ mod letters;
 mod reading;
 mod receipts;
 mod seen;
+mod signed;
 mod stakes;
 mod store;
 mod words;

@@ -75,6 +75,10 @@ async fn message_that_the_other_party_sealed_again_does_not_verify() {
     let inside = signed(&channel, Author::Inviter, &envelope);
     let again = seal_again(&channel, Author::Inviter, now(), &inside);
     assert_eq!(read(&channel, &again), Ok((Author::Inviter, b"I owe you one".to_vec())), "the means are right");
+    let name = |envelope| channel.open(envelope).ok().unwrap().signed;
+    assert_ne!(again.id(NETWORK), envelope.id(NETWORK));
+    assert_eq!(name(&again), name(&envelope), "one message");
+    assert_ne!(name(&channel.seal(&alice, now(), b"I owe you two").unwrap()), name(&envelope));
 
     let by_alice = Err(OpenMessageError::Signature(alice.account()));
     let later = Timestamp::from_nanos(now().as_nanos() + 1);

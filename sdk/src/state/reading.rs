@@ -63,12 +63,9 @@ impl State {
     /// # Errors
     /// [`StateError::Damaged`], [`StateError::Database`].
     pub(crate) fn records(&self, topic: &Topic, after: Cursor) -> Result<Vec<Record>, StateError> {
-        let name = topic.to_string();
         let mut records = Vec::new();
-        for number in (0..self.shelf(topic)?.kept).rev() {
-            let read = |bytes: &[u8]| Record::from_bytes(bytes).map_err(|_| Unreadable);
-            let record = self.store.read(Table::Records, &record_name(&name, number), read)?;
-            let record = record.ok_or(StateError::Damaged { table: "records" })?;
+        for number in (0..self.kept_records(topic)?).rev() {
+            let record = self.record(topic, number)?;
             if record.postmark.postmark.cursor <= after {
                 break;
             }
@@ -76,6 +73,18 @@ impl State {
         }
         records.reverse();
         Ok(records)
+    }
+
+    /// How many records of a conversation are kept.
+    pub(super) fn kept_records(&self, topic: &Topic) -> Result<u64, StateError> {
+        Ok(self.shelf(topic)?.kept)
+    }
+
+    /// One of them; they are numbered in the log's order.
+    pub(super) fn record(&self, topic: &Topic, number: u64) -> Result<Record, StateError> {
+        let read = |bytes: &[u8]| Record::from_bytes(bytes).map_err(|_| Unreadable);
+        let record = self.store.read(Table::Records, &record_name(&topic.to_string(), number), read)?;
+        record.ok_or(StateError::Damaged { table: "records" })
     }
 
     fn shelf(&self, topic: &Topic) -> Result<Shelf, StateError> {

@@ -59,6 +59,8 @@ pub(super) enum Table {
     Reading,
     /// The records of conversations.
     Records,
+    /// Which record brought which signed message first, and how many records of a conversation were looked at for that.
+    Signed,
     /// Which index of which membership belongs to which envelope, and where the leaf was.
     Memberships,
     Stakes,
@@ -89,6 +91,7 @@ impl Table {
             Self::Journal => "journal",
             Self::Reading => "reading",
             Self::Records => "records",
+            Self::Signed => "signed",
             Self::Memberships => "memberships",
             Self::Stakes => "stakes",
             Self::StakeUses => "stake_uses",

@@ -11,7 +11,7 @@ use xmtp_proto::field::Commitment;
 use xmtp_proto::postmark::{Cursor, Postmark, SignedPostmark};
 use xmtp_proto::refusal::Code;
 use xmtp_proto::requirement::Requirement;
-use xmtp_proto::submission::MAX_STAMPS;
+use xmtp_proto::submission::{MAX_STAMPS, Submission};
 use xmtp_proto::time::{MAX_AGE_FRANKED, Timestamp};
 use xmtp_proto::topic::Topic;
 use xmtp_prover::{Index, Limit, Position};
@@ -749,6 +749,34 @@ async fn message_on_its_way_survives_a_kill_until_it_is_known_what_became_of_it(
     state.read_messages(&topic, Cursor(5), &[id]).unwrap();
     state.read_messages(&topic, Cursor(3), &[]).unwrap();
     assert_eq!((state.has_read(id).unwrap(), state.cursor(&topic).unwrap()), (true, Cursor(5)));
+}
+
+#[tokio::test]
+async fn first_record_with_a_name_keeps_it_for_ever() {
+    let (state, _base) = state().await;
+    let topic = Topic::Conversation(B256::repeat_byte(1));
+    let record = |cursor: u64| {
+        let envelope = Envelope { topic, sent_at: now(), ciphertext: vec![7; 256] };
+        let mut postmark = postmark(envelope.id(NETWORK));
+        postmark.postmark.cursor = Cursor(cursor);
+        xmtp_proto::record::Record { submission: Submission::new(envelope, Vec::new()).unwrap(), postmark }
+    };
+    let records: Vec<_> = [3, 5, 7].map(record).into();
+    state.keep_records(&[topic], &records.iter().collect::<Vec<_>>(), Cursor(8)).unwrap();
+    let [one, two] = [1, 2].map(|byte| Some(B256::repeat_byte(byte)));
+
+    let unnamed = state.unnamed(&topic, 2).unwrap();
+    assert_eq!(unnamed.records, records[..2]);
+    state.name(&topic, &unnamed, &[one, None]).unwrap();
+    // Whoever read at the same time names them too, and changes nothing.
+    state.name(&topic, &unnamed, &[two, one]).unwrap();
+    let (state, _base) = after_a_kill(state).await;
+    let unnamed = state.unnamed(&topic, 2).unwrap();
+    assert_eq!(unnamed.records, records[2..]);
+    state.name(&topic, &unnamed, &[one]).unwrap();
+    assert!(state.unnamed(&topic, 2).unwrap().records.is_empty());
+    assert_eq!(state.first_of(B256::repeat_byte(1)).unwrap(), Some(Cursor(3)));
+    assert_eq!(state.first_of(B256::repeat_byte(2)).unwrap(), None);
 }
 
 #[tokio::test]

@@ -394,6 +394,11 @@ impl<'a> Reader<'a> {
                 records.truncate(TAKEN_UP);
                 self.talks.is_behind = true;
             }
+            if !records.is_empty()
+                && let Some(conversation) = client.kept_conversation(&topic)?
+            {
+                conversation.name_messages()?;
+            }
             let last = records.last().map_or(shown, |record| record.postmark.postmark.cursor);
             self.talks.shown.insert(topic, last);
             self.talks.ready.extend(records.into_iter().map(|record| (with, topic, record)));
