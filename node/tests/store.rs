@@ -10,7 +10,7 @@ use alloy::signers::local::PrivateKeySigner;
 use tempfile::TempDir;
 use xmtp_node::operator::Operator;
 use xmtp_node::store::{
-    AppendError, Appended, Cancellation, ConversationWrite, Entry, OWNER_WRITES_PER_EPOCH, Opened, OwnTopic,
+    AppendError, Appended, Cancellation, ConversationWrite, Entry, OWNER_WRITES_PER_EPOCH, OpenError, Opened, OwnTopic,
     OwnerWrite, RecordKind, Shard, Store, Sweeper, Swept,
 };
 use xmtp_proto::account::Account;
@@ -491,6 +491,49 @@ async fn what_is_kept_no_longer_leaves_its_place_its_postmark_and_its_nullifiers
     let last = store.append(entry(topic(1), "third")).await.unwrap().postmark;
     assert_eq!((last.cursor, last.accepted_at), (Cursor(4), NOW.saturating_add(Duration::from_secs(10))));
     assert_eq!(texts(&store, &topic(1), 0, 10, false), (vec!["third".to_owned()], false));
+}
+
+/// What a store that is closed says of its format; and makes it say something else, if there is something to say.
+fn format_of(folder: &TempDir, then: Option<&str>) -> String {
+    let db = sled::open(folder.path()).unwrap();
+    let found = db.get("format").unwrap().unwrap();
+    if let Some(then) = then {
+        db.insert("format", then).unwrap();
+    }
+    db.flush().unwrap();
+    String::from_utf8(found.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn store_of_a_format_that_is_unknown_here_is_left_as_it_is() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    store.append(entry(topic(1), "first")).await.unwrap();
+    drop(store);
+    assert_eq!(format_of(&folder, Some("xmtp-node store 3")), "xmtp-node store 1");
+    let refused = Store::open(folder.path(), operator(5, NETWORK), Clock::manual(NOW), JOINING).err().unwrap();
+    let OpenError::Format { path, found } = &refused else { panic!("{refused}") };
+    assert_eq!((path.as_path(), found.as_str()), (folder.path(), "xmtp-node store 3"));
+    assert_eq!(format_of(&folder, Some("xmtp-node store 1")), "xmtp-node store 3", "it was not touched");
+    assert_eq!(texts(&open(&folder), &topic(1), 0, 10, false), (vec!["first".to_owned()], false));
+}
+
+#[tokio::test]
+async fn first_drop_gives_the_store_its_second_format_and_nothing_else_does() {
+    let folder = TempDir::new().unwrap();
+    let store = open(&folder);
+    store.append(entry(topic(1), "first")).await.unwrap();
+    assert_eq!(sweep(&mut Sweeper::new(store.clone(), RecordKind::Message), NOW), 0);
+    drop(store);
+    assert_eq!(format_of(&folder, None), "xmtp-node store 1", "programs that know no husks read it still");
+
+    let store = open(&folder);
+    let mut sweeper = Sweeper::new(store.clone(), RecordKind::Message);
+    assert_eq!(sweep(&mut sweeper, NOW.saturating_add(Duration::from_secs(1))), 1);
+    drop((store, sweeper));
+    assert_eq!(format_of(&folder, None), "xmtp-node store 2");
+    assert_eq!(open(&folder).durable(), Cursor(1), "and it goes on");
+    assert_eq!(format_of(&folder, None), "xmtp-node store 2");
 }
 
 #[tokio::test]
