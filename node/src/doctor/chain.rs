@@ -29,9 +29,18 @@ pub(super) async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
     let Ok(Ok(chain_id)) = tokio::time::timeout(timeout, rpc.get_chain_id()).await else {
         return vec![Finding::bad("rpc", "the RPC does not answer", UNREACHABLE)];
     };
+    let deployment = Deployment::load(&config.chain.deployment).ok();
+    if let Some(expected) = deployment.as_ref().map(|it| it.chain_id).filter(|expected| *expected != chain_id) {
+        // What it says of its head and of contracts would be another chain's.
+        return vec![Finding::bad(
+            "rpc",
+            format!("answers for chain {chain_id}, and the deployment is on chain {expected}"),
+            format!("name an RPC of chain {expected} in chain.rpc_url, or chain {chain_id}'s file in chain.deployment"),
+        )];
+    }
     let mut findings = vec![Finding::good("rpc", format!("answers for chain {chain_id}"))];
     findings.extend(head(config, &rpc, clock, timeout).await);
-    if let Ok(deployment) = Deployment::load(&config.chain.deployment) {
+    if let Some(deployment) = deployment {
         findings.push(contracts(&deployment, &rpc, timeout).await);
     }
     findings
