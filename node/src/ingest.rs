@@ -258,7 +258,15 @@ impl Ingest {
             account: &account,
             now,
         };
-        Ok(Verdict::Judged(Box::new(validate::admit(&context, submission)?)))
+        let judged = validate::admit(&context, submission)?;
+        if let Judged::Unproved(unproved) = &judged {
+            // Whoever repeats a double spend would have its proof verified each time.
+            let (id, cancels) = unproved.cancels();
+            if let Some(refusal) = self.store.known_refusal(id, cancels)? {
+                return Err(refusal.into());
+            }
+        }
+        Ok(Verdict::Judged(Box::new(judged)))
     }
 
     /// Bytes of submissions that may still come in.

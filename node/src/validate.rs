@@ -183,6 +183,11 @@ impl Unproved {
     pub fn proofs(&self) -> usize {
         self.claims.len()
     }
+
+    /// The envelope, and what would be cancelled with it.
+    pub(crate) fn cancels(&self) -> (&EnvelopeId, &[Cancellation]) {
+        (&self.admitted.id, &self.admitted.effects.cancels)
+    }
 }
 
 /// Judges a submission by all rules but one: whether proofs hold is for [`prove`] to say.

@@ -184,6 +184,37 @@ async fn flood_of_forged_letters_is_cut_off_and_holds_nobody_up() {
     assert_eq!(metric(&world, "xmtpn_proofs_waiting").await, 0.0);
 }
 
+#[tokio::test]
+async fn double_spend_is_proved_once_and_never_again() {
+    let mut world = World::start().await;
+    restart_with(&mut world, ADMIN).await;
+    let bob = world.join(2).await;
+    let book = world.buy(1, 16, 11).await;
+    let letters = stamped_letters(&mut world, &bob, &book, 0, 1).await;
+    let (letter, stamp) = &letters[0];
+    world.publish(submission(letter, stamp)).await.unwrap();
+    let second = world.letter(&bob, "another letter");
+    let again = world.stamp(&book, 0, &second, Tag::ToTopic).await;
+    let another = world.letter(&bob, "a third letter");
+    let other = world.stamp(&book, 1, &another, Tag::ToTopic).await;
+
+    // What is no evidence yet may become some: it is proved, and closes the book.
+    let refused = world.publish(submission(&second, &again)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NullifierUsed);
+    let proved = metric(&world, "xmtpn_proofs_batch_proofs_sum").await;
+    assert_eq!(proved, 2.0);
+    for _ in 0..3 {
+        assert_eq!(world.publish(submission(&second, &again)).await.unwrap_err(), refused);
+        let forged = world.publish(forged(&second, &again, 1)).await.unwrap_err();
+        assert_eq!(forged.code(), Code::NullifierUsed, "it would be so with a proof, too");
+        let closed = world.publish(submission(&another, &other)).await.unwrap_err();
+        assert_eq!(closed.code(), Code::SecretClosed);
+    }
+    assert_eq!(metric(&world, "xmtpn_proofs_batch_proofs_sum").await, proved);
+    // The envelope that the stamp was used for is acknowledged as ever.
+    world.publish(submission(letter, stamp)).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_proofs_than_may_wait_are_told_to_come_back() {
     let mut world = World::start().await;

@@ -14,9 +14,10 @@ use prost::Message as _;
 use sled::{Batch, Db, Tree};
 use tokio::sync::{mpsc, oneshot, watch};
 use xmtp_proto::account::Account;
-use xmtp_proto::derive::EnvelopeId;
+use xmtp_proto::derive::{EnvelopeId, Issue};
 use xmtp_proto::field::Nullifier;
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
+use xmtp_proto::refusal::Refusal;
 use xmtp_proto::time::{Clock, Epoch};
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
@@ -24,8 +25,8 @@ use xmtp_proto::wire;
 use super::durable::{Folder, create_folder};
 use super::values::{self, Owned, postmark_of};
 use super::{
-    AppendError, Appended, Entry, Evidence, OwnRecord, OwnTopic, PAGE_BYTES, Page, Shard, StoreError, Stretch, keys,
-    receipts,
+    AppendError, Appended, Cancellation, Entry, Evidence, OwnRecord, OwnTopic, PAGE_BYTES, Page, Shard, StoreError,
+    Stretch, keys, receipts,
 };
 use crate::chain::{ChainStore, ChainStoreError};
 use crate::metrics::CommitMetrics;
@@ -392,6 +393,26 @@ impl Store {
     /// [`StoreError`].
     pub fn is_closed(&self, shard: Shard, nullifier: &Nullifier) -> Result<bool, StoreError> {
         self.log.contains_key(keys::closed(shard, nullifier)).map_err(disk)
+    }
+
+    /// The refusal that an append of these would meet, as far as it is known already: a nullifier was closed, or was used for
+    /// another envelope and there is evidence of that. A hint that spares verifying what is refused anyway: without evidence
+    /// a second use is worth a verification, and the append decides in any case.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn known_refusal(&self, id: &EnvelopeId, cancels: &[Cancellation]) -> Result<Option<Refusal>, StoreError> {
+        for &Cancellation { shard, nullifier, .. } in cancels {
+            match self.cancelled_for(shard, &nullifier)? {
+                Some(used_for) if used_for == *id => {}
+                Some(_) if self.log.contains_key(keys::evidence(&nullifier)).map_err(disk)? => {
+                    return Ok(Some(Refusal::NullifierUsed { nullifier }));
+                }
+                None if self.is_closed(shard, &nullifier)? => return Ok(Some(Refusal::SecretClosed)),
+                Some(_) | None => {}
+            }
+        }
+        Ok(None)
     }
 
     /// What stands at a cursor; nothing if it was dropped.
