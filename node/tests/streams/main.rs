@@ -22,7 +22,7 @@ use std::time::Duration;
 use alloy::primitives::B256;
 use clap::Parser;
 use dice::Dice;
-use mail::Mail;
+use mail::{Mail, Post};
 use reader::{Found, Reader, Wants};
 use support::World;
 use tokio::sync::watch;
@@ -48,6 +48,10 @@ pub(crate) const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 /// Messages for each letter that goes through the SDK: letters take a proof.
 const MESSAGES_PER_LETTER: u64 = 1_000;
 const LETTERS_MAX: u64 = 24;
+/// Messages for each that goes through the SDK, to a reader that is the SDK's: some take milliseconds.
+const MESSAGES_PER_SAID: u64 = 20;
+/// What is said on one day, in one conversation, has a quota.
+const SAID_MAX: u64 = 5_000;
 
 #[derive(Parser)]
 struct Options {
@@ -70,18 +74,21 @@ async fn main() -> ExitCode {
     let mut dice = Dice::new(seed);
     let mut world = World::start().await;
     let letters = (messages / MESSAGES_PER_LETTER).clamp(STRETCHES, LETTERS_MAX) / STRETCHES * STRETCHES;
-    let mail = Mail::start(&world, letters).await;
+    let said = (messages / MESSAGES_PER_SAID).clamp(STRETCHES, SAID_MAX) / STRETCHES * STRETCHES;
+    // Two more letters: the one that begins the conversation, and the last.
+    let mail = Mail::start(&world, letters + 2).await;
     world.limit_sending(SEND_TIMEOUT).await;
     let url = format!("http://{}", world.node.as_ref().unwrap().address());
 
-    let (complete, is_complete) = watch::channel(false);
+    let (complete, is_complete) = watch::channel(None);
     let mut readers = JoinSet::new();
     let each = messages / u64::from(CONVERSATIONS);
     for wants in Wants::all() {
         let reader = Reader::new(url.clone(), wants, each, is_complete.clone(), dice.fork());
         readers.spawn(reader.read());
     }
-    let reading = mail.read(letters, dice.fork());
+    let (mut post, mut readers_dice) = (Post::default(), dice.fork());
+    let reading = mail.read(&mut post, letters + 1, said + 1, &mut readers_dice);
     let writing = async {
         for stretch in 0..STRETCHES {
             let store = world.node.as_ref().unwrap().store().clone();
@@ -89,14 +96,23 @@ async fn main() -> ExitCode {
             append(&store, world.network, stretch_of_messages).await;
             drop(store);
             mail.send(letters / STRETCHES).await;
+            mail.talk(said / STRETCHES).await;
             if stretch + 1 < STRETCHES {
                 world.restart_in_place().await;
             }
             eprintln!("{}/{STRETCHES}: {} messages are there", stretch + 1, (stretch + 1) * messages / STRETCHES);
         }
-        complete.send_replace(true);
     };
-    let ((), post) = tokio::join!(writing, reading);
+    tokio::join!(writing, reading);
+    // Behind all that was read, one more of each: nothing may stand between.
+    tokio::join!(
+        async {
+            mail.send(1).await;
+            mail.talk(1).await;
+        },
+        mail.read(&mut post, letters + 2, said + 2, &mut dice)
+    );
+    complete.send_replace(Some(world.node.as_ref().unwrap().store().durable().0));
 
     let mut found = Found::default();
     while let Ok(Some(ended)) = tokio::time::timeout(PATIENCE, readers.join_next()).await {
@@ -111,8 +127,11 @@ async fn main() -> ExitCode {
     eprintln!("missed         {}", found.missed);
     eprintln!("twice          {}", found.twice);
     eprintln!("stuck          {stuck}");
-    eprintln!("letters        {letters}, of which {} came; {} out of turn", post.received, post.out_of_turn);
-    let void = found.hung_up == 0 || found.cut_off == 0 || found.interrupted == 0 || post.hung_up == 0;
+    let (letters, said, never_again) = (letters + 2, said + 2, post.never_again().saturating_sub(1));
+    eprintln!("letters        {letters}, of which {} came", post.letters);
+    eprintln!("said           {said}, of which {} came", post.messages);
+    eprintln!("of both        {} out of turn, {never_again} not again", post.out_of_turn);
+    let void = [found.hung_up, found.cut_off, found.interrupted, post.hung_up, post.interrupted].contains(&0);
     if void {
         eprintln!("void: nobody hung up, or nobody was cut off");
     }
@@ -130,11 +149,16 @@ async fn main() -> ExitCode {
         "twice": found.twice,
         "stuck": stuck,
         "letters": letters,
-        "letters_received": post.received,
-        "letters_out_of_turn": post.out_of_turn,
+        "letters_received": post.letters,
+        "said": said,
+        "said_received": post.messages,
+        "mail_hung_up": post.hung_up,
+        "mail_out_of_turn": post.out_of_turn,
+        "mail_not_again": never_again,
     });
     println!("{json}");
-    let broken = found.missed + found.twice + post.out_of_turn > 0 || stuck > 0 || post.received != letters;
+    let all_came = (post.letters, post.messages) == (letters, said) && never_again == 0;
+    let broken = found.missed + found.twice + post.out_of_turn > 0 || stuck > 0 || !all_came;
     if void || broken { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 

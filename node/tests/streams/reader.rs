@@ -113,23 +113,29 @@ pub(crate) struct Reader {
     each: u64,
     seen: u64,
     dice: Dice,
-    /// Whether everything is there.
-    complete: watch::Receiver<bool>,
+    /// Where the log ends, once everything is there.
+    complete: watch::Receiver<Option<u64>>,
     /// How often it still takes nothing for long, if it does so at all.
     naps: u32,
     found: Found,
 }
 
 impl Reader {
-    pub(crate) fn new(url: String, wants: Wants, each: u64, complete: watch::Receiver<bool>, dice: Dice) -> Self {
+    pub(crate) fn new(
+        url: String,
+        wants: Wants,
+        each: u64,
+        complete: watch::Receiver<Option<u64>>,
+        dice: Dice,
+    ) -> Self {
         let next = wants.conversations().into_iter().map(|number| (conversation(number).to_string(), 0)).collect();
         Self { url, wants, next, each, seen: 0, dice, complete, naps: NAPS, found: Found::default() }
     }
 
-    /// Reads until all has come.
+    /// Reads until all has come, and on to the log's end, where nothing may come twice.
     pub(crate) async fn read(mut self) -> Found {
         if matches!(self.wants, Wants::Slowly) {
-            self.complete.wait_for(|complete| *complete).await.unwrap();
+            self.complete.wait_for(Option::is_some).await.unwrap();
         }
         while !self.is_done() {
             // The node may be restarting.
@@ -148,7 +154,8 @@ impl Reader {
     }
 
     fn is_done(&self) -> bool {
-        self.next.values().all(|next| *next >= self.each)
+        let is_behind = |end: u64| self.seen >= end;
+        self.next.values().all(|next| *next >= self.each) && self.complete.borrow().is_some_and(is_behind)
     }
 
     async fn connect(&self) -> Option<NodeClient<Channel>> {
@@ -168,7 +175,12 @@ impl Reader {
                 self.naps -= 1;
                 tokio::time::sleep(2 * SEND_TIMEOUT).await;
             }
-            match stream.message().await {
+            let message = tokio::select! {
+                message = stream.message() => message,
+                // It may have read all there is by then.
+                _ = self.complete.changed() => continue,
+            };
+            match message {
                 Ok(Some(wire::SubscribeResponse { event: Some(event) })) => left -= self.take(event),
                 Err(status) if status.code() == Code::ResourceExhausted => {
                     self.found.cut_off += 1;
