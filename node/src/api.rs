@@ -126,7 +126,7 @@ impl node_server::Node for Api {
     type SubscribeStream = Subscription;
 
     async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Subscription>, Status> {
-        self.open_subscription(request.into_inner()).map(Response::new)
+        self.open_subscription(request.into_inner())
     }
 
     async fn get_requirements(

@@ -38,5 +38,6 @@ mod proving;
 pub mod server;
 pub mod slashing;
 pub mod store;
+mod told;
 mod traffic;
 pub mod validate;

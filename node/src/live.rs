@@ -87,6 +87,7 @@ impl Reloader {
             ("limits.proof_linger", limits.proof_linger == new.limits.proof_linger),
             ("limits.bad_proofs_per_ip", limits.bad_proofs_per_ip == new.limits.bad_proofs_per_ip),
             ("limits.new_accounts_per_minute", limits.new_accounts_per_minute == new.limits.new_accounts_per_minute),
+            ("limits.backlog", limits.backlog == new.limits.backlog),
             ("congestion", *congestion == new.congestion),
             ("admin", *admin == new.admin),
             ("slashing", *slashing == new.slashing),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use alloy::primitives::B256;
 use alloy::signers::local::PrivateKeySigner;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -208,9 +208,9 @@ impl Node {
         let (claims, claims_handle) = Claims::open(rules.claims.clone(), store.clone(), clock.clone()).await?;
         traffic.follow(&store, clock.now().epoch()).map_err(OpenError::from)?;
         let metrics = Metrics::new(store.commit_metrics());
-        let (listener, address) = listen_on(listen).await?;
+        let (listener, address) = listen_on(listen, limits.backlog)?;
         let admin_listener = match admin {
-            Some(admin) => Some(listen_on(admin.listen).await?),
+            Some(admin) => Some(listen_on(admin.listen, limits.backlog)?),
             None => None,
         };
         let reflection = reflection.then(reflect).transpose()?;
@@ -494,9 +494,13 @@ pub(crate) fn verifying_key(config: &Config, deployment: &Deployment) -> Result<
     }
 }
 
-async fn listen_on(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+fn listen_on(address: SocketAddr, backlog: u32) -> Result<(TcpListener, SocketAddr), StartError> {
     let failed = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.map_err(failed)?;
+    // A restart does not wait until the system has forgotten the connections of before.
+    socket.set_reuseaddr(true).map_err(failed)?;
+    socket.bind(address).map_err(failed)?;
+    let listener = socket.listen(backlog).map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }
@@ -527,5 +531,29 @@ async fn watch_store(store: Store, stop: CancellationToken) -> Result<(), RunErr
     tokio::select! {
         () = store.failed() => Err(RunError::Store),
         () = stop.cancelled() => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures_util::future::join_all;
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn system_completes_as_many_connections_as_it_was_told_to() {
+        const CALLERS: usize = 12;
+        for (backlog, all) in [(2, false), (32, true)] {
+            let (listener, address) = listen_on(SocketAddr::from(([127, 0, 0, 1], 0)), backlog).unwrap();
+            // Nobody takes them; what does not fit is tried again by the system in a second.
+            let call = || tokio::time::timeout(Duration::from_millis(500), TcpStream::connect(address));
+            let calls = join_all(std::iter::repeat_with(call).take(CALLERS)).await;
+            let completed = calls.iter().filter(|call| matches!(call, Ok(Ok(_)))).count();
+            assert_eq!(completed == CALLERS, all, "{completed} with {backlog}");
+            drop(listener);
+        }
     }
 }

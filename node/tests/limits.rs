@@ -11,6 +11,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request};
+use prost::Message as _;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -405,7 +406,7 @@ async fn floods_end_their_connection_and_no_other() {
     let bench = Bench::start("pending_resets = 5\nerror_resets = 5").await;
     let mut neighbour = bench.client().await;
     let headers = headers();
-    let (mut resets, mut errors, mut endless) = (BytesMut::new(), BytesMut::new(), BytesMut::new());
+    let [mut resets, mut errors, mut endless, mut empty] = [(); 4].map(|()| BytesMut::new());
     for stream in (1..2000_u32).step_by(2) {
         // HEADERS with END_HEADERS, and RST_STREAM at once.
         put_frame(&mut resets, 1, 4, stream, &headers);
@@ -419,10 +420,73 @@ async fn floods_end_their_connection_and_no_other() {
     for _ in 0..2000 {
         put_frame(&mut endless, 9, 0, 1, b"\x00\x01x\x01y");
     }
-    for (sentence, flood) in [("resets", resets), ("errors", errors), ("headers", endless)] {
+    // DATA without data, and without an end.
+    put_frame(&mut empty, 1, 4, 1, &headers);
+    for _ in 0..2000 {
+        put_frame(&mut empty, 0, 0, 1, &[]);
+    }
+    for (sentence, flood) in [("resets", resets), ("errors", errors), ("headers", endless), ("nothing", empty)] {
         assert_eq!(outcry(&bench, &flood).await, 11, "ENHANCE_YOUR_CALM at {sentence}");
         neighbour.get_network(wire::GetNetworkRequest {}).await.unwrap();
     }
+}
+
+/// The next frame: type, stream, payload.
+async fn frame(socket: &mut TcpStream) -> (u8, u32, Vec<u8>) {
+    let mut head = [0; 9];
+    within(socket.read_exact(&mut head)).await.unwrap();
+    let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
+    let mut payload = vec![0; number(&head[..3]) as usize];
+    within(socket.read_exact(&mut payload)).await.unwrap();
+    (head[3], number(&head[5..]), payload)
+}
+
+#[tokio::test]
+async fn stream_beyond_those_of_its_connection_is_refused_and_the_others_are_answered() {
+    let bench = Bench::start("streams_per_connection = 2").await;
+    let mut socket = hello(bench.address()).await;
+    // Requests that are not finished, from who does not wait to be told how many there may be.
+    let mut flood = BytesMut::new();
+    for stream in [1, 3, 5] {
+        put_frame(&mut flood, 1, 4, stream, &headers());
+    }
+    socket.write_all(&flood).await.unwrap();
+    let refused = loop {
+        let (kind, stream, payload) = frame(&mut socket).await;
+        if kind == 3 {
+            break (stream, payload);
+        }
+    };
+    assert_eq!(refused, (5, 7_u32.to_be_bytes().to_vec()), "REFUSED_STREAM");
+    let mut ends = BytesMut::new();
+    for stream in [1, 3] {
+        // An empty message, and the end.
+        put_frame(&mut ends, 0, 1, stream, &[0; 5]);
+    }
+    socket.write_all(&ends).await.unwrap();
+    let mut answered = std::collections::BTreeSet::new();
+    while answered.len() < 2 {
+        let (kind, stream, _) = frame(&mut socket).await;
+        if kind == 1 {
+            answered.insert(stream);
+        }
+    }
+    assert_eq!(answered, [1, 3].into());
+}
+
+#[tokio::test]
+async fn node_that_stops_waits_for_calls_no_longer_than_its_grace() {
+    let bench = Bench::start("shutdown_grace = \"500ms\"").await;
+    let mut rude = Rude::connect(bench.address()).await;
+    let (response, mut body) = rude.open("Publish").unwrap();
+    body.send_data(Bytes::from_static(&[0, 0, 0, 1, 0, 1]), false).unwrap();
+    // Behind the call on its connection, so that the node has that when this is answered.
+    let (_, _answer) = rude.call("GetNetwork", &wire::GetNetworkRequest {}).await;
+    let since = Instant::now();
+    within(bench.node.shutdown()).await.unwrap();
+    let took = since.elapsed();
+    assert!((Duration::from_millis(500)..Duration::from_secs(15)).contains(&took), "{took:?}");
+    assert!(within(response).await.is_err(), "the call was cut off");
 }
 
 #[tokio::test]
@@ -453,15 +517,28 @@ async fn stalled_reader_holds_nobody_up_and_is_cut_off() {
     })
     .await;
     // It learns why, should it ever take what it was sent.
-    let mut taken = 0;
+    let mut taken = BytesMut::new();
     while let Some(data) = within(stalled.data()).await {
         let data = data.unwrap();
-        taken += data.len();
+        taken.extend_from_slice(&data);
         stalled.flow_control().release_capacity(data.len()).unwrap();
     }
     let trailers = within(stalled.trailers()).await.unwrap().unwrap();
-    assert_eq!(Status::from_header_map(&trailers).unwrap().code(), Code::ResourceExhausted);
-    assert!(taken < 4 * (256 << 10), "{taken} bytes were kept for a reader that took none");
+    let status = Status::from_header_map(&trailers).unwrap();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(taken.len() < 4 * (256 << 10), "{} bytes were kept for a reader that took none", taken.len());
+    // And where to go on: behind the last of what it was given, whole.
+    let mut last = 0;
+    while !taken.is_empty() {
+        let length = u32::from_be_bytes(taken.split_to(5)[1..].try_into().unwrap()) as usize;
+        let response = wire::SubscribeResponse::decode(taken.split_to(length)).unwrap();
+        last = match response.event.unwrap() {
+            Event::Record(record) => record.postmark.unwrap().cursor,
+            Event::Seen(cursor) => cursor,
+        };
+    }
+    let info = status.get_error_details().error_info().unwrap().clone();
+    assert_eq!((info.reason.as_str(), &info.metadata["cursor"]), ("not_taken", &last.to_string()));
     // Its connection is as good as before.
     let (head, _) = rude.call("GetNetwork", &wire::GetNetworkRequest {}).await;
     assert!(Status::from_header_map(&head).is_none_or(|status| status.code() == Code::Ok));

@@ -15,6 +15,7 @@ use xmtp_node::config::{Config, Overrides};
 use xmtp_proto::refusal::Code;
 use xmtp_proto::time::Clock;
 use xmtp_proto::topic::Topic;
+use xmtp_proto::vault::VaultRecord;
 use xmtp_proto::wire;
 use xmtp_proto::wire::node_client::NodeClient;
 use xmtp_proto::wire::subscribe_response::Event;
@@ -136,6 +137,33 @@ async fn chain_is_not_followed_onto_a_full_disk() {
 fn free_bytes(world: &World) -> u64 {
     let stat = rustix::fs::statvfs(world.folder.path()).unwrap();
     stat.f_bavail * stat.f_frsize
+}
+
+#[tokio::test]
+async fn submissions_take_up_no_more_memory_than_configured() {
+    let mut world = World::start().await;
+    restart_with(&mut world, "[limits]\nsubmission_bytes = 4096\n").await;
+    let bob = world.join(2).await;
+    let vault = |bytes| VaultRecord { version: 1, salt: [1; 32], nonce: [2; 24], sealed: vec![3; bytes] }.to_bytes();
+    let large = bob.own(&world, Topic::Vault(bob.account), vault(4096));
+    assert_eq!(world.publish(large).await.unwrap_err().code(), Code::Overloaded);
+    let small = bob.own(&world, Topic::Vault(bob.account), vault(1024));
+    world.publish(small).await.unwrap();
+}
+
+#[tokio::test]
+async fn no_more_accounts_join_in_a_minute_than_configured() {
+    let mut world = World::start().await;
+    restart_with(&mut world, "[limits]\nnew_accounts_per_minute = 2\n").await;
+    let bob = world.join(2).await;
+    world.join(3).await;
+    let carol = support::Person::new(4);
+    let bundle = carol.bundle(world.network, 1, 1).to_bytes();
+    let joining = carol.own(&world, Topic::Contact(carol.account), bundle);
+    assert_eq!(world.publish(joining).await.unwrap_err().code(), Code::Overloaded);
+    // Who is there is not in the way: nothing of that minute is asked of them.
+    let renewed = bob.bundle(world.network, 1, 2).to_bytes();
+    world.publish(bob.own(&world, Topic::Contact(bob.account), renewed)).await.unwrap();
 }
 
 #[tokio::test]

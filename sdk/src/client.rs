@@ -55,7 +55,7 @@ use crate::transport::{Authorities, Connection, Node, Proxies, Proxy, Role, Tran
 
 pub use account::{IdentityStatus, PublishError, Published, PublishedPolicy, RestoreError};
 pub(crate) use journal::Copies;
-pub(crate) use reading::Reached;
+pub(crate) use reading::{Reached, bits_for};
 
 pub use ask::{AskError, Recipient, WhatItTakes};
 pub use receipts::Told;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::Stream;
 use futures_util::stream::try_unfold;
 use tokio::sync::OwnedSemaphorePermit;
-use tonic::Status;
+use tonic::{Response, Status};
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::refusal::Refusal;
@@ -21,8 +21,11 @@ use xmtp_proto::wire::{Record, SubscribeRequest, SubscribeResponse, TopicFilter,
 use super::prefix::Prefix;
 use super::{Api, status};
 use crate::store::Stretch;
+use crate::told::Told;
 
-/// The most filters of one subscription.
+/// The most filters of one subscription. Each is held as long as that lasts and compared with every entry of the log: with ten
+/// times as many, the streams that a node takes could hold gigabytes. A client that follows more conversations than this
+/// names shorter prefixes.
 pub(crate) const FILTERS_MAX: usize = 1024;
 /// Records read ahead for one subscription.
 const STRETCH_RECORDS: usize = 64;
@@ -46,29 +49,36 @@ struct Reader {
     ready: VecDeque<(Cursor, Record)>,
     /// How far the log was read.
     seen: Cursor,
-    /// How far the client knows.
+    /// How far the client knows; none if it is to be said again.
     told: Option<Cursor>,
+    /// The same, for who may cut it off.
+    behind: Told,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Api {
-    pub(super) fn open_subscription(&self, request: SubscribeRequest) -> Result<Subscription, Status> {
+    pub(super) fn open_subscription(&self, request: SubscribeRequest) -> Result<Response<Subscription>, Status> {
         let SubscribeRequest { filters, after } = request;
         let filter = Filter::new(filters).map_err(status::malformed)?;
         let permit = self.streams.clone().try_acquire_owned();
         let permit = permit.map_err(|_| status::refused(&Refusal::Overloaded { retry_after: RETRY_AFTER }))?;
+        let behind = Told::from(Cursor(after));
         let reader = Reader {
             api: self.clone(),
             filter: filter.into(),
             ready: VecDeque::new(),
             seen: Cursor(after),
             told: None,
+            behind: behind.clone(),
             _permit: permit,
         };
-        Ok(Box::pin(try_unfold(reader, |mut reader| async {
+        let events: Subscription = Box::pin(try_unfold(reader, |mut reader| async {
             let event = reader.next().await?;
             Ok(Some((SubscribeResponse { event: Some(event) }, reader)))
-        })))
+        }));
+        let mut response = Response::new(events);
+        response.extensions_mut().insert(behind);
+        Ok(response)
     }
 }
 
@@ -76,7 +86,7 @@ impl Reader {
     async fn next(&mut self) -> Result<subscribe_response::Event, Status> {
         loop {
             if let Some((cursor, record)) = self.ready.pop_front() {
-                self.told = Some(cursor);
+                self.tell(cursor);
                 return Ok(subscribe_response::Event::Record(record));
             }
             if self.seen < self.api.store.durable() {
@@ -85,7 +95,7 @@ impl Reader {
             }
             // Caught up: said once, so that a client without news resumes from here and not from its last record.
             if self.told != Some(self.seen) {
-                self.told = Some(self.seen);
+                self.tell(self.seen);
                 return Ok(subscribe_response::Event::Seen(self.seen.0));
             }
             tokio::select! {
@@ -96,6 +106,11 @@ impl Reader {
                 }
             }
         }
+    }
+
+    fn tell(&mut self, cursor: Cursor) {
+        self.told = Some(cursor);
+        self.behind.set(cursor);
     }
 
     async fn read(&mut self) -> Result<(), Status> {

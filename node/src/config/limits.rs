@@ -29,6 +29,8 @@ pub struct Limits {
     pub streams_per_connection: u32,
     /// Subscriptions at once on all of them.
     pub streams: usize,
+    /// Connections that the system completes before the node takes them; the system may allow fewer.
+    pub backlog: u32,
     /// Connections at once; more are closed at once.
     pub connections: usize,
     /// Connections at once from one address; in IPv6, from one /64.
@@ -89,6 +91,7 @@ impl Default for Limits {
             requests: 512,
             streams_per_connection: 100,
             streams: 10_000,
+            backlog: 1024,
             connections: 4096,
             connections_per_ip: 128,
             handshake_timeout: Duration::from_secs(10),

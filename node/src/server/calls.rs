@@ -21,11 +21,13 @@ use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::Service;
+use xmtp_proto::postmark::Cursor;
 use xmtp_proto::refusal;
 
 use crate::config::Limits;
 use crate::metrics::{Method, Metrics};
 use crate::peer::Peer;
+use crate::told::Told;
 
 /// When to come back if there are too many requests.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -132,6 +134,20 @@ fn overloaded() -> Status {
     Status::with_error_details(Code::ResourceExhausted, "the node has too much to do; try again", details)
 }
 
+/// To a client that did not take its answer. Whatever it was given before this, it has when it reads this: a subscription goes
+/// on behind the cursor.
+fn not_taken(told: Option<Cursor>) -> Status {
+    let (text, metadata) = match told {
+        None => ("the answer was not taken in time; ask again".to_owned(), HashMap::new()),
+        Some(Cursor(cursor)) => (
+            format!("the answer was not taken in time; subscribe again behind cursor {cursor}"),
+            HashMap::from([("cursor".to_owned(), cursor.to_string())]),
+        ),
+    };
+    let details = ErrorDetails::with_error_info("not_taken", "xmtp", metadata);
+    Status::with_error_details(Code::ResourceExhausted, text, details)
+}
+
 /// A call under way; counted when it is dropped.
 struct Call {
     calls: Arc<Calls>,
@@ -158,11 +174,16 @@ impl Call {
         if let Some(code) = code_in(response.headers()) {
             self.code = code;
         }
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
         if body.is_end_stream() {
             return Response::from_parts(head, body);
         }
-        let answer = Arc::new(Mutex::new(Answer { body: Some(body), given: None, given_up: false }));
+        let answer = Arc::new(Mutex::new(Answer {
+            body: Some(body),
+            given: None,
+            given_up: false,
+            told: head.extensions.remove(),
+        }));
         let number = {
             let mut answers = lock(&self.calls.answers);
             let number = answers.last_key_value().map_or(0, |(last, _)| last + 1);
@@ -186,6 +207,8 @@ struct Answer {
     /// When a piece was given to the client that it may not have taken.
     given: Option<Instant>,
     given_up: bool,
+    /// Of a subscription: how far the pieces go that were given.
+    told: Option<Told>,
 }
 
 impl Answer {
@@ -226,8 +249,7 @@ impl http_body::Body for Watched {
                 return Poll::Ready(None);
             }
             self.call.code = Code::ResourceExhausted;
-            let status =
-                Status::resource_exhausted("the answer was not taken in time; ask again behind the last cursor");
+            let status = not_taken(answer.told.as_ref().map(Told::get));
             let mut trailers = HeaderMap::new();
             return Poll::Ready(Some(status.add_header(&mut trailers).map(|()| Frame::trailers(trailers))));
         };

@@ -5,7 +5,7 @@
 //! conversation is kept as it came, and the log is read on behind it; so nothing comes twice, and a prefix that grows or
 //! shrinks with the network's traffic leaves no gap: every conversation remembers for itself how far it was read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use xmtp_proto::opening;
 use xmtp_proto::postmark::Cursor;
@@ -41,6 +41,18 @@ pub(crate) struct Shelf {
     pub(crate) topics: Vec<Topic>,
     /// Behind here something was not read yet for one of them.
     pub(crate) after: Cursor,
+}
+
+/// So many bits as make no more prefixes of these topics than may be named together.
+pub(crate) fn bits_for(topics: &[Topic], bits: u16, prefixes_max: usize) -> u16 {
+    let count = |bits: u16| {
+        let prefix = |topic: &Topic| match topic {
+            Topic::Conversation(id) => Some(Prefix::of(*id, bits)),
+            _ => None,
+        };
+        topics.iter().filter_map(prefix).collect::<BTreeSet<_>>().len()
+    };
+    (0..=bits).rev().find(|bits| count(*bits) <= prefixes_max).unwrap_or_default()
 }
 
 impl Client {
@@ -130,5 +142,22 @@ impl Client {
         // An opening says nothing that the conversation's parties want to read.
         let records = records.iter().filter(|it| it.submission.envelope().ciphertext.len() != opening::BYTES);
         self.state.keep_records(&topics, &records.collect::<Vec<_>>(), seen)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy::primitives::B256;
+
+    use super::*;
+
+    #[test]
+    fn prefixes_grow_shorter_until_they_are_few_enough() {
+        let topics = [0b0000_0000, 0b0000_0001, 0b0100_0000, 0b1000_0000, 0b1100_0000]
+            .map(|byte| Topic::Conversation(B256::repeat_byte(byte)));
+        for (prefixes_max, expected) in [(5, 9), (4, 7), (3, 1), (2, 1), (1, 0)] {
+            assert_eq!(bits_for(&topics, 9, prefixes_max), expected, "{prefixes_max} prefixes");
+        }
+        assert_eq!(bits_for(&topics, 0, 5), 0, "no more than the network says");
     }
 }

@@ -15,7 +15,7 @@ use xmtp_proto::topic::Topic;
 
 use super::source::Source;
 use super::{Arrival, StreamError, What};
-use crate::client::{Client, Reached};
+use crate::client::{Client, Reached, bits_for};
 use crate::conversation::ConversationError;
 use crate::identity::Identity;
 use crate::inbox::{Failed, Which, unverified};
@@ -34,6 +34,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 const CARE_INTERVAL: Duration = Duration::from_secs(3600);
 /// When nothing came for so long, the state is left to others.
 const IDLE: Duration = Duration::from_millis(100);
+/// As many filters as nodes take in a subscription.
+const FILTERS_MAX: usize = 1_024;
 /// How many kept messages are taken up at once.
 const TAKEN_UP: usize = 64;
 
@@ -423,10 +425,11 @@ fn topics_of(
     identity: &Identity,
     bits: u16,
 ) -> Result<(Vec<Topic>, Vec<Filter>, Cursor), StreamError> {
-    let shelves = client.shelves(identity, bits, None)?;
+    let topics = client.followed(identity)?;
+    let shelves = client.shelves(identity, bits_for(&topics, bits, FILTERS_MAX), None)?;
     let after = shelves.iter().map(|shelf| shelf.after).min().unwrap_or_default();
     let filters = shelves.iter().map(|shelf| Filter::Conversations(shelf.prefix)).collect();
-    Ok((client.followed(identity)?, filters, after))
+    Ok((topics, filters, after))
 }
 
 fn waits() -> ExponentialBackoff {
