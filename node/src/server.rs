@@ -33,9 +33,11 @@ use crate::metrics::{Metrics, NotServed};
 use crate::peer::Peer;
 use calls::{Calls, Counted};
 use places::Places;
+use receiving::Receiving;
 
 mod calls;
 mod places;
+mod receiving;
 mod tls;
 
 pub use tls::TlsError;
@@ -75,6 +77,7 @@ struct Shared {
     routes: Routes,
     metrics: Metrics,
     requests: Arc<Semaphore>,
+    receiving: Receiving,
 }
 
 impl Server {
@@ -85,7 +88,14 @@ impl Server {
         let places = Places::default();
         let requests = Arc::new(Semaphore::new(live.borrow().limits.requests));
         let (publishing, routes) = (publishing.prepare(), routes.prepare());
-        let shared = Arc::new(Shared { cors, publishing, routes, metrics: metrics.clone(), requests });
+        let shared = Arc::new(Shared {
+            cors,
+            publishing,
+            routes,
+            metrics: metrics.clone(),
+            requests,
+            receiving: Receiving::new(),
+        });
         let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
@@ -156,7 +166,7 @@ impl Shared {
         limits: &Limits,
         stop: CancellationToken,
     ) {
-        let calls = Calls::new(self.metrics.clone(), self.requests.clone(), limits);
+        let calls = Calls::new(self.metrics.clone(), self.requests.clone(), self.receiving.clone(), limits);
         let counted =
             Counted { publishing: self.publishing.clone(), routes: self.routes.clone(), calls: calls.clone(), peer };
         let service = ServiceBuilder::new().layer(self.cors.clone()).layer(GrpcWebLayer::new()).service(counted);

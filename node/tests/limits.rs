@@ -136,7 +136,10 @@ struct Rude {
 
 impl Rude {
     async fn connect(address: SocketAddr) -> Self {
-        let socket = TcpStream::connect(address).await.unwrap();
+        Self::over(TcpStream::connect(address).await.unwrap()).await
+    }
+
+    async fn over(socket: TcpStream) -> Self {
         let (requests, connection) = h2::client::handshake(socket).await.unwrap();
         let mut tasks = JoinSet::new();
         tasks.spawn(connection);
@@ -322,6 +325,47 @@ async fn time_for_a_request_does_not_end_a_subscription() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     bench.append(1, 8).await;
     assert!(matches!(within(stream.message()).await.unwrap().unwrap().event, Some(Event::Record(_))));
+}
+
+#[tokio::test]
+async fn bytes_of_publishes_are_bounded_by_address_and_in_all_while_they_arrive() {
+    let bench = Bench::start("submission_bytes = 250000\nsubmission_bytes_per_ip = 100000").await;
+    let from = async |last: u8| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+        Rude::over(socket.connect(bench.address()).await.unwrap()).await
+    };
+    // A call of 4 MiB of which so much comes and no more.
+    let begin = async |rude: &mut Rude, bytes: usize| {
+        let (response, mut body) = rude.open("Publish").unwrap();
+        body.send_data([&[0, 0, 0x40, 0, 0][..], &vec![0; bytes]].concat().into(), false).unwrap();
+        (response, body)
+    };
+    // Nothing in it, but for its size.
+    let small = wire::PublishRequest { publications: vec![wire::Publication::default(); 1000] };
+    let is_taken = async |rude: &mut Rude| {
+        let (head, _body) = rude.call("Publish", &small).await;
+        match Status::from_header_map(&head) {
+            Some(status) if status.code() == Code::ResourceExhausted => {
+                assert_eq!(status.get_details_error_info().unwrap().reason, "overloaded");
+                assert!(status.get_details_retry_info().is_some());
+                false
+            }
+            // More than fit into a call, but that is another rule.
+            _ => true,
+        }
+    };
+    let (mut one, mut again, mut two, mut three) = (from(2).await, from(2).await, from(3).await, from(4).await);
+    assert!(is_taken(&mut again).await);
+    let held = begin(&mut one, 99_000).await;
+    until("an address holds all that it may", async || !is_taken(&mut from(2).await).await).await;
+    assert!(!is_taken(&mut again).await, "on another connection, too");
+    assert!(is_taken(&mut two).await, "others have room");
+    let also = begin(&mut two, 99_000).await;
+    let rest = begin(&mut three, 50_000).await;
+    until("all hold all that they may", async || !is_taken(&mut from(5).await).await).await;
+    drop((held, also, rest));
+    until("what is given up is free", async || is_taken(&mut from(2).await).await).await;
 }
 
 #[tokio::test]

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Limits {
     /// Bytes of submissions in the node at once; more are told to come back.
     pub submission_bytes: usize,
+    /// The same for calls from one address; in IPv6, from one /64.
+    pub submission_bytes_per_ip: usize,
     /// Proofs that wait to be verified; more are told to come back.
     pub proofs: usize,
     /// How long a batch of proofs waits for more while another is verified.
@@ -83,6 +85,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             submission_bytes: 64 << 20,
+            submission_bytes_per_ip: 16 << 20,
             proofs: 4096,
             proof_linger: Duration::from_millis(2),
             bad_proofs_per_ip: 256,

@@ -24,6 +24,7 @@ use tower::Service;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::refusal;
 
+use super::receiving::{self, Receiving};
 use crate::config::Limits;
 use crate::metrics::{Method, Metrics};
 use crate::peer::Peer;
@@ -39,6 +40,9 @@ pub(super) struct Calls {
     metrics: Metrics,
     /// Requests under way on all connections.
     requests: Arc<Semaphore>,
+    receiving: Receiving,
+    submission_bytes: usize,
+    submission_bytes_per_ip: usize,
     publish_timeout: Duration,
     request_timeout: Duration,
     send_timeout: Duration,
@@ -48,10 +52,23 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    pub(super) fn new(metrics: Metrics, requests: Arc<Semaphore>, limits: &Limits) -> Arc<Self> {
-        let Limits { publish_timeout, request_timeout, send_timeout, .. } = *limits;
+    pub(super) fn new(metrics: Metrics, requests: Arc<Semaphore>, receiving: Receiving, limits: &Limits) -> Arc<Self> {
+        let Limits {
+            publish_timeout, request_timeout, send_timeout, submission_bytes, submission_bytes_per_ip, ..
+        } = *limits;
         let (open, answers) = (watch::Sender::new(0), Mutex::default());
-        Arc::new(Self { metrics, requests, publish_timeout, request_timeout, send_timeout, open, answers })
+        Arc::new(Self {
+            metrics,
+            requests,
+            receiving,
+            submission_bytes,
+            submission_bytes_per_ip,
+            publish_timeout,
+            request_timeout,
+            send_timeout,
+            open,
+            answers,
+        })
     }
 
     fn timeout(&self, method: &Method) -> Duration {
@@ -115,7 +132,16 @@ impl Service<Request<Body>> for Counted {
         let call = Call::start(&self.calls, request.uri().path());
         let mut routes = if call.method.publishes() { self.publishing.clone() } else { self.routes.clone() };
         let calls = self.calls.clone();
+        // Held until the call is answered, for so long its submissions are in the node.
+        let share = call
+            .method
+            .publishes()
+            .then(|| calls.receiving.share(self.peer, calls.submission_bytes, calls.submission_bytes_per_ip));
+        if let Some(share) = &share {
+            request = request.map(|body| receiving::count(body, share.clone(), overloaded));
+        }
         Box::pin(async move {
+            let _share = share;
             let Ok(_place) = calls.requests.clone().try_acquire_owned() else { return Ok(call.refuse(overloaded())) };
             match tokio::time::timeout(calls.timeout(&call.method), routes.call(request)).await {
                 Ok(Ok(response)) => Ok(call.answer(response)),
