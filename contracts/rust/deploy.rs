@@ -113,7 +113,7 @@ pub async fn deploy(
     })
 }
 
-async fn create(provider: &impl Provider, deployer: Address, code: Bytes) -> Result<Address, DeployError> {
+pub(crate) async fn create(provider: &impl Provider, deployer: Address, code: Bytes) -> Result<Address, DeployError> {
     let request = TransactionRequest::default().with_from(deployer).with_deploy_code(code);
     let receipt = provider.send_transaction(request).await?.get_receipt().await?;
     match receipt.contract_address {

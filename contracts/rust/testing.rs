@@ -1,8 +1,15 @@
-//! A chain for a test: anvil on a free port, ended when its handle is dropped.
+//! A chain for a test: anvil on a free port, ended when its handle is dropped; and contracts of other people's on it.
 
 use std::{env, path::PathBuf};
 
-use alloy::node_bindings::{Anvil, AnvilInstance};
+use alloy::{
+    node_bindings::{Anvil, AnvilInstance},
+    primitives::Address,
+    providers::Provider,
+    sol_types::SolValue,
+};
+
+use crate::{DeployError, artifact, deploy::create};
 
 /// Starts a chain with ten funded, unlocked accounts, on a free port of the loopback interface.
 ///
@@ -43,4 +50,28 @@ fn anvil_path() -> PathBuf {
         Some(path) => path.into(),
         None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("node_modules/.bin/anvil"),
     }
+}
+
+/// Contracts that claims are about: who asks them for a token gets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mock {
+    /// ERC-721: `mint(address to, uint256 tokenId)`.
+    Collection,
+    /// ERC-1155: `mint(address to, uint256 id, uint256 value)`.
+    Badges,
+    /// ERC-20: the deployer has the whole supply.
+    Coin,
+}
+
+/// Puts one on a chain from `deployer`, for whom `provider` can sign.
+///
+/// # Errors
+/// [`DeployError`].
+pub async fn deploy_mock(provider: impl Provider, deployer: Address, mock: Mock) -> Result<Address, DeployError> {
+    let (artifact, arguments) = match mock {
+        Mock::Collection => (include_str!("../artifacts/Collection.json"), Vec::new()),
+        Mock::Badges => (include_str!("../artifacts/Badges.json"), Vec::new()),
+        Mock::Coin => (artifact::TOKEN, deployer.abi_encode()),
+    };
+    create(&provider, deployer, artifact::creation_code(artifact, None, &arguments)?).await
 }

@@ -9,6 +9,8 @@ import {Postage} from "../src/Postage.sol";
 import {Stake} from "../src/Stake.sol";
 import {XmtpToken} from "../src/XmtpToken.sol";
 import {Base} from "./Base.t.sol";
+import {Badges} from "./mocks/Badges.sol";
+import {Collection} from "./mocks/Collection.sol";
 
 /// @dev contracts/build and forge read the same settings; here is that they read them the same way.
 contract ArtifactsTest is Base {
@@ -24,6 +26,11 @@ contract ArtifactsTest is Base {
 
     function test_theClaimsBytecodeIsForges() public view {
         check(vm.parseBytes(bytecodeOf("Claims")), type(Claims).creationCode);
+    }
+
+    function test_theMocksBytecodeIsForges() public view {
+        check(vm.parseBytes(bytecodeOf("Badges")), type(Badges).creationCode);
+        check(vm.parseBytes(bytecodeOf("Collection")), type(Collection).creationCode);
     }
 
     function test_thePostagesBytecodeIsForgesOnceLinked() public view {

@@ -28,6 +28,7 @@ pub mod evidence;
 pub mod groups;
 mod housekeeping;
 pub mod ingest;
+pub mod issuer;
 pub mod live;
 mod members;
 mod metrics;

@@ -1,6 +1,7 @@
 //! `xmtp-node`: parse the flags, load the configuration, bind, wait for a signal, shut down.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -9,15 +10,18 @@ use clap::{Args, Parser, Subcommand};
 use mimalloc::MiMalloc;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use url::Url;
+use xmtp_contracts::Deployment;
 use xmtp_node::backup::{self, BackupError, Summary};
 use xmtp_node::config::{Config, ConfigError, LogConfig, LogFormat, Overrides};
 use xmtp_node::doctor;
 use xmtp_node::evidence;
+use xmtp_node::issuer::{self, ClaimChain, Issued, IssuedClaim, Issuer, IssuerConfig};
 use xmtp_node::live::Reloader;
 use xmtp_node::node::{self, Node};
-use xmtp_proto::time::Clock;
+use xmtp_proto::time::{Clock, Timestamp};
 
 #[global_allocator]
 static MEMORY: MiMalloc = MiMalloc;
@@ -69,6 +73,39 @@ enum Command {
         /// Prints JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Publishes snapshots of claims until SIGTERM or Ctrl-C: the issuer's role, for which no relay node has to run here.
+    Issue {
+        /// The configuration file; every key is in issuer.example.toml.
+        #[arg(long, value_name = "FILE", default_value = "xmtp-issuer.toml")]
+        config: PathBuf,
+        /// Publishes what is due, prints it as JSON, one line per claim, and ends.
+        #[arg(long)]
+        once: bool,
+        /// The moment of the snapshot, in Unix seconds, instead of the one that is due.
+        #[arg(long, value_name = "SECONDS", requires = "once")]
+        at: Option<u64>,
+    },
+    /// Computes the newest snapshots of a claim again, with an RPC of your own. Prints what came of it as JSON, one line per
+    /// snapshot that issuers signed, with the first difference; exits with 1 if there is one.
+    Recompute {
+        /// The claim's name in the deployment.
+        claim: String,
+        /// `deployments/<chain id>.json` of the network.
+        #[arg(long, value_name = "FILE")]
+        deployment: PathBuf,
+        /// The node that has the snapshot.
+        #[arg(long, value_name = "URL")]
+        node: Url,
+        /// An RPC of the claim's chain.
+        #[arg(long, value_name = "URL")]
+        rpc_url: Url,
+        /// No earlier block has anything to say.
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        from_block: u64,
+        /// Blocks per question for logs; halved by itself.
+        #[arg(long, value_name = "NUMBER", default_value = "2000")]
+        logs_range: NonZeroU64,
     },
     /// Writes the store of a stopped node to a file.
     Backup {
@@ -128,6 +165,15 @@ async fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Command::Evidence { options, admin, reporter, json } => offer(options, admin, reporter, json).await,
+        Command::Issue { config, once, at } => issue(&config, once, at).await,
+        Command::Recompute { claim, deployment, node, rpc_url, from_block, logs_range } => {
+            let claim = IssuedClaim { name: claim, from_block, cross_check: None };
+            match recompute(claim, &deployment, node, rpc_url, logs_range).await {
+                Ok(true) => Ok(()),
+                Ok(false) => return ExitCode::FAILURE,
+                Err(error) => Err(error),
+            }
+        }
         Command::Backup { data_dir, to } => copied("backed up", backup::backup(&data_dir, &to)),
         Command::Restore { from, data_dir } => copied("restored", backup::restore(&from, &data_dir)),
     };
@@ -230,6 +276,57 @@ async fn offer(
         slashable.iter().for_each(|it| print!("{it}"));
     }
     Ok(())
+}
+
+async fn issue(config: &Path, once: bool, at: Option<u64>) -> Result<(), Box<dyn std::error::Error>> {
+    let config = IssuerConfig::load(config)?;
+    let _refilter = init_log(&config.log)?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let issuer = Issuer::open(config, Clock::system()).await?;
+    if once {
+        for issued in issuer.issue(at.map_or_else(|| issuer.due(), Timestamp::from_secs)).await? {
+            let Issued { claim, snapshot, digest, listed } = issued;
+            let roots: Vec<_> = snapshot.roots.iter().map(ToString::to_string).collect();
+            let line = serde_json::json!({
+                "claim": claim.to_string(), "generation": snapshot.generation, "block": snapshot.block_number,
+                "leaves": snapshot.leaves, "roots": roots, "digest": digest, "listed": listed,
+            });
+            println!("{line}");
+        }
+        return Ok(());
+    }
+    let stop = CancellationToken::new();
+    let told = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        stop.cancel();
+        std::future::pending().await
+    };
+    notify(NotifyState::Ready);
+    tokio::select! {
+        () = issuer.run(stop.clone()) => Ok(()),
+        () = told => Ok(()),
+    }
+}
+
+async fn recompute(
+    claim: IssuedClaim,
+    deployment: &Path,
+    node: Url,
+    rpc_url: Url,
+    logs_range: NonZeroU64,
+) -> Result<bool, Box<dyn std::error::Error>> {
+    let deployment = Deployment::load(deployment)?;
+    let chain_id = deployment.offered_claim(&claim.name).map(|it| it.chain_id).unwrap_or_default();
+    let chain = ClaimChain::new(chain_id, rpc_url, logs_range);
+    let mut all_true = true;
+    for recomputed in issuer::recompute(&issuer::Source { deployment, node, chain, claim }).await? {
+        all_true &= recomputed.difference.is_none();
+        println!("{}", serde_json::to_string(&recomputed)?);
+    }
+    Ok(all_true)
 }
 
 fn copied(what: &str, outcome: Result<Summary, BackupError>) -> Result<(), Box<dyn std::error::Error>> {

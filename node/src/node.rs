@@ -36,7 +36,7 @@ use crate::ingest::{Bounds, Ingest, Rooms};
 use crate::live::Reloader;
 use crate::members::{Members, MembersConfig};
 use crate::metrics::Metrics;
-use crate::operator::Operator;
+use crate::operator::{self, Operator};
 use crate::proving::{Gathering, Proving};
 use crate::server::{self, BadOrigin, Server, TlsError};
 use crate::slashing::{Contract, Offer, Slashing};
@@ -460,12 +460,7 @@ pub(crate) fn slashing_key(config: &SlashingConfig) -> Result<PrivateKeySigner, 
 }
 
 fn key(path: &Path, password_file: &Path) -> Result<PrivateKeySigner, StartError> {
-    let failed = |path: &Path, reason: String| StartError::Key { path: path.to_owned(), reason };
-    let password = std::fs::read_to_string(password_file).map_err(|error| failed(password_file, error.to_string()))?;
-    let password = zeroize::Zeroizing::new(password);
-    let key = eth_keystore::decrypt_key(path, password.lines().next().unwrap_or_default())
-        .map_err(|error| failed(path, error.to_string()))?;
-    PrivateKeySigner::from_slice(&zeroize::Zeroizing::new(key)).map_err(|error| failed(path, error.to_string()))
+    operator::key(path, password_file).map_err(|(path, reason)| StartError::Key { path, reason })
 }
 
 pub(crate) fn deployment(config: &Config) -> Result<Deployment, StartError> {

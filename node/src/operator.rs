@@ -1,5 +1,6 @@
-//! The operator's key, which signs postmarks.
+//! The operator's key, which signs postmarks; and how keys are read.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alloy::primitives::Address;
@@ -70,6 +71,19 @@ impl Operator {
         signature[64] = V + (i32::from(recovery) & 1) as u8;
         SignedPostmark { postmark, signature }
     }
+}
+
+/// Reads a key from its Web3 Secret Storage file.
+///
+/// # Errors
+/// Which file is wrong, and what is wrong with it.
+pub(crate) fn key(key_file: &Path, password_file: &Path) -> Result<PrivateKeySigner, (PathBuf, String)> {
+    let password = std::fs::read_to_string(password_file);
+    let password = Zeroizing::new(password.map_err(|error| (password_file.to_owned(), error.to_string()))?);
+    let failed = |reason: String| (key_file.to_owned(), reason);
+    let key = eth_keystore::decrypt_key(key_file, password.lines().next().unwrap_or_default())
+        .map_err(|error| failed(error.to_string()))?;
+    PrivateKeySigner::from_slice(&Zeroizing::new(key)).map_err(|error| failed(error.to_string()))
 }
 
 #[cfg(test)]

@@ -7,159 +7,19 @@ mod support;
 
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256};
-use alloy::signers::SignerSync as _;
-use alloy::signers::local::PrivateKeySigner;
-use rand_chacha::ChaCha20Rng;
-use rand_chacha::rand_core::SeedableRng as _;
-use support::{Person, World, fetch_bucket, proving_key, until};
-use xmtp_contracts::{Condition, OfferedClaim};
-use xmtp_proto::derive::{self, ClaimId, Group, Purpose};
+use support::claims::{
+    claim_pass, counts, entry, issue, issuer, issuer_pass, offered, part, root_today, send, signed, snapshot,
+};
+use support::{Person, World};
+use xmtp_proto::derive::ClaimId;
 use xmtp_proto::envelope::Envelope;
-use xmtp_proto::field::{Commitment, Root};
-use xmtp_proto::pass::{self, Claim, Issuer, Pass};
-use xmtp_proto::postmark::{Cursor, SignedPostmark};
+use xmtp_proto::pass::{Claim, Pass};
 use xmtp_proto::refusal::{Code, Refusal};
-use xmtp_proto::signature::{self, Label};
-use xmtp_proto::snapshot::{Anchorage, Contacts, Entry, Part, SignedSnapshot, Snapshot};
-use xmtp_proto::submission::Submission;
+use xmtp_proto::snapshot::Snapshot;
 use xmtp_proto::time::{Clock, Epoch, Generation, Timestamp};
 use xmtp_proto::topic::Topic;
-use xmtp_proto::wire;
-use xmtp_prover::{Group as Tree, Index, Limit, Statement, Witness, leaf, leaves, prove};
 
-const LIMIT: u32 = 16;
 const DAY: u64 = 86_400;
-
-fn issuer(seed: u8) -> PrivateKeySigner {
-    PrivateKeySigner::from_slice(&[seed; 32]).unwrap()
-}
-
-/// A claim about a collection, for which two of three issuers vouch.
-fn offered(name: &str, collection: u8) -> OfferedClaim {
-    let mut issuers = [31, 32, 33].map(|seed| issuer(seed).address()).to_vec();
-    issuers.sort_unstable();
-    let condition = Condition::Erc721 { collection: Address::repeat_byte(collection) };
-    OfferedClaim { name: name.to_owned(), chain_id: 1, condition, issuers, threshold: 2, limit: LIMIT }
-}
-
-fn limit() -> Limit {
-    Limit::new(LIMIT).unwrap()
-}
-
-/// A snapshot of these people at a block, and its list.
-fn snapshot(world: &World, people: &[&Person], block_number: u64) -> (Snapshot, Vec<Commitment>) {
-    let mut commitments: Vec<_> = people.iter().map(|it| it.claim_secret().commitment()).collect();
-    commitments.sort_unstable();
-    let mut tree = Tree::new();
-    tree.extend(leaves(&commitments.iter().map(|it| Some((*it, limit()))).collect::<Vec<_>>()));
-    let snapshot = Snapshot {
-        generation: Generation::at(world.clock.now()).0,
-        block_number,
-        block_hash: B256::repeat_byte(0xb1),
-        contacts: vec![Contacts { operator: [7; 32].into(), cursor: Cursor(2) }],
-        leaves: commitments.len().try_into().unwrap(),
-        roots: tree.checkpoint().volumes().iter().map(|it| it.root).collect(),
-    };
-    (snapshot, commitments)
-}
-
-fn anchorage(world: &World) -> Anchorage {
-    Anchorage { chain_id: world.deployment.chain_id, claims: world.deployment.claims.unwrap() }
-}
-
-fn part(world: &World, claim: ClaimId, snapshot: &Snapshot, commitments: Vec<Commitment>) -> Entry {
-    Entry::Part(Part { snapshot: snapshot.digest(claim, anchorage(world)), first: 0, commitments })
-}
-
-fn signed(world: &World, claim: ClaimId, snapshot: &Snapshot, by: &PrivateKeySigner) -> Entry {
-    let digest = snapshot.digest(claim, anchorage(world));
-    let signature = by.sign_hash_sync(&digest).unwrap().as_bytes();
-    Entry::Snapshot(SignedSnapshot { snapshot: snapshot.clone(), signature })
-}
-
-/// An entry on a claim's topic, with this issuer's pass.
-fn entry(world: &World, claim: ClaimId, by: &PrivateKeySigner, entry: &Entry) -> Submission {
-    let envelope = Envelope { topic: Topic::Claim(claim.0), sent_at: world.clock.now(), ciphertext: entry.to_bytes() };
-    let pass = issuer_pass(world, &envelope, by);
-    Submission::new(envelope, vec![pass]).unwrap()
-}
-
-fn issuer_pass(world: &World, envelope: &Envelope, by: &PrivateKeySigner) -> Pass {
-    let digest = signature::digest(Label::Issuer, world.network, &[envelope.id(world.network).as_bytes()]);
-    Pass::Issuer(Issuer { issuer: by.address(), signature: by.sign_hash_sync(&digest).unwrap().as_bytes() })
-}
-
-/// Has one issuer publish a snapshot with its list, and another sign it; returns the first root.
-async fn issue(world: &mut World, claim: ClaimId, people: &[&Person], block: u64) -> Root {
-    let (snapshot, list) = snapshot(world, people, block);
-    let part = part(world, claim, &snapshot, list);
-    let [first, second] = [31, 32].map(issuer);
-    let entries = [
-        entry(world, claim, &first, &part),
-        entry(world, claim, &first, &signed(world, claim, &snapshot, &first)),
-        entry(world, claim, &second, &signed(world, claim, &snapshot, &second)),
-    ];
-    for entry in entries {
-        world.publish(entry).await.unwrap();
-    }
-    snapshot.roots[0]
-}
-
-fn group(world: &World, claim: ClaimId) -> wire::ClaimGroup {
-    wire::ClaimGroup { id: claim.as_bytes().to_vec(), generation: Generation::at(world.clock.now()).0 }
-}
-
-/// The root of today's snapshot; nothing if there is none.
-async fn root_today(world: &World, claim: ClaimId) -> Option<Root> {
-    let request = wire::GetRootsRequest { group: Some(wire::get_roots_request::Group::Claim(group(world, claim))) };
-    let roots = world.client.clone().get_roots(request).await.ok()?.into_inner().roots;
-    Some(Root::from_be_bytes(roots.first()?.root.clone().try_into().unwrap()).unwrap())
-}
-
-/// A proof under a root that the node serves.
-async fn claim_pass(
-    world: &mut World,
-    person: &Person,
-    (claim, root): (ClaimId, Root),
-    (epoch, index): (Epoch, u16),
-    envelope: &Envelope,
-) -> Pass {
-    let secret = person.claim_secret();
-    let request = wire::GetBucketRequest {
-        group: Some(wire::get_bucket_request::Group::Claim(group(world, claim))),
-        root: root.as_bytes().to_vec(),
-        bucket: 0,
-    };
-    let bucket = fetch_bucket(&mut world.client, request, root).await;
-    let own = leaf(secret.commitment(), limit());
-    let position = bucket.leaves().iter().position(|it| *it == own).expect("the snapshot has this person");
-    let path = bucket.path(position.try_into().unwrap()).unwrap();
-    let witness = Witness { secret: &secret, limit: limit(), index: Index::new(index), path: &path };
-    let generation = Generation::at(world.clock.now()).0;
-    let of = Group::Claim { id: claim, generation }.id(world.network, world.deployment.postage);
-    let (statement, proof) = prove(
-        proving_key(),
-        &witness,
-        of.external_nullifier(Purpose::Envelope, Some(epoch)),
-        envelope.id(world.network).signal(),
-        derive::scope(world.network, &envelope.topic),
-        &mut ChaCha20Rng::from_seed([9; 32]),
-    )
-    .unwrap();
-    let Statement { root, share, nullifier, tag, external_nullifier: _, signal: _, scope: _ } = statement;
-    let proof = pass::Proof { root, nullifier, share, tag, points: proof.to_bytes() };
-    Pass::Claim(Claim { id: claim, generation, epoch, proof })
-}
-
-async fn send(world: &mut World, letter: &Envelope, passes: Vec<Pass>) -> Result<SignedPostmark, Code> {
-    let submission = Submission::new(letter.clone(), passes).unwrap();
-    world.publish(submission).await.map_err(|refusal| refusal.code())
-}
-
-async fn counts(world: &World, claim: ClaimId, root: Root) {
-    until("the snapshot counts", async || root_today(world, claim).await == Some(root)).await;
-}
 
 /// A network with two claims, and three people.
 async fn start(clock: Clock) -> (World, [ClaimId; 2], [Person; 3]) {

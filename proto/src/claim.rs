@@ -45,9 +45,9 @@ pub enum Condition {
         /// The least, in wei; not zero.
         amount: U256,
     },
-    /// It sent a transaction itself that moved native coin, or a listed token, above zero to an account.
+    /// Another account paid it: that one sent a transaction itself which moved native coin, or a listed token, above zero to it.
     Counterparty {
-        /// The other account.
+        /// The one that paid.
         account: Address,
         /// The tokens that count beside the native coin: at most 32, ascending.
         tokens: Vec<Address>,

@@ -11,6 +11,7 @@
 //! | `stamps` | buys books, and finds those again whose purchase was cut short |
 //! | `stakes` | makes stakes, leaves them, and has the journal grant their indices |
 //! | `holdings` | what the account has that a letter could show |
+//! | `claims` | which claims hold of the account, and their passes |
 //! | `frank` | the passes of a letter, proved |
 //! | `stock` | prepares stamps while there is nothing to send |
 //! | `reserve` | has the journal grant stamps to this client before they are used |
@@ -21,6 +22,7 @@
 
 mod account;
 mod ask;
+mod claims;
 mod frank;
 mod holdings;
 mod journal;
@@ -58,6 +60,7 @@ pub(crate) use journal::Copies;
 pub(crate) use reading::{Reached, bits_for};
 
 pub use ask::{AskError, Recipient, WhatItTakes};
+pub use claims::ClaimStatus;
 pub use receipts::Told;
 pub use send::{Draft, SendError, Sent};
 pub use stakes::{MadeStake, StakeStatus, StakingError};
@@ -91,6 +94,8 @@ pub struct Client {
     run_length: u16,
     /// Whether the node is told what was read.
     receipts: bool,
+    small_claims: bool,
+    held: Mutex<claims::Held>,
     session: Mutex<Session>,
     /// Held by whoever reserves stamps.
     reserving: tokio::sync::Mutex<()>,
@@ -197,6 +202,7 @@ pub struct Builder {
     clock: Clock,
     run_length: u16,
     receipts: bool,
+    small_claims: bool,
     on_step: OnStep,
 }
 
@@ -340,6 +346,14 @@ impl Builder {
         self
     }
 
+    /// Shows claims of groups with fewer than [`SMALL_CLAIM`](crate::claims::SMALL_CLAIM) accounts too: the fewer hold it, the more
+    /// a claim says about who shows it. By default it does not.
+    #[must_use]
+    pub fn small_claims(mut self, agreed: bool) -> Self {
+        self.small_claims = agreed;
+        self
+    }
+
     /// Is told what the client is doing, as it begins to.
     #[must_use]
     pub fn on_step(mut self, on_step: impl Fn(Step) + Send + Sync + 'static) -> Self {
@@ -367,6 +381,7 @@ impl Builder {
             clock,
             run_length,
             receipts,
+            small_claims,
             on_step,
         } = self;
         let named = NetworkId(deployment.network_id);
@@ -391,6 +406,8 @@ impl Builder {
             keys: OnceCell::new(),
             run_length,
             receipts,
+            small_claims,
+            held: Mutex::default(),
             session: Mutex::new(Session::new().map_err(StateError::from)?),
             reserving: tokio::sync::Mutex::default(),
             reading: tokio::sync::Mutex::default(),
@@ -422,6 +439,7 @@ impl Client {
             clock: Clock::system(),
             run_length: RUN_LENGTH,
             receipts: true,
+            small_claims: false,
             on_step: Arc::new(|_| ()),
         }
     }

@@ -37,6 +37,12 @@ impl Demand {
         Self { requirements: [Some(network), account].into_iter().flatten().map(|it| it.for_units(units)).collect() }
     }
 
+    /// Whether some part of it is of this kind.
+    #[must_use]
+    pub fn asks(&self, kind: impl Fn(&Requirement) -> bool) -> bool {
+        self.requirements.iter().flat_map(Requirement::leaves).any(kind)
+    }
+
     /// Whether passes that show this suffice.
     #[must_use]
     pub fn is_met_by(&self, shown: &[Shown]) -> bool {

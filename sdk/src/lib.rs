@@ -28,6 +28,7 @@
 //! | [`state`] | what is remembered on this machine |
 
 pub mod chain;
+pub mod claims;
 pub mod client;
 pub mod connection;
 pub mod content;

@@ -72,7 +72,7 @@ pub async fn find_member(
     Err(FrankError::NotYetRooted)
 }
 
-async fn look_in(bucket: Bucket, root: VolumeRoot, leaf: Leaf) -> Result<Option<Found>, FrankError> {
+pub(crate) async fn look_in(bucket: Bucket, root: VolumeRoot, leaf: Leaf) -> Result<Option<Found>, FrankError> {
     if bucket.volume() != root.volume {
         return Err(FrankError::WrongBucket);
     }

@@ -34,7 +34,7 @@ pub use authorities::{Authorities, InvalidAuthorities};
 pub use check::WrongPostmark;
 pub use connection::{Asked, Congestion, Connection, Order, Page, Role};
 pub use error::TransportError;
-pub use groups::{KeptGroup, MemberGroup, RootKind, StakeGroup, StampGroup, VolumeRoot};
+pub use groups::{ClaimGroup, KeptGroup, MemberGroup, RootKind, StakeGroup, StampGroup, VolumeRoot};
 pub use node::{NetworkInfo, Node};
 pub use prefix::{Prefix, Stretch};
 pub use proxy::{InvalidProxy, Proxies, Proxy};

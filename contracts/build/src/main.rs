@@ -25,12 +25,15 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// What is deployed: the file below `contracts/`, and the contract in it. Poseidon is linked into what slashes.
-const CONTRACTS: [(&str, &str); 5] = [
+const CONTRACTS: [(&str, &str); 7] = [
     ("src/Claims.sol", "Claims"),
     ("src/Postage.sol", "Postage"),
     ("src/Stake.sol", "Stake"),
     ("src/XmtpToken.sol", "XmtpToken"),
     ("node_modules/poseidon-solidity/PoseidonT2.sol", "PoseidonT2"),
+    // For tests of what is said about other people's contracts.
+    ("test/mocks/Badges.sol", "Badges"),
+    ("test/mocks/Collection.sol", "Collection"),
 ];
 
 /// The compiler's reminder to clear transient storage, which OpenZeppelin's guard against re-entry does.

@@ -38,7 +38,8 @@ interface IClaims {
         Erc20,
         /// @dev Owns at least `amount` wei of the chain's native coin.
         Native,
-        /// @dev Sent a transaction itself that moved native coin, or one of `tokens`, above zero to the account `subject`.
+        /// @dev Was paid by the account `subject`: that one sent a transaction itself which moved native coin, or one of `tokens`,
+        /// above zero to it. What others send to `subject` counts for nothing.
         Counterparty,
         /// @dev Its nonce was above zero before the Unix time `before`.
         Active

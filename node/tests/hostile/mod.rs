@@ -21,10 +21,14 @@ use xmtp_proto::pass::{Pass, Stamp};
 use xmtp_proto::refusal::Code;
 use xmtp_proto::signature;
 use xmtp_proto::submission::Submission;
+use xmtp_proto::time::Timestamp;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire::{self, node_client::NodeClient};
 
-use crate::support::{Book, LONG_AGO, Person, Tag, World, until};
+use crate::support::{Book, Person, Tag, World, until};
+
+/// Older than any envelope may be.
+const LONG_AGO: Timestamp = Timestamp::from_secs(1_000_000_000);
 
 /// A way to be refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // Each test binary uses its part.
 
 pub(crate) mod authority;
+pub(crate) mod claims;
 pub(crate) mod proxies;
 pub(crate) mod stakes;
 

@@ -76,6 +76,9 @@ pub(crate) struct Global {
     pub(crate) home: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) wallet: Wallet,
+    /// Show claims too that so few hold that they nearly say who this is: fewer than 100.
+    #[arg(long, global = true)]
+    pub(crate) small_claims: bool,
     /// Print exactly one JSON object.
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -109,6 +112,8 @@ pub(crate) enum Command {
     /// Tokens locked for the right to write so many letters a day.
     #[command(subcommand)]
     Stake(Stake),
+    /// List the claims that the network offers, and which of them hold of this account today.
+    Claims,
     /// Show what writing to an account takes, and what it would cost.
     Requirements {
         /// The account: 0x and 40 hexadecimal digits, CAIP-10, or an ENS name.

@@ -1,6 +1,7 @@
 //! The commands, one file per group. Each does one thing with a client and says what came of it.
 
 mod can_send;
+mod claims;
 mod config;
 mod connections;
 mod doctor;
@@ -40,12 +41,15 @@ pub(crate) enum Answer {
 pub(crate) async fn run(args: Args, matches: &ArgMatches, output: &Output) -> Result<Answer, Failure> {
     let Args { global, command } = args;
     let settings = &Settings::read(&global, matches)?;
-    let connect = async || Ok::<_, Failure>(context::builder(settings, output)?.connect().await?);
+    let small_claims = global.small_claims;
+    let connect =
+        async || Ok::<_, Failure>(context::builder(settings, output)?.small_claims(small_claims).connect().await?);
     let done = match command {
         Command::Identity(command) => identity::run(command, &connect().await?, output).await,
         Command::Policy(command) => policy::run(command, settings, &connect().await?, output).await,
         Command::Stamps(command) => stamps::run(command, &connect().await?, output).await,
         Command::Stake(command) => stakes::run(command, &connect().await?, output).await,
+        Command::Claims => claims::run(&connect().await?, output).await,
         Command::Requirements { account } => {
             let account = context::account(account, settings, output).await?;
             requirements::run(account, &connect().await?, output).await

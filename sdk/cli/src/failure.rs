@@ -398,7 +398,9 @@ impl From<FrankError> for Failure {
             FrankError::NotYetRooted => {
                 Self::new("root_unknown", &error).hint("run the same command again in a minute")
             }
-            FrankError::WrongBucket => Self::new("bad_answer", &error).hint("do not use this node"),
+            FrankError::WrongBucket | FrankError::NotIssued(_) => {
+                Self::new("bad_answer", &error).hint("do not use this node")
+            }
             FrankError::Transport(error) => error.into(),
             other => Self::new("proof", &other),
         }

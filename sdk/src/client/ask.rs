@@ -98,6 +98,9 @@ impl Client {
         };
         let offer = demand.offer().map(priced);
         let alternatives = demand.alternatives().into_iter().map(priced).collect();
+        if let Some(identity) = self.state.identity()? {
+            self.look_for_claims(&identity, &demand).await;
+        }
         let holdings = self.holdings(Some(&recipient), self.node().await?.network())?;
         let at_hand = choose(&demand, &holdings.all);
         let limit = recipient.spending_limit(1);

@@ -8,6 +8,7 @@ use xmtp_proto::pass::{self, Pass};
 use xmtp_proto::requirement::Shown;
 use xmtp_prover::{Blank, Limit, Path, Position};
 
+use super::claims::HeldClaim;
 use super::holdings::{Source, ToShow};
 use super::send::Errand;
 use super::{Client, ProvingKeyError, SendError, Step};
@@ -32,6 +33,7 @@ pub(super) enum Prepared {
     /// By the letter in whose conversation it was attested.
     Connection(EnvelopeId),
     Member,
+    Claim(Box<HeldClaim>),
 }
 
 /// A stake, of which the letter will take an index.
@@ -59,7 +61,8 @@ impl Prepared {
         match self {
             Self::Stamp(stamp) => Some(stamp.root),
             Self::Stake(stake) => Some(stake.root),
-            Self::Connection(_) | Self::Member => None,
+            // That of a claim is judged before.
+            Self::Claim(_) | Self::Connection(_) | Self::Member => None,
         }
     }
 
@@ -67,7 +70,7 @@ impl Prepared {
     pub(super) fn was_ahead(&self) -> bool {
         match self {
             Self::Stamp(stamp) => stamp.ahead,
-            Self::Stake(_) | Self::Connection(_) | Self::Member => false,
+            Self::Stake(_) | Self::Claim(_) | Self::Connection(_) | Self::Member => false,
         }
     }
 }
@@ -128,6 +131,10 @@ impl Client {
                 Source::Stake(id) => Prepared::Stake(Box::new(self.prepare_stake(errand, id).await?)),
                 Source::Connection(letter) => Prepared::Connection(letter),
                 Source::Member => Prepared::Member,
+                Source::Claim(id) => {
+                    let held = self.held_claims().into_iter().find(|it| it.group.id == id);
+                    Prepared::Claim(Box::new(held.ok_or(FrankError::NotYetRooted)?))
+                }
                 // A stamp belongs to a letter before it is shown.
                 Source::Book(_) => return Err(LettersError::Misfit.into()),
             });
@@ -173,6 +180,7 @@ impl Client {
                     let connection = self.connection_pass(*letter, &outgoing.envelope)?;
                     Pass::Connection(connection.ok_or(LettersError::Misfit)?)
                 }
+                Prepared::Claim(held) => Pass::Claim(self.frank_claim(identity, outgoing, held).await?),
             });
         }
         Ok(passes)

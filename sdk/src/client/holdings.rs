@@ -3,20 +3,21 @@
 
 use std::sync::{MutexGuard, PoisonError};
 
-use xmtp_proto::derive::{self, EnvelopeId};
+use xmtp_proto::derive::{self, ClaimId, EnvelopeId, Purpose};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::pass::Connection;
 use xmtp_proto::requirement::Shown;
 use xmtp_proto::time::Epoch;
 use xmtp_proto::topic::Topic;
 
+use super::claims::HeldClaim;
 use super::stakes::left_of_day;
 use super::{Client, Recipient};
 use crate::franking::{Choice, Chosen, Holding};
 use crate::identity::Identity;
 use crate::invite::Author;
 use crate::state::{Book, BookId, LettersError, Outgoing, Said, Stake, StampUse, StateError, Word};
-use crate::transport::{NetworkInfo, StampGroup};
+use crate::transport::{ClaimGroup, NetworkInfo, StampGroup};
 
 /// What a pass is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(super) enum Source {
     Connection(EnvelopeId),
     /// The account's membership: which index of it, the journal says when the letter is sent.
     Member,
+    /// A claim that holds of the account today.
+    Claim(ClaimId),
 }
 
 /// A pass that is to be made for a letter.
@@ -127,7 +130,9 @@ impl Client {
         };
         let member = member.then_some((Source::Member, Holding::Member));
         let stakes = self.stake_holdings(identity, recipient, envelope)?;
-        Ok(connection.into_iter().chain(member).chain(stakes).collect())
+        // A claim shows a pseudonym, and there is none towards nobody.
+        let claims = recipient.map(|recipient| self.claim_holdings(identity, recipient, envelope)).transpose()?;
+        Ok(connection.into_iter().chain(claims.into_iter().flatten()).chain(member).chain(stakes).collect())
     }
 
     /// Whether a recipient blocked the tag that the account's memberships of this quarter show to it.
@@ -213,6 +218,31 @@ impl Client {
         };
         let stakes = self.state.stakes()?.into_iter().filter(usable);
         Ok(stakes.map(|stake| (Source::Stake(stake.id), Holding::Stake { tier: stake.tier })).collect())
+    }
+
+    /// The claims that may be shown to a recipient, and have an index left today, or one that is the letter's already.
+    fn claim_holdings(
+        &self,
+        identity: &Identity,
+        recipient: &Recipient,
+        letter: Option<EnvelopeId>,
+    ) -> Result<Vec<(Source, Holding)>, StateError> {
+        let (view, _) = self.state.journal()?;
+        let (epoch, purpose) = (self.now().epoch(), Purpose::Envelope);
+        let has_own = letter.is_some_and(|id| view.index_of(id, purpose, epoch).is_some());
+        // Without a slot, none of its indices is used.
+        let slot = view.slot(self.state.installation(), epoch);
+        let is_left = |held: &HeldClaim| {
+            slot.is_none_or(|slot| view.index_to_reserve(slot, purpose, epoch, held.limit).is_some())
+        };
+        let blocked = recipient.policy.as_ref().map_or(&[][..], |policy| &policy.blocked_tags);
+        let scope = derive::scope(self.network, &Topic::Invite(recipient.bundle.account()));
+        let holding = |held: HeldClaim| {
+            let ClaimGroup { id, generation } = held.group;
+            let tag = identity.postal_seed().claim_secret(generation).tag(scope);
+            (!blocked.contains(&tag)).then_some((Source::Claim(id), Holding::Claim { id, tag }))
+        };
+        Ok(self.held_claims().into_iter().filter(|held| has_own || is_left(held)).filter_map(holding).collect())
     }
 
     /// The books whose stamps are good now.

@@ -163,7 +163,7 @@ impl Client {
     }
 
     /// The index for an envelope: reserved in the journal and read back, in a slot that was claimed and read back.
-    async fn reserve(
+    pub(super) async fn reserve(
         &self,
         identity: &Identity,
         purpose: Purpose,

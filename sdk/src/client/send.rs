@@ -335,6 +335,7 @@ impl Client {
     ) -> Result<Vec<BookId>, SendError> {
         self.look_for_unfinished().await?;
         let demand = &errand.recipient.demand(units);
+        self.look_for_claims(identity, demand).await;
         let network = self.node().await?.network();
         let mut holdings = self.holdings(Some(&errand.recipient), network)?;
         let mut choice = choose_more(demand, already, &holdings.all);
@@ -377,6 +378,7 @@ impl Client {
         without_passes: bool,
     ) -> Result<Sent, SendError> {
         let id = outgoing.letter.id;
+        self.look_for_claims(identity, &errand.recipient.demand(outgoing.envelope.units())).await;
         let to_show = if without_passes { Vec::new() } else { self.to_show(&errand.recipient, identity, &outgoing)? };
         let stamps = self.nullifiers(identity, &outgoing)?;
         // On an earlier day it may have been accepted with an index of that day.
@@ -405,6 +407,8 @@ impl Client {
                 Err(it @ (Refusal::RootExpired | Refusal::RootUnknown)) => {
                     outgoing.stamps.iter().for_each(|usage| self.stock().give_up(usage.book));
                     errand.paths.clear();
+                    self.forget_claims();
+                    self.look_for_claims(identity, &errand.recipient.demand(outgoing.envelope.units())).await;
                     refusal = Some(it);
                 }
                 Err(it) => {

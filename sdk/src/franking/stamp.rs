@@ -3,7 +3,7 @@
 use alloy::primitives::{Address, B256};
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::SeedableRng;
-use xmtp_proto::derive::{self, Group, NetworkId, Purpose};
+use xmtp_proto::derive::{self, ClaimId, Group, NetworkId, Purpose};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::{ExternalNullifier, FieldElement, Leaf, Scope, Signal};
 use xmtp_proto::pass;
@@ -39,6 +39,9 @@ pub enum FrankError {
     /// The bucket that the node served does not lead to the root that it named. The node's fault: use another.
     #[error("the node served a bucket that does not have the book's leaf under the root it named")]
     WrongBucket,
+    /// The node serves a root of a claim that not enough of its issuers signed. The node's fault: use another.
+    #[error("the node serves a snapshot of claim {0} that not enough of its issuers signed")]
+    NotIssued(ClaimId),
     /// The node could not be asked.
     #[error(transparent)]
     Transport(#[from] TransportError),

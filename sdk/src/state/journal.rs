@@ -3,7 +3,7 @@
 //! The journal decides who has an index; it is written down here too before a proof is made, so that not even a node that
 //! shows this client two journals makes it show one index with two envelopes.
 
-use xmtp_proto::derive::{EnvelopeId, OperatorId};
+use xmtp_proto::derive::{ClaimId, EnvelopeId, OperatorId};
 use xmtp_proto::postmark::Cursor;
 use xmtp_prover::Position;
 
@@ -22,6 +22,17 @@ const VIEW: &[u8] = b"view";
 pub struct MemberIndex {
     /// Among whose members.
     pub operator: OperatorId,
+    /// The quarter of the commitment.
+    pub generation: u32,
+    /// Which.
+    pub index: IndexName,
+}
+
+/// An index of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimIndex {
+    /// Which claim.
+    pub claim: ClaimId,
     /// The quarter of the commitment.
     pub generation: u32,
     /// Which.
@@ -81,6 +92,15 @@ impl State {
             Some(_) => Err(MembershipsError::Taken(index)),
             None => Ok(entries.put(Table::Memberships, &name, envelope.as_bytes())?),
         })
+    }
+
+    /// As [`State::use_index`], of a claim. Ids of claims and operators are hashes of different things.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn use_claim_index(&self, index: ClaimIndex, envelope: EnvelopeId) -> Result<(), MembershipsError> {
+        let ClaimIndex { claim, generation, index } = index;
+        self.use_index(MemberIndex { operator: OperatorId(claim.0), generation, index }, envelope)
     }
 
     /// Where the account's leaf was found last in an operator's group.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use xmtp_proto::derive::{Denomination, Issue, OperatorId};
+use xmtp_proto::derive::{ClaimId, Denomination, Issue, OperatorId};
 use xmtp_proto::field::{Leaf, Root};
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::refusal::Code;
@@ -64,6 +64,15 @@ pub struct StakeGroup {
     pub tier: u32,
 }
 
+/// The accounts that a claim holds of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ClaimGroup {
+    /// The claim.
+    pub id: ClaimId,
+    /// The quarter for which the commitments stand.
+    pub generation: u32,
+}
+
 /// A group that a node keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeptGroup {
@@ -73,6 +82,8 @@ pub enum KeptGroup {
     Members(MemberGroup),
     /// Stakes.
     Stakes(StakeGroup),
+    /// Holders of a claim.
+    Claim(ClaimGroup),
 }
 
 impl From<StakeGroup> for KeptGroup {
@@ -84,6 +95,12 @@ impl From<StakeGroup> for KeptGroup {
 impl From<StampGroup> for KeptGroup {
     fn from(group: StampGroup) -> Self {
         Self::Stamps(group)
+    }
+}
+
+impl From<ClaimGroup> for KeptGroup {
+    fn from(group: ClaimGroup) -> Self {
+        Self::Claim(group)
     }
 }
 
@@ -103,6 +120,7 @@ impl Connection {
             KeptGroup::Stamps(group) => wire::get_roots_request::Group::Stamps(group.into()),
             KeptGroup::Members(group) => wire::get_roots_request::Group::Members(group.into()),
             KeptGroup::Stakes(group) => wire::get_roots_request::Group::Stakes(group.into()),
+            KeptGroup::Claim(group) => wire::get_roots_request::Group::Claim(group.into()),
         };
         let request = wire::GetRootsRequest { group: Some(group) };
         let wire::GetRootsResponse { roots } = match self.call(NodeClient::get_roots, request).await {
@@ -122,6 +140,7 @@ impl Connection {
             KeptGroup::Stamps(group) => wire::get_bucket_request::Group::Stamps(group.into()),
             KeptGroup::Members(group) => wire::get_bucket_request::Group::Members(group.into()),
             KeptGroup::Stakes(group) => wire::get_bucket_request::Group::Stakes(group.into()),
+            KeptGroup::Claim(group) => wire::get_bucket_request::Group::Claim(group.into()),
         };
         let request = wire::GetBucketRequest { group: Some(group), root: root.as_bytes().to_vec(), bucket };
         let wire::GetBucketResponse { volume, bucket: index, top, leaves } =
@@ -139,6 +158,12 @@ impl Connection {
 impl From<StampGroup> for wire::StampGroup {
     fn from(it: StampGroup) -> Self {
         Self { denomination: it.denomination.units(), issue: it.issue.0 }
+    }
+}
+
+impl From<ClaimGroup> for wire::ClaimGroup {
+    fn from(it: ClaimGroup) -> Self {
+        Self { id: it.id.as_bytes().to_vec(), generation: it.generation }
     }
 }
 
