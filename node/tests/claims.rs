@@ -65,7 +65,10 @@ async fn snapshot_counts_once_enough_issuers_have_signed_it_and_pays_for_letters
     let other = world.letter(&bob, "other");
     let again = claim_pass(&mut world, &alice, (cats, root), (today, 0), &other).await;
     assert_eq!(send(&mut world, &other, vec![again]).await.unwrap_err(), Code::NullifierUsed);
-    assert_eq!(send(&mut world, &other, vec![pass]).await.unwrap_err(), Code::ProofInvalid);
+    // From then on nobody looks at a proof of it.
+    assert_eq!(send(&mut world, &other, vec![pass]).await.unwrap_err(), Code::NullifierUsed);
+    let unused = claim_pass(&mut world, &alice, (cats, root), (today, 1), &letter).await;
+    assert_eq!(send(&mut world, &other, vec![unused]).await.unwrap_err(), Code::ProofInvalid);
     // Carol has indices of her own, and another tag.
     let carols = claim_pass(&mut world, &carol, (cats, root), (today, 0), &other).await;
     let yesterday = Epoch(today.0 - 2);

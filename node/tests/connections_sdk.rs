@@ -157,6 +157,7 @@ async fn revoked_and_blocked_ones_are_shut_out_however_they_try() {
     // Towards somebody else she is as good as ever.
     shown(&alice, &carol, "Dear Carol").await;
     // And Bob may change his mind.
+    bob.set_policy("any(connection, stamp(1, tagged))".parse().unwrap()).await.unwrap();
     bob.accept(alice.account(), Terms::default()).await.unwrap();
     let policy = bob.policy(bob.account()).await.unwrap().unwrap();
     assert_eq!((policy.blocked_tags.len(), policy.revoked_attestations.len()), (0, 2));

@@ -390,8 +390,8 @@ async fn stranger_writes_with_a_claim_in_the_place_of_postage() {
     let elsewhere = Elsewhere::start();
     let collection = deploy_mock(&elsewhere.provider, elsewhere.deployer, Mock::Collection).await.unwrap();
     let mut world = World::start().await;
-    // Two letters a day for each of sixteen installations.
-    let cats = OfferedClaim { limit: 32, ..claim("cats", Condition::Erc721 { collection }, (&[31], 1)) };
+    // Three letters a day for each of sixteen installations, but for the first, whose first index is the journal's.
+    let cats = OfferedClaim { limit: 48, ..claim("cats", Condition::Erc721 { collection }, (&[31], 1)) };
     let id = cats.id(world.network);
     world.offer(vec![cats]).await;
     let homes = [(); 2].map(|()| tempfile::tempdir().unwrap());

@@ -11,6 +11,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use support::{ADMIN, World, get, metric, restart_with, until};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
+use tonic_types::StatusExt as _;
 use xmtp_node::config::{Config, Overrides};
 use xmtp_proto::refusal::Code;
 use xmtp_proto::time::Clock;
@@ -146,7 +147,10 @@ async fn submissions_take_up_no_more_memory_than_configured() {
     let bob = world.join(2).await;
     let vault = |bytes| VaultRecord { version: 1, salt: [1; 32], nonce: [2; 24], sealed: vec![3; bytes] }.to_bytes();
     let large = bob.own(&world, Topic::Vault(bob.account), vault(4096));
-    assert_eq!(world.publish(large).await.unwrap_err().code(), Code::Overloaded);
+    // Told of the call as a whole: its bytes are counted as they arrive, before anybody knows what they are.
+    let publication = wire::Publication { submission: Some(large.into()), expected_head: None };
+    let told = world.client.publish(wire::PublishRequest { publications: vec![publication] }).await.unwrap_err();
+    assert_eq!(told.get_details_error_info().unwrap().reason, "overloaded");
     let small = bob.own(&world, Topic::Vault(bob.account), vault(1024));
     world.publish(small).await.unwrap();
 }

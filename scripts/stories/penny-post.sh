@@ -6,7 +6,7 @@
 
 story() {
     local letter='Dear Bob, we have not met. This stamp says I mean it. Alice'
-    local alice bob answer number who to text said
+    local alice bob answer number who to text said watch
     alice=$(the '.accounts[0].address')
     bob=$(the '.accounts[1].address')
 
@@ -61,12 +61,29 @@ story() {
     home=bob-again as bob identity restore | show
     home=bob-again as bob inbox >"$work/restored.json"
 
+    tell "So is Alice's. Her new one can write on with the stamps that the old one had left."
+    home=alice-again as alice identity restore | show
+    home=alice-again as alice stamps list | tee "$work/elsewhere.json" | show
+    home=alice-again as alice stamps take-over "$(jq -er '.books[0].id' "$work/elsewhere.json")" | show
+    home=alice-again as alice can-send "$bob" | show
+    home=bob-again become bob watch --letters >"$work/watched.json" &
+    watch=$!
+    home=alice-again as alice send "$bob" 'A second letter' | tee "$work/second.json" | show
+    home=alice-again as alice sync | show
+    home=alice-again as alice stamps list >"$work/taken-over.json"
+    heard() { jq -es 'any(.text == "A second letter")' "$work/watched.json" >/dev/null 2>&1; }
+    wait_for 30 heard || die "Bob, who watches, does not see the letter"
+    end "$watch"
+    home=alice-again as alice doctor | show
+
     jq -cn --arg alice "$alice" --arg letter "$letter" \
         --slurpfile sent "$work/sent.json" --slurpfile inbox "$work/inbox.json" --slurpfile unpaid "$work/unpaid.json" \
         --slurpfile double "$work/double.json" --slurpfile restored "$work/restored.json" --arg bob "$bob" \
         --slurpfile answer "$work/answer.json" --slurpfile replies "$work/replies.json" \
         --slurpfile conversation "$work/conversation.json" --slurpfile said "$work/said.json" \
-        --slurpfile before "$work/stamps-before.json" --slurpfile after "$work/stamps-after.json" '
+        --slurpfile before "$work/stamps-before.json" --slurpfile after "$work/stamps-after.json" \
+        --slurpfile second "$work/second.json" --slurpfile elsewhere "$work/elsewhere.json" \
+        --slurpfile taken_over "$work/taken-over.json" '
         def from_alice: [.[0].messages[] | select(.from | ascii_downcase | endswith($alice))];
         def with($who): [.[0].conversations[] | select(.with | ascii_downcase | endswith($who)) | .messages[]];
         ($inbox | from_alice) as $got
@@ -85,9 +102,14 @@ story() {
                 and $answer[0].opened and ($replies | any(.opened) | not)
                 and $before == $after
                 and ($restored | with($alice)) == $talk
+            ),
+            taken_over: (
+                $elsewhere[0].books[0].keeper == "elsewhere" and $taken_over[0].books[0].keeper == "taken_over"
+                and $second[0].stamps_cancelled == 1
+                and $taken_over[0].books[0].left == $elsewhere[0].books[0].left - 1
             )
         }' >"$work/outcome.json"
     holds '.delivered and .decrypted == $letter and .sender_verified and .stamps_cancelled == 1
         and .double_spend == "nullifier_used" and .unpaid == "requirement_unmet" and .restored_on_second_client
-        and .conversation_free' --arg letter "$letter"
+        and .conversation_free and .taken_over' --arg letter "$letter"
 }

@@ -195,10 +195,18 @@ impl Client {
             let shown = self.tags_of(peer).await?;
             self.change_policy(|policy| policy.blocked_tags.retain(|tag| !shown.contains(tag))).await?;
         }
+        let policy = self.policy(self.account()).await.map_err(PublishError::from)?;
+        let revoked = policy.map_or_else(Vec::new, |policy| policy.revoked_attestations);
         let holder = conversation.holder_key(peer);
-        let expires_at = self.now().saturating_add(life);
-        let sign = |digest| identity.sign(digest);
-        let attestation = Attestation::new(self.network(), self.account(), (holder, quota, expires_at), sign)?;
+        let attest = |expires_at| {
+            let terms = (holder, quota, expires_at);
+            Attestation::new(self.network(), self.account(), terms, |digest| identity.sign(digest))
+        };
+        let mut attestation = attest(self.now().saturating_add(life))?;
+        // With one that was revoked in this very second it would be one and the same.
+        while revoked.contains(&attestation.hash()) {
+            attestation = attest(attestation.expires_at.saturating_sub(Duration::from_secs(1)))?;
+        }
         let body = attestation.to_bytes().to_vec();
         let content = Content::new(ContentType::connection(), Some(FALLBACK.to_owned()), body)?;
         let letter = conversation.letter().id;
