@@ -105,7 +105,8 @@ async fn pour(
             Ok(answer) => {
                 for result in answer.into_inner().results {
                     let code = support::outcome(result).err().as_ref().map(Refusal::code);
-                    *refused.entry(code.map_or("accepted".to_owned(), |code| code.to_string())).or_default() += 1;
+                    *refused.entry(code.map_or_else(|| "accepted".to_owned(), |code| code.to_string())).or_default() +=
+                        1;
                 }
             }
             Err(status) => *refused.entry(format!("call: {:?}", status.code())).or_default() += 1,

@@ -186,6 +186,8 @@ async fn append(store: &Store, network: NetworkId, numbers: std::ops::Range<u64>
                 cancels: Vec::new(),
                 owner: None,
                 conversation: None,
+                connection: None,
+                receipts: None,
                 expected_head: None,
             })
         });
