@@ -1,7 +1,7 @@
 //! Membership: that somebody holds an account of the operator, and has not used up the epoch (docs/protocol.md, "The pass
 //! circuit"). Trusts the view of the members' groups for the roots; knows nothing of who it is.
 
-use xmtp_proto::derive::{Group, Purpose, scope};
+use xmtp_proto::derive::{Group, Purpose};
 use xmtp_proto::pass::Member;
 use xmtp_proto::refusal::Refusal;
 use xmtp_proto::time::Generation;
@@ -9,7 +9,6 @@ use xmtp_proto::topic::Topic;
 
 use super::Context;
 use super::proofs::Claimed;
-use crate::store::Shard;
 
 /// What a membership must show: an index of this epoch, for this purpose, towards this topic.
 pub(super) fn claimed<'a>(
@@ -19,17 +18,9 @@ pub(super) fn claimed<'a>(
     purpose: Purpose,
 ) -> Result<Claimed<'a>, Refusal> {
     let &Member { operator, generation, epoch, ref proof } = member;
-    // What is over has no nullifiers any more, so an index of it could be used again and again.
-    if !epoch.counts_at(context.now) || !Generation(generation).counts_at(context.now) {
+    if !Generation(generation).counts_at(context.now) {
         return Err(Refusal::EpochWrong);
     }
-    let rules = context.rules;
     let group = Group::Members { operator, generation };
-    Ok(Claimed {
-        proof,
-        group,
-        shard: Shard::Epoch(epoch),
-        external_nullifier: group.id(rules.network, rules.postage).external_nullifier(purpose, Some(epoch)),
-        scope: scope(rules.network, topic),
-    })
+    Claimed::in_epoch(context, proof, group, (purpose, epoch), topic)
 }

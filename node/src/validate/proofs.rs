@@ -1,12 +1,14 @@
 //! Passes of the one circuit, of whichever group: everything in the statement that the node can compute it computes
 //! (docs/protocol.md, "The pass circuit"). Whether they hold is asked of many submissions at once.
 
-use xmtp_proto::derive::{EnvelopeId, Group, Purpose};
+use xmtp_proto::derive::{EnvelopeId, Group, Purpose, scope};
 use xmtp_proto::field::{ExternalNullifier, Scope};
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::pass::{self, Pass};
 use xmtp_proto::refusal::Refusal;
 use xmtp_proto::submission::Submission;
+use xmtp_proto::time::Epoch;
+use xmtp_proto::topic::Topic;
 use xmtp_prover::batch::Unproved;
 use xmtp_prover::{Proof, Statement};
 
@@ -20,6 +22,32 @@ pub(super) struct Claimed<'a> {
     pub(super) shard: Shard,
     pub(super) external_nullifier: ExternalNullifier,
     pub(super) scope: Scope,
+}
+
+impl<'a> Claimed<'a> {
+    /// An index of an epoch that counts now, for one purpose, towards a topic.
+    ///
+    /// # Errors
+    /// [`Refusal::EpochWrong`]: what is over has no nullifiers any more, so an index of it could be used again and again.
+    pub(super) fn in_epoch(
+        context: &Context<'_>,
+        proof: &'a pass::Proof,
+        group: Group,
+        (purpose, epoch): (Purpose, Epoch),
+        topic: &Topic,
+    ) -> Result<Self, Refusal> {
+        if !epoch.counts_at(context.now) {
+            return Err(Refusal::EpochWrong);
+        }
+        let rules = context.rules;
+        Ok(Self {
+            proof,
+            group,
+            shard: Shard::Epoch(epoch),
+            external_nullifier: group.id(rules.network, rules.postage).external_nullifier(purpose, Some(epoch)),
+            scope: scope(rules.network, topic),
+        })
+    }
 }
 
 /// What has to be proved before a submission is admitted.
