@@ -32,6 +32,14 @@ pub fn start(anvil: Anvil) -> AnvilInstance {
     }
 }
 
+/// As [`anvil()`], begun at this moment: seconds since 1970.
+///
+/// # Panics
+/// As [`anvil()`].
+pub fn anvil_at(moment: u64) -> AnvilInstance {
+    start(anvil_builder().args(["--timestamp", &moment.to_string()]))
+}
+
 /// So many of the latest blocks can be gone back to.
 const STATES_KEPT: &str = "5000";
 

@@ -89,9 +89,10 @@ impl World {
         Self::start_with("all()", Clock::system()).await
     }
 
-    /// A network that asks this of accounts that join.
+    /// A network that asks this of accounts that join. Its chain begins when the clock says.
     pub(crate) async fn start_with(joining: &str, clock: Clock) -> Self {
-        Self::start_on(xmtp_contracts::testing::anvil(), joining, clock, None).await
+        let anvil = xmtp_contracts::testing::anvil_at(clock.now().as_secs());
+        Self::start_on(anvil, joining, clock, None).await
     }
 
     /// A network on this chain whose proofs are verified with this key, and its deployment says so.
