@@ -7,12 +7,9 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use alloy::primitives::U256;
-use alloy::signers::local::PrivateKeySigner;
 use support::World;
 use tempfile::TempDir;
-use url::Url;
-use xmtp_contracts::{Deployment, IXmtpToken};
+use xmtp_contracts::Deployment;
 use xmtp_proto::time::Clock;
 use xmtp_prover::{Limit, ProvingKey};
 use xmtp_sdk::client::{Builder, Client, Draft};
@@ -30,10 +27,8 @@ fn keys(folder: &TempDir) -> (ProvingKey, PathBuf) {
 }
 
 fn builder(world: &World, number: usize, deployment: &Deployment, home: &Path) -> Builder {
-    let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[number].to_bytes()).unwrap();
-    let node: Url = format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap();
-    Client::builder(wallet, deployment.clone(), home.to_owned())
-        .node(node)
+    Client::builder(world.wallet(number), deployment.clone(), home.to_owned())
+        .node(world.node_url())
         .rpc(world.anvil().endpoint_url())
         .cache(env!("CARGO_TARGET_TMPDIR").into())
         // These clients are dropped without a farewell.
@@ -65,9 +60,7 @@ async fn letter_is_sent_with_the_networks_own_key_and_with_no_other() {
 
     let without = alice.clone().connect().await.unwrap();
     without.create_identity().await.unwrap();
-    let token = IXmtpToken::new(world.deployment.token, &world.provider);
-    let amount = U256::from(10).pow(U256::from(20));
-    token.transfer(without.account().address(), amount).send().await.unwrap().get_receipt().await.unwrap();
+    world.fund(without.account().address()).await;
     without.buy_stamps(1.try_into().unwrap(), Limit::new(4).unwrap()).await.unwrap();
     refused(&without, &bob, "chain 424242 needs a proving key out of its ceremony").await;
     drop(without);

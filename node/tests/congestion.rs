@@ -9,13 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use alloy::primitives::U256;
-use alloy::signers::local::PrivateKeySigner;
 use ed25519_dalek::SigningKey;
 use support::{ADMIN, Person, Tag, World, metric, outcome, restart_with, until};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
-use xmtp_contracts::IXmtpToken;
 use xmtp_proto::derive::{Purpose, conversation_topic};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::opening::{MAX_QUOTA, Opening};
@@ -197,19 +194,9 @@ async fn sender_pays_the_risen_price_within_the_limit_and_is_asked_beyond() {
 }
 
 async fn client(world: &World, person: usize, home: &Path) -> Client {
-    let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[person].to_bytes()).unwrap();
-    let token = IXmtpToken::new(world.deployment.token, &world.provider);
-    let amount = U256::from(10).pow(U256::from(20));
-    token.transfer(wallet.address(), amount).send().await.unwrap().get_receipt().await.unwrap();
-    let node = format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap();
-    let client = Client::builder(wallet, world.deployment.clone(), home.to_owned())
-        .node(node)
-        .rpc(world.anvil().endpoint_url())
-        .cache(env!("CARGO_TARGET_TMPDIR").into())
-        .delay(Duration::ZERO)
-        .connect()
-        .await
-        .unwrap();
+    let wallet = world.wallet(person);
+    world.fund(wallet.address()).await;
+    let client = world.builder_for(wallet, home).connect().await.unwrap();
     client.create_identity().await.unwrap();
     client
 }

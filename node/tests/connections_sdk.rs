@@ -7,12 +7,8 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use alloy::primitives::U256;
-use alloy::signers::local::PrivateKeySigner;
 use support::World;
 use tempfile::TempDir;
-use url::Url;
-use xmtp_contracts::IXmtpToken;
 use xmtp_proto::pass::Pass;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::requirement::Shown;
@@ -30,18 +26,7 @@ const BOB: usize = 2;
 const CAROL: usize = 3;
 
 async fn client(world: &World, person: usize, home: &Path) -> Client {
-    let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[person].to_bytes()).unwrap();
-    let node: Url = format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap();
-    Client::builder(wallet, world.deployment.clone(), home.to_owned())
-        .node(node)
-        .rpc(world.anvil().endpoint_url())
-        .cache(env!("CARGO_TARGET_TMPDIR").into())
-        .delay(Duration::ZERO)
-        .clock(world.clock.clone())
-        .run_length(1)
-        .connect()
-        .await
-        .unwrap()
+    world.builder(person, home).clock(world.clock.clone()).run_length(1).connect().await.unwrap()
 }
 
 struct People {
@@ -63,9 +48,7 @@ async fn people(world: &World) -> People {
     for it in [&bob, &carol] {
         it.set_policy("any(connection, stamp(1, tagged))".parse().unwrap()).await.unwrap();
     }
-    let token = IXmtpToken::new(world.deployment.token, &world.provider);
-    let amount = U256::from(10).pow(U256::from(20));
-    token.transfer(alice.account().address(), amount).send().await.unwrap().get_receipt().await.unwrap();
+    world.fund(alice.account().address()).await;
     alice.buy_stamps(1.try_into().unwrap(), Limit::new(8).unwrap()).await.unwrap();
     People { alice, bob, carol, homes }
 }

@@ -9,15 +9,11 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use alloy::primitives::U256;
-use alloy::signers::local::PrivateKeySigner;
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use futures_util::{Stream, StreamExt as _};
 use support::World;
 use tempfile::TempDir;
-use url::Url;
-use xmtp_contracts::IXmtpToken;
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::opening;
 use xmtp_proto::pass::Pass;
@@ -37,14 +33,7 @@ const ALICE: usize = 1;
 const BOB: usize = 2;
 
 fn builder(world: &World, person: usize, home: &Path) -> Builder {
-    let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[person].to_bytes()).unwrap();
-    let node: Url = format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap();
-    Client::builder(wallet, world.deployment.clone(), home.to_owned())
-        .node(node)
-        .rpc(world.anvil().endpoint_url())
-        .cache(env!("CARGO_TARGET_TMPDIR").into())
-        .delay(Duration::ZERO)
-        .clock(world.clock.clone())
+    world.builder(person, home).clock(world.clock.clone())
 }
 
 async fn client(world: &World, person: usize, home: &Path) -> Client {
@@ -60,9 +49,7 @@ async fn people(world: &World) -> (Client, Client, [TempDir; 2]) {
         it.create_identity().await.unwrap();
     }
     bob.set_policy("stamp(1)".parse().unwrap()).await.unwrap();
-    let token = IXmtpToken::new(world.deployment.token, &world.provider);
-    let amount = U256::from(10).pow(U256::from(20));
-    token.transfer(alice.account().address(), amount).send().await.unwrap().get_receipt().await.unwrap();
+    world.fund(alice.account().address()).await;
     alice.buy_stamps(1.try_into().unwrap(), Limit::new(8).unwrap()).await.unwrap();
     (alice, bob, homes)
 }

@@ -15,7 +15,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use alloy::primitives::{B256, U256};
+use alloy::primitives::B256;
 use alloy::signers::local::PrivateKeySigner;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use support::World;
 use tempfile::TempDir;
 use url::Url;
-use xmtp_contracts::{Deployment, IXmtpToken};
+use xmtp_contracts::Deployment;
 use xmtp_proto::derive::EnvelopeId;
 use xmtp_proto::field::Nullifier;
 use xmtp_proto::pass::Pass;
@@ -117,7 +117,7 @@ async fn run(world: &World, key: B256, home: &Path, deed: Deed, die_at: Option<u
     let order = Order {
         key,
         deployment: world.deployment.clone(),
-        node: node(world),
+        node: world.node_url(),
         rpc: world.anvil().endpoint_url(),
         home: home.to_owned(),
         deed,
@@ -150,18 +150,12 @@ async fn killed_and_resumed(world: &World, key: B256, home: &Path, deed: Deed, d
 
 // === people ===
 
-fn node(world: &World) -> Url {
-    format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap()
-}
-
 fn key(world: &World, person: usize) -> B256 {
     B256::from_slice(&world.anvil().keys()[person].to_bytes())
 }
 
 fn builder(world: &World, key: B256, home: &Path) -> Builder {
-    let wallet = PrivateKeySigner::from_bytes(&key).unwrap();
-    let builder = Client::builder(wallet, world.deployment.clone(), home.to_owned()).delay(Duration::ZERO);
-    builder.node(node(world)).rpc(world.anvil().endpoint_url()).cache(env!("CARGO_TARGET_TMPDIR").into())
+    world.builder_for(PrivateKeySigner::from_bytes(&key).unwrap(), home)
 }
 
 async fn client(world: &World, person: usize, home: &Path) -> Client {
@@ -183,9 +177,7 @@ async fn people(world: &World, stamps: u32) -> (Client, Client, [TempDir; 2]) {
 }
 
 async fn grant(world: &World, to: &Client) {
-    let token = IXmtpToken::new(world.deployment.token, &world.provider);
-    let amount = U256::from(10).pow(U256::from(20));
-    token.transfer(to.account().address(), amount).send().await.unwrap().get_receipt().await.unwrap();
+    world.fund(to.account().address()).await;
 }
 
 /// A second installation of an account.

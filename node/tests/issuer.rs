@@ -118,7 +118,7 @@ async fn open(
     });
     let config = IssuerConfig {
         deployment: world.folder.path().join("deployment.json"),
-        node: node_url(world),
+        node: world.node_url(),
         data_dir: folder.join("progress"),
         key: OperatorConfig { key_file: folder.join("key.json"), password_file: folder.join("password") },
         refresh: Refresh::default(),
@@ -129,13 +129,9 @@ async fn open(
     Issuer::open(config, world.clock.clone()).await
 }
 
-fn node_url(world: &World) -> url::Url {
-    format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap()
-}
-
 async fn again(world: &World, elsewhere: &Elsewhere, name: &str) -> Vec<Recomputed> {
     let claim = IssuedClaim { name: name.to_owned(), from_block: 0, cross_check: None };
-    let (deployment, node, chain) = (world.deployment.clone(), node_url(world), elsewhere.chain());
+    let (deployment, node, chain) = (world.deployment.clone(), world.node_url(), elsewhere.chain());
     recompute(&Source { deployment, node, chain, claim }).await.unwrap()
 }
 
@@ -374,15 +370,7 @@ async fn issuer_goes_on_where_it_stopped_and_begins_anew_after_a_reorganisation(
 }
 
 async fn client(world: &World, home: &Path, wallet: usize, small_claims: bool) -> Client {
-    let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[wallet].to_bytes()).unwrap();
-    Client::builder(wallet, world.deployment.clone(), home.to_owned())
-        .node(node_url(world))
-        .cache(env!("CARGO_TARGET_TMPDIR").into())
-        .delay(Duration::ZERO)
-        .small_claims(small_claims)
-        .connect()
-        .await
-        .unwrap()
+    world.builder(wallet, home).small_claims(small_claims).connect().await.unwrap()
 }
 
 #[tokio::test]

@@ -5,42 +5,21 @@
 mod support;
 
 use std::path::Path;
-use std::time::Duration;
 
-use alloy::primitives::U256;
-use alloy::signers::local::PrivateKeySigner;
 use support::World;
-use url::Url;
-use xmtp_contracts::IXmtpToken;
 use xmtp_proto::derive::Denomination;
 use xmtp_proto::refusal::Code;
 use xmtp_prover::Limit;
 use xmtp_sdk::client::{BuyStampsError, Client, Draft, SendError};
 use xmtp_sdk::inbox::{Inbox, Which};
 
-/// One of the chain's funded accounts; the first is the deployer's.
-fn wallet(world: &World, number: usize) -> PrivateKeySigner {
-    PrivateKeySigner::from_slice(&world.anvil().keys()[number].to_bytes()).unwrap()
-}
-
-async fn client(world: &World, wallet: PrivateKeySigner, home: &Path) -> Client {
-    let node: Url = format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap();
-    Client::builder(wallet, world.deployment.clone(), home.to_owned())
-        .node(node)
-        .rpc(world.anvil().endpoint_url())
-        .cache(env!("CARGO_TARGET_TMPDIR").into())
-        // These clients are dropped without a farewell, and count their stamps.
-        .run_length(1)
-        .delay(Duration::ZERO)
-        .connect()
-        .await
-        .unwrap()
+async fn client(world: &World, number: usize, home: &Path) -> Client {
+    // These clients are dropped without a farewell, and count their stamps.
+    world.builder(number, home).run_length(1).connect().await.unwrap()
 }
 
 async fn grant(world: &World, to: &Client) {
-    let token = IXmtpToken::new(world.deployment.token, &world.provider);
-    let amount = U256::from(10).pow(U256::from(20));
-    token.transfer(to.account().address(), amount).send().await.unwrap().get_receipt().await.unwrap();
+    world.fund(to.account().address()).await;
 }
 
 fn denomination(units: u32) -> Denomination {
@@ -60,8 +39,8 @@ fn texts(inbox: &Inbox) -> Vec<(String, &str)> {
 async fn strangers_letter_arrives_and_is_read_on_a_second_client_from_the_wallet_alone() {
     let world = World::start().await;
     let homes = [(); 3].map(|()| tempfile::tempdir().unwrap());
-    let alice = client(&world, wallet(&world, 1), homes[0].path()).await;
-    let bob = client(&world, wallet(&world, 2), homes[1].path()).await;
+    let alice = client(&world, 1, homes[0].path()).await;
+    let bob = client(&world, 2, homes[1].path()).await;
     for it in [&alice, &bob] {
         it.create_identity().await.unwrap();
     }
@@ -91,7 +70,7 @@ async fn strangers_letter_arrives_and_is_read_on_a_second_client_from_the_wallet
     assert!(inbox.unverified.is_empty());
     assert!(bob.inbox(Which::New).await.unwrap().messages.is_empty(), "nothing is new twice");
 
-    let restored = client(&world, wallet(&world, 2), homes[2].path()).await;
+    let restored = client(&world, 2, homes[2].path()).await;
     restored.restore_identity().await.unwrap();
     assert_eq!(texts(&restored.inbox(Which::All).await.unwrap()), expected);
 }
@@ -100,8 +79,8 @@ async fn strangers_letter_arrives_and_is_read_on_a_second_client_from_the_wallet
 async fn letter_that_met_a_dead_node_goes_out_once_and_with_one_stamp() {
     let mut world = World::start().await;
     let homes = [(); 2].map(|()| tempfile::tempdir().unwrap());
-    let alice = client(&world, wallet(&world, 1), homes[0].path()).await;
-    let bob = client(&world, wallet(&world, 2), homes[1].path()).await;
+    let alice = client(&world, 1, homes[0].path()).await;
+    let bob = client(&world, 2, homes[1].path()).await;
     for it in [&alice, &bob] {
         it.create_identity().await.unwrap();
     }
@@ -115,8 +94,8 @@ async fn letter_that_met_a_dead_node_goes_out_once_and_with_one_stamp() {
     drop((alice, bob));
 
     world.rebind().await;
-    let alice = client(&world, wallet(&world, 1), homes[0].path()).await;
-    let bob = client(&world, wallet(&world, 2), homes[1].path()).await;
+    let alice = client(&world, 1, homes[0].path()).await;
+    let bob = client(&world, 2, homes[1].path()).await;
     alice.send(&to, "second").await.unwrap();
     alice.resume_outbox().await.unwrap();
     let expected = [("first".to_owned(), "paid"), ("second".to_owned(), "paid")];
@@ -129,7 +108,7 @@ async fn letter_that_met_a_dead_node_goes_out_once_and_with_one_stamp() {
 async fn who_cannot_pay_is_told_how_much_is_missing() {
     let world = World::start().await;
     let home = tempfile::tempdir().unwrap();
-    let alice = client(&world, wallet(&world, 1), home.path()).await;
+    let alice = client(&world, 1, home.path()).await;
     alice.create_identity().await.unwrap();
     let error = alice.buy_stamps(denomination(500), Limit::new(10).unwrap()).await.unwrap_err();
     assert!(matches!(error, BuyStampsError::Buy(_)), "{error}");

@@ -10,12 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use alloy::primitives::U256;
-use alloy::signers::local::PrivateKeySigner;
 use futures_util::FutureExt as _;
 use support::World;
-use url::Url;
-use xmtp_contracts::IXmtpToken;
 use xmtp_proto::time::Clock;
 use xmtp_prover::Limit;
 use xmtp_sdk::client::{Builder, Client, Step};
@@ -24,14 +20,7 @@ use xmtp_sdk::inbox::Which;
 const MONTH: Duration = Duration::from_secs(31 * 24 * 60 * 60);
 
 fn builder(world: &World, number: usize, home: &Path) -> Builder {
-    let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[number].to_bytes()).unwrap();
-    let node: Url = format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap();
-    Client::builder(wallet, world.deployment.clone(), home.to_owned())
-        .node(node)
-        .rpc(world.anvil().endpoint_url())
-        .cache(env!("CARGO_TARGET_TMPDIR").into())
-        .delay(Duration::ZERO)
-        .clock(world.clock.clone())
+    world.builder(number, home).clock(world.clock.clone())
 }
 
 async fn world() -> World {
@@ -71,9 +60,7 @@ async fn month_old_prekey_is_replaced_once_and_every_installation_has_it() {
         it.create_identity().await.unwrap();
     }
     second.restore_identity().await.unwrap();
-    let token = IXmtpToken::new(world.deployment.token, &world.provider);
-    let amount = U256::from(10).pow(U256::from(20));
-    token.transfer(alice.account().address(), amount).send().await.unwrap().get_receipt().await.unwrap();
+    world.fund(alice.account().address()).await;
     alice.buy_stamps(1.try_into().unwrap(), Limit::new(4).unwrap()).await.unwrap();
     let to = bob.account().to_string();
     alice.send(&to, "to the old prekey").await.unwrap();

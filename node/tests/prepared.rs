@@ -8,14 +8,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use alloy::primitives::U256;
 use alloy::providers::Provider as _;
-use alloy::signers::local::PrivateKeySigner;
 use serde_json::{Value, json};
 use support::World;
 use tempfile::TempDir;
-use url::Url;
-use xmtp_contracts::IXmtpToken;
 use xmtp_proto::time::{Clock, Generation, Timestamp};
 use xmtp_prover::Limit;
 use xmtp_sdk::client::{Client, Sent, Step};
@@ -34,12 +30,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 type Steps = Arc<Mutex<Vec<Step>>>;
 
 async fn client(world: &World, person: usize, home: &Path, steps: &Steps) -> Client {
-    let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[person].to_bytes()).unwrap();
-    let node: Url = format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap();
-    Client::builder(wallet, world.deployment.clone(), home.to_owned())
-        .node(node)
-        .rpc(world.anvil().endpoint_url())
-        .cache(env!("CARGO_TARGET_TMPDIR").into())
+    world
+        .builder(person, home)
         .clock(world.clock.clone())
         .on_step({
             let steps = Arc::clone(steps);
@@ -64,9 +56,7 @@ async fn people_told(world: &World, policy: &str, steps: &Steps) -> (Client, Cli
         it.create_identity().await.unwrap();
     }
     bob.set_policy(policy.parse().unwrap()).await.unwrap();
-    let token = IXmtpToken::new(world.deployment.token, &world.provider);
-    let amount = U256::from(10).pow(U256::from(20));
-    token.transfer(alice.account().address(), amount).send().await.unwrap().get_receipt().await.unwrap();
+    world.fund(alice.account().address()).await;
     alice.buy_stamps(1.try_into().unwrap(), Limit::new(STAMPS).unwrap()).await.unwrap();
     (alice, bob, homes)
 }

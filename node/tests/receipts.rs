@@ -5,13 +5,9 @@
 mod support;
 
 use std::num::NonZeroU32;
-use std::time::Duration;
 
-use alloy::primitives::U256;
 use alloy::signers::local::PrivateKeySigner;
 use support::{Person, Tag, World};
-use url::Url;
-use xmtp_contracts::IXmtpToken;
 use xmtp_node::operator::Operator;
 use xmtp_node::store::{Held, Store};
 use xmtp_proto::derive::{EnvelopeId, Issue, NetworkId};
@@ -24,7 +20,6 @@ use xmtp_proto::submission::Submission;
 use xmtp_proto::time::{Clock, Epoch};
 use xmtp_proto::topic::Topic;
 use xmtp_prover::Limit;
-use xmtp_sdk::client::Client;
 use xmtp_sdk::inbox::Which;
 
 fn read(network: NetworkId, by: &Person, letter: EnvelopeId) -> Receipt {
@@ -101,20 +96,14 @@ async fn client_tells_what_it_read_unless_it_was_told_not_to() {
     let mut world = World::start().await;
     let homes = [(); 3].map(|()| tempfile::tempdir().unwrap());
     let client = async |world: &World, person: usize, home: usize, receipts: bool| {
-        let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[person].to_bytes()).unwrap();
-        let node: Url = format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap();
-        let builder = Client::builder(wallet, world.deployment.clone(), homes[home].path().to_owned());
-        let builder = builder.node(node).rpc(world.anvil().endpoint_url()).cache(env!("CARGO_TARGET_TMPDIR").into());
-        builder.delay(Duration::ZERO).receipts(receipts).connect().await.unwrap()
+        world.builder(person, homes[home].path()).receipts(receipts).connect().await.unwrap()
     };
     let alice = client(&world, 1, 0, true).await;
     let quiet = client(&world, 2, 1, false).await;
     for it in [&alice, &quiet] {
         it.create_identity().await.unwrap();
     }
-    let token = IXmtpToken::new(world.deployment.token, &world.provider);
-    let amount = U256::from(10).pow(U256::from(20));
-    token.transfer(alice.account().address(), amount).send().await.unwrap().get_receipt().await.unwrap();
+    world.fund(alice.account().address()).await;
     alice.buy_stamps(1.try_into().unwrap(), Limit::new(8).unwrap()).await.unwrap();
     let letter = alice.send(&quiet.account().to_string(), "Dear Bob").await.unwrap().envelope;
 

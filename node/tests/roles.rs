@@ -8,31 +8,22 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use alloy::primitives::U256;
-use alloy::signers::local::PrivateKeySigner;
 use support::World;
 use support::proxies::{MockSocks, MockTunnel, NODE, Seen};
 use tokio::net::TcpListener;
 use url::Url;
-use xmtp_contracts::IXmtpToken;
 use xmtp_proto::topic::Topic;
 use xmtp_prover::Limit;
-use xmtp_sdk::client::{Builder, Client};
+use xmtp_sdk::client::Builder;
 use xmtp_sdk::inbox::Which;
 use xmtp_sdk::transport::{Role, TransportError};
 
 /// A client whose connections go through the proxy, those of each role under its name.
 fn builder(world: &World, proxy: SocketAddr, person: usize, home: &Path) -> Builder {
-    let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[person].to_bytes()).unwrap();
     let port = world.node.as_ref().unwrap().address().port();
     let node: Url = format!("http://{NODE}:{port}").parse().unwrap();
-    let builder = Client::builder(wallet, world.deployment.clone(), home.to_owned())
-        .node(node)
-        .rpc(world.anvil().endpoint_url())
-        .cache(env!("CARGO_TARGET_TMPDIR").into())
-        .delay(Duration::ZERO);
+    let builder = world.builder(person, home).node(node);
     Role::ALL.into_iter().fold(builder, |builder, role| {
         let proxy = format!("socks5://{role}:se%3Acret@{proxy}").parse().unwrap();
         builder.proxy(role, Arc::new(proxy))
@@ -51,9 +42,7 @@ async fn each_role_has_connections_and_a_proxy_of_its_own() {
         clients.push(client);
     }
     let [alice, bob, carol] = &clients[..] else { panic!("three") };
-    let token = IXmtpToken::new(world.deployment.token, &world.provider);
-    let amount = U256::from(10).pow(U256::from(20));
-    token.transfer(alice.account().address(), amount).send().await.unwrap().get_receipt().await.unwrap();
+    world.fund(alice.account().address()).await;
     alice.buy_stamps(1.try_into().unwrap(), Limit::new(8).unwrap()).await.unwrap();
     assert!(proxy.seen.lock().unwrap().iter().all(|it| it.password == "se:cret"), "decoded");
 

@@ -7,14 +7,11 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
 use alloy::primitives::U256;
 use alloy::providers::Provider as _;
-use alloy::signers::local::PrivateKeySigner;
 use support::World;
 use tempfile::TempDir;
-use url::Url;
 use xmtp_contracts::{IXmtpToken, STAKE_COOLDOWN};
 use xmtp_proto::requirement::Shown;
 use xmtp_sdk::chain::StakeError;
@@ -26,17 +23,7 @@ const ALICE: usize = 1;
 const BOB: usize = 2;
 
 async fn client(world: &World, number: usize, home: &Path) -> Client {
-    let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[number].to_bytes()).unwrap();
-    let node: Url = format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap();
-    Client::builder(wallet, world.deployment.clone(), home.to_owned())
-        .node(node)
-        .rpc(world.anvil().endpoint_url())
-        .cache(env!("CARGO_TARGET_TMPDIR").into())
-        .run_length(1)
-        .delay(Duration::ZERO)
-        .connect()
-        .await
-        .unwrap()
+    world.builder(number, home).run_length(1).connect().await.unwrap()
 }
 
 async fn balance(world: &World, of: &Client) -> U256 {

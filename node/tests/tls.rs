@@ -7,18 +7,14 @@ mod support;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use alloy::primitives::U256;
-use alloy::signers::local::PrivateKeySigner;
 use futures_util::StreamExt as _;
 use support::authority::{Authority, Good};
 use support::proxies::{MockSocks, MockTunnel, NODE};
 use support::{World, restart_with};
-use xmtp_contracts::IXmtpToken;
 use xmtp_node::config::{Config, Overrides};
 use xmtp_prover::Limit;
-use xmtp_sdk::client::{Builder, Client, PublishError};
+use xmtp_sdk::client::{Builder, PublishError};
 use xmtp_sdk::inbox::Which;
 use xmtp_sdk::stream::{Arrival, What};
 use xmtp_sdk::transport::{Authorities, Proxy, Role, TransportError};
@@ -34,14 +30,11 @@ async fn world_with_tls(name: &str) -> (World, Authority) {
 
 /// A client of the node under a name.
 fn builder(world: &World, name: &str, authority: &Authority, person: usize, home: &Path) -> Builder {
-    let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[person].to_bytes()).unwrap();
     let port = world.node.as_ref().unwrap().address().port();
-    Client::builder(wallet, world.deployment.clone(), home.to_owned())
+    world
+        .builder(person, home)
         .node(format!("https://{name}:{port}").parse().unwrap())
         .authorities(Authorities::read(&authority.file).unwrap())
-        .rpc(world.anvil().endpoint_url())
-        .cache(env!("CARGO_TARGET_TMPDIR").into())
-        .delay(Duration::ZERO)
 }
 
 #[tokio::test]
@@ -55,9 +48,7 @@ async fn letter_travels_over_tls_and_comes_in_a_stream() {
         clients.push(client);
     }
     let [alice, bob] = &clients[..] else { panic!("two") };
-    let token = IXmtpToken::new(world.deployment.token, &world.provider);
-    let amount = U256::from(10).pow(U256::from(20));
-    token.transfer(alice.account().address(), amount).send().await.unwrap().get_receipt().await.unwrap();
+    world.fund(alice.account().address()).await;
     alice.buy_stamps(1.try_into().unwrap(), Limit::new(8).unwrap()).await.unwrap();
     alice.send(&bob.account().to_string(), "a letter").await.unwrap();
     let mut arrivals = pin!(bob.stream(What::All, Which::All));

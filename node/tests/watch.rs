@@ -8,25 +8,15 @@ use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
-use alloy::primitives::U256;
-use alloy::signers::local::PrivateKeySigner;
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use support::World;
-use url::Url;
-use xmtp_contracts::IXmtpToken;
 use xmtp_prover::Limit;
 use xmtp_sdk::client::{Builder, Client};
 use xmtp_sdk::inbox::Which;
 use xmtp_sdk::stream::{Arrival, StreamError, What};
 
 fn builder(world: &World, number: usize, home: &Path) -> Builder {
-    let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[number].to_bytes()).unwrap();
-    let node: Url = format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap();
-    Client::builder(wallet, world.deployment.clone(), home.to_owned())
-        .node(node)
-        .rpc(world.anvil().endpoint_url())
-        .cache(env!("CARGO_TARGET_TMPDIR").into())
-        .delay(Duration::ZERO)
+    world.builder(number, home)
 }
 
 /// Alice with stamps, Bob, and where each of them lives.
@@ -41,9 +31,7 @@ async fn people(world: &World) -> People {
     let homes = [(); 2].map(|()| tempfile::tempdir().unwrap());
     let alice = builder(world, 1, homes[0].path()).connect().await.unwrap();
     alice.create_identity().await.unwrap();
-    let token = IXmtpToken::new(world.deployment.token, &world.provider);
-    let amount = U256::from(10).pow(U256::from(20));
-    token.transfer(alice.account().address(), amount).send().await.unwrap().get_receipt().await.unwrap();
+    world.fund(alice.account().address()).await;
     alice.buy_stamps(1.try_into().unwrap(), Limit::new(20).unwrap()).await.unwrap();
 
     let bob = builder(world, 2, homes[1].path());

@@ -6,11 +6,8 @@ use std::collections::HashSet;
 use std::pin::pin;
 use std::time::Duration;
 
-use alloy::primitives::U256;
-use alloy::signers::local::PrivateKeySigner;
 use futures_util::StreamExt as _;
 use tempfile::TempDir;
-use xmtp_contracts::IXmtpToken;
 use xmtp_prover::Limit;
 use xmtp_sdk::client::Client;
 use xmtp_sdk::inbox::{Message, Which};
@@ -66,18 +63,13 @@ impl Mail {
     pub(crate) async fn start(world: &World, letters: u64) -> Self {
         let homes = [(); 2].map(|()| tempfile::tempdir().unwrap());
         let client = async |number: usize| {
-            let wallet = PrivateKeySigner::from_slice(&world.anvil().keys()[number].to_bytes()).unwrap();
-            let node = format!("http://{}", world.node.as_ref().unwrap().address()).parse().unwrap();
-            let builder = Client::builder(wallet, world.deployment.clone(), homes[number - 1].path().to_owned());
-            let builder = builder.node(node).rpc(world.anvil().endpoint_url()).delay(DELAY);
-            let client = builder.cache(env!("CARGO_TARGET_TMPDIR").into()).connect().await.unwrap();
+            let builder = world.builder(number, homes[number - 1].path()).delay(DELAY);
+            let client = builder.connect().await.unwrap();
             client.create_identity().await.unwrap();
             client
         };
         let (alice, bob) = (client(1).await, client(2).await);
-        let token = IXmtpToken::new(world.deployment.token, &world.provider);
-        let amount = U256::from(10).pow(U256::from(20));
-        token.transfer(alice.account().address(), amount).send().await.unwrap().get_receipt().await.unwrap();
+        world.fund(alice.account().address()).await;
         let count = Limit::new(u32::try_from(letters).unwrap()).unwrap();
         alice.buy_stamps(1.try_into().unwrap(), count).await.unwrap();
         let mail = Self { alice, bob, letters: Cell::new(0), messages: Cell::new(0), _homes: homes };

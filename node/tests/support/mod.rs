@@ -4,6 +4,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod claims;
+pub(crate) mod clients;
 pub(crate) mod proxies;
 pub(crate) mod stakes;
 
