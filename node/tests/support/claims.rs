@@ -41,10 +41,20 @@ pub(crate) fn limit() -> Limit {
 
 /// A snapshot of these people at a block, and its list.
 pub(crate) fn snapshot(world: &World, people: &[&Person], block_number: u64) -> (Snapshot, Vec<Commitment>) {
-    let mut commitments: Vec<_> = people.iter().map(|it| it.claim_secret().commitment()).collect();
+    let commitments = people.iter().map(|it| it.claim_secret().commitment()).collect();
+    snapshot_of(world, commitments, limit(), block_number)
+}
+
+/// A snapshot with these commitments at a block, and its list.
+pub(crate) fn snapshot_of(
+    world: &World,
+    mut commitments: Vec<Commitment>,
+    limit: Limit,
+    block_number: u64,
+) -> (Snapshot, Vec<Commitment>) {
     commitments.sort_unstable();
     let mut tree = Tree::new();
-    tree.extend(leaves(&commitments.iter().map(|it| Some((*it, limit()))).collect::<Vec<_>>()));
+    tree.extend(leaves(&commitments.iter().map(|it| Some((*it, limit))).collect::<Vec<_>>()));
     let snapshot = Snapshot {
         generation: Generation::at(world.clock.now()).0,
         block_number,
