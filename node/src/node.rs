@@ -310,7 +310,7 @@ impl Node {
         });
         rooms.spawn({
             let proving = proving.clone();
-            let moving = congestion.run(move || proving.waiting_apart(), metrics.clone(), clock.clone(), stop.clone());
+            let moving = congestion.run(move || proving.held_apart(), metrics.clone(), clock.clone(), stop.clone());
             async move {
                 moving.await;
                 Ok(())

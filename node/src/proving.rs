@@ -9,6 +9,7 @@
 //! proofs some were bad are verified apart from the others and after them, and those that go on are cut off.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -75,7 +76,25 @@ struct Job {
     peer: Peer,
     unproved: Unproved,
     since: Instant,
+    /// While it is among those that are verified apart, from the lane to its verdict.
+    apart: Option<Apart>,
     reply: oneshot::Sender<Result<Admitted, Refusal>>,
+}
+
+/// One of the submissions that are held up apart from the others; none when it is dropped.
+struct Apart(Arc<AtomicUsize>);
+
+impl Apart {
+    fn one_of(all: &Arc<AtomicUsize>) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(all))
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct Lane {
@@ -91,6 +110,8 @@ struct Lanes {
     culprits: Culprits,
     waiting_max: usize,
     taken: u64,
+    /// Submissions that are held up apart: in their lane, and while they are verified.
+    held_apart: Arc<AtomicUsize>,
 }
 
 impl Proving {
@@ -107,7 +128,7 @@ impl Proving {
         {
             let mut lanes = self.lanes();
             let since = Instant::now();
-            lanes.push(Job { peer, unproved, since, reply }, since, metrics);
+            lanes.push(Job { peer, unproved, since, apart: None, reply }, since, metrics);
             metrics.proofs_waiting(lanes.waiting());
         }
         arrived.notify_one();
@@ -117,9 +138,9 @@ impl Proving {
         }
     }
 
-    /// Submissions that wait because their peers are verified apart.
-    pub(crate) fn waiting_apart(&self) -> usize {
-        self.lanes().apart.jobs.len()
+    /// Submissions without a verdict whose peers are verified apart.
+    pub(crate) fn held_apart(&self) -> usize {
+        self.lanes().held_apart.load(Ordering::Relaxed)
     }
 
     /// Verifies on as many threads as the machine has processors, until it is told to stop. Whoever waits then has no verdict.
@@ -176,16 +197,16 @@ impl Proving {
         let mut unproved = Vec::with_capacity(batch.len());
         let mut waiting = Vec::with_capacity(batch.len());
         for job in batch {
-            waiting.push((job.peer, job.unproved.proofs(), job.reply));
+            waiting.push((job.peer, job.unproved.proofs(), job.apart, job.reply));
             unproved.push(job.unproved);
         }
         let began = Instant::now();
         let verdicts = validate::prove(rules, unproved, &mut rand::rng());
         let now = Instant::now();
-        let proofs = waiting.iter().map(|(_, proofs, _)| proofs).sum();
+        let proofs = waiting.iter().map(|(_, proofs, ..)| proofs).sum();
         metrics.proved(proofs, now.duration_since(began));
         let mut lanes = self.lanes();
-        for ((peer, proofs, reply), verdict) in waiting.into_iter().zip(verdicts) {
+        for ((peer, proofs, _apart, reply), verdict) in waiting.into_iter().zip(verdicts) {
             if verdict.is_err() {
                 metrics.bad_proof();
             }
@@ -206,7 +227,7 @@ impl Proving {
 impl Lanes {
     fn new(waiting_max: usize, bad_max: u32) -> Self {
         let [together, apart] = [BATCH, BATCH_APART].map(Lane::new);
-        Self { together, apart, culprits: Culprits::new(bad_max), waiting_max, taken: 0 }
+        Self { together, apart, culprits: Culprits::new(bad_max), waiting_max, taken: 0, held_apart: Arc::default() }
     }
 
     fn waiting(&self) -> usize {
@@ -214,15 +235,18 @@ impl Lanes {
     }
 
     /// Puts a job where its peer's standing says, or turns it away.
-    fn push(&mut self, job: Job, now: Instant, metrics: &Metrics) {
-        let (lane, proofs_max) = match self.culprits.standing(job.peer, now) {
-            Standing::Together => (&mut self.together, self.waiting_max),
-            Standing::Apart => (&mut self.apart, self.waiting_max / APART_PART),
+    fn push(&mut self, mut job: Job, now: Instant, metrics: &Metrics) {
+        let (lane, proofs_max, is_apart) = match self.culprits.standing(job.peer, now) {
+            Standing::Together => (&mut self.together, self.waiting_max, false),
+            Standing::Apart => (&mut self.apart, self.waiting_max / APART_PART, true),
             Standing::CutOff(rest) => return job.turn_away(NotProved::CutOff, rest, metrics),
         };
         // An empty lane takes a submission however many proofs it has.
         if lane.proofs > 0 && lane.proofs + job.unproved.proofs() > proofs_max {
             return job.turn_away(NotProved::Full, RETRY_AFTER, metrics);
+        }
+        if is_apart {
+            job.apart = Some(Apart::one_of(&self.held_apart));
         }
         lane.proofs += job.unproved.proofs();
         lane.jobs.push_back(job);

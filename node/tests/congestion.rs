@@ -7,7 +7,7 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
 use support::{ADMIN, Person, Tag, World, metric, outcome, restart_with, until};
@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 use xmtp_proto::derive::{Purpose, conversation_topic};
 use xmtp_proto::envelope::Envelope;
+use xmtp_proto::field::FieldElement;
 use xmtp_proto::opening::{MAX_QUOTA, Opening};
 use xmtp_proto::pass::{Pass, Posting};
 use xmtp_proto::refusal::Refusal;
@@ -27,8 +28,8 @@ use xmtp_proto::wire::{self, node_client::NodeClient};
 use xmtp_prover::Limit;
 use xmtp_sdk::client::{Client, Draft, SendError};
 
-/// Rises fast, falls fast, and what was asked is good for long enough to look at it.
-const CONGESTION: &str = "[congestion]\nsteps = [2, 8]\nrise_at = 32\nfall_at = 8\nhalf_life = \"200ms\"\n\
+/// Rises fast, falls fast when nothing waits any more, and what was asked is good for long enough to look at it.
+const CONGESTION: &str = "[congestion]\nsteps = [2, 8]\nrise_at = 32\nfall_at = 1\nhalf_life = \"200ms\"\n\
                           hold = \"200ms\"\ngrace = \"5s\"\n";
 
 /// Rises once, and stays there: who writes then need not read through a flood.
@@ -141,7 +142,7 @@ async fn load_raises_the_price_to_the_published_most_and_quiet_lowers_it() {
     world.publish(Submission::new(letter, vec![Pass::Stamp(stamp)]).unwrap()).await.unwrap();
     assert_eq!(requirements(&world, invite).await.0, usual.times(8));
     assert_eq!(metric(&world, "xmtpn_congestion_times").await, 8.0);
-    assert!(metric(&world, "xmtpn_congestion_load").await > 8.0);
+    assert!(metric(&world, "xmtpn_congestion_load").await > 1.0);
     assert_eq!(requirements(&world, Topic::Contact(bob.account)).await.1, 0, "nowhere but at invites");
 
     // Later it is not enough any more, and the refusal says what is.
@@ -164,6 +165,56 @@ async fn load_raises_the_price_to_the_published_most_and_quiet_lowers_it() {
     price_becomes(&world, invite, 1).await;
     assert_eq!(requirements(&world, invite).await.0, usual);
     world.publish(late).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_proofs_alone_raise_no_price_however_many_wait() {
+    let mut world = World::start().await;
+    // Nobody is cut off: all of it waits, as long as it is sent.
+    let patient = "[limits]\nbad_proofs_per_ip = 4294967295\n";
+    restart_with(&mut world, &format!("{CONGESTION}{ADMIN}{patient}")).await;
+    let talks = Flood::prepare(&mut world, 103).await;
+    let bob = world.join(2).await;
+    let invite = Topic::Invite(bob.account);
+    let book = world.buy(1, 1, 11).await;
+    let letter = world.letter(&bob, "never sent");
+    let stamp = world.stamp(&book, 0, &letter, Tag::ToTopic).await;
+    let forged = move |number: u64| {
+        let mut stamp = stamp.clone();
+        stamp.proof.share = FieldElement::from(1_000 + number).into();
+        Submission::new(letter.clone(), vec![Pass::Stamp(stamp)]).unwrap()
+    };
+    // Until one batch has shown what they are, they wait with the others.
+    assert_eq!(world.publish(forged(0)).await.unwrap_err(), Refusal::ProofInvalid);
+
+    let (over, mut tasks) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
+    for connection in 1..=8 {
+        let node = format!("http://{}", world.node.as_ref().unwrap().address());
+        let (mut client, forged, over) = (NodeClient::connect(node).await.unwrap(), forged.clone(), over.clone());
+        tasks.spawn(async move {
+            let mut numbers = connection << 32..;
+            while !over.load(Ordering::Relaxed) {
+                let publication = |it| wire::Publication { submission: Some(forged(it).into()), expected_head: None };
+                let publications = numbers.by_ref().take(MAX_PER_CALL).map(publication).collect();
+                client.publish(wire::PublishRequest { publications }).await.unwrap();
+            }
+        });
+    }
+    let began = Instant::now();
+    let (mut looks, mut crowded) = (0, 0);
+    while metric(&world, "xmtpn_proofs_bad_total").await < 1_000.0 || began.elapsed() < Duration::from_secs(2) {
+        assert_eq!(requirements(&world, invite).await.1, 1, "bad proofs alone have raised the price");
+        looks += 1;
+        crowded += usize::from(metric(&world, "xmtpn_proofs_waiting").await > 32.0);
+    }
+    assert!(looks > 10 && crowded > looks / 2, "{crowded} times of {looks} only, more waited than raises the price");
+    over.store(true, Ordering::Relaxed);
+    tasks.join_all().await;
+
+    // The control: what breaks no rule does.
+    let flood = Flood::begin(&world, talks).await;
+    price_becomes(&world, invite, 8).await;
+    flood.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

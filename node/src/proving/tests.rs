@@ -46,7 +46,8 @@ impl Node {
     /// A submission comes.
     fn push(&mut self, number: u32, proofs: usize) {
         let (reply, verdict) = oneshot::channel();
-        let job = Job { peer: peer(number), unproved: Unproved::counting(proofs), since: self.now, reply };
+        let unproved = Unproved::counting(proofs);
+        let job = Job { peer: peer(number), unproved, since: self.now, apart: None, reply };
         self.lanes.push(job, self.now, &self.metrics);
         self.waiting.push(verdict);
     }
@@ -66,6 +67,10 @@ impl Node {
             }
         }
         taken
+    }
+
+    fn held_apart(&self) -> usize {
+        self.lanes.held_apart.load(Ordering::Relaxed)
     }
 
     /// What those were told who do not wait any more.
@@ -157,6 +162,27 @@ fn jobs_of_a_peer_that_has_fallen_since_are_moved() {
     assert_eq!(node.take(), [(CULPRIT, BATCH_APART)]);
     assert_eq!(node.take(), [(CULPRIT, 20 - BATCH_APART)]);
     assert_eq!((node.turned_away(), node.lanes.waiting()), (Vec::new(), 0));
+}
+
+#[test]
+fn jobs_of_peers_apart_are_known_as_such_until_they_have_a_verdict() {
+    let mut node = Node::new();
+    node.push_all(HONEST, 3);
+    node.push_all(CULPRIT, 3);
+    assert_eq!(node.held_apart(), 0, "nobody is known yet");
+    node.bad(CULPRIT, 1);
+    node.push_all(CULPRIT, 2);
+    let together = node.lanes.take(node.now, &node.metrics);
+    assert_eq!((together.len(), node.held_apart()), (3, 5), "those that fell since are among them");
+    drop(together);
+    let apart = node.lanes.take(node.now, &node.metrics);
+    assert_eq!((apart.len(), node.lanes.waiting(), node.held_apart()), (5, 0, 5), "while they are verified");
+    drop(apart);
+    assert_eq!(node.held_apart(), 0);
+    node.push(CULPRIT, 1);
+    node.bad(CULPRIT, usize::try_from(BAD_MAX).unwrap());
+    assert_eq!(node.held_apart(), 1);
+    assert_eq!((node.take(), node.held_apart()), (Batch::new(), 0), "cut off");
 }
 
 #[test]
