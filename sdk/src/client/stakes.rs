@@ -92,14 +92,21 @@ impl Client {
         let submitted = chain.submit_stake(&*self.wallet, tier, stake.commitment).await?;
         let transaction = submitted.transaction();
         self.state.record_lock(stake.id, Lock::Submitted { transaction })?;
-        if let Err(error) = chain.confirm(submitted).await {
-            if let BuyError::Reverted(_) = error {
+        match chain.confirm(submitted).await {
+            // A commitment is taken once: the later of two transactions fails.
+            Err(error @ BuyError::Reverted(_)) => {
+                if let Some(stake) = self.look_for_stake(chain, &stake).await? {
+                    return Ok(MadeStake { stake, amount, transaction: None });
+                }
                 self.state.record_lock(stake.id, Lock::Failed)?;
+                Err(error.into())
             }
-            return Err(error.into());
+            other => {
+                other?;
+                let stake = self.look_for_stake(chain, &stake).await?.ok_or(BuyError::Pending(transaction))?;
+                Ok(MadeStake { stake, amount, transaction: Some(transaction) })
+            }
         }
-        let stake = self.look_for_stake(chain, &stake).await?.ok_or(BuyError::Reverted(transaction))?;
-        Ok(MadeStake { stake, amount, transaction: Some(transaction) })
     }
 
     /// The stakes of this installation, the oldest first. Asks the chain how they stand, if it can.
@@ -108,9 +115,12 @@ impl Client {
     /// [`StateError`].
     pub async fn stakes(&self) -> Result<Vec<StakeStatus>, StateError> {
         if let Some(chain) = &self.chain {
-            for stake in self.state.stakes()?.iter().filter(|stake| !matches!(stake.lock, Lock::Gone | Lock::Failed)) {
+            for stake in self.state.stakes()?.iter().filter(|stake| stake.lock != Lock::Gone) {
                 match self.look_for_stake(chain, stake).await {
                     Err(StakingError::State(error)) => return Err(error),
+                    // An answer, and about this stake alone.
+                    Err(StakingError::Chain(StakeError::Chain(error)))
+                        if matches!(*error, BuyError::CommitmentUsed) => {}
                     // Silence of the chain leaves them as they are.
                     Err(_) => break,
                     Ok(_) => {}

@@ -1,5 +1,6 @@
 //! Books: buying them, finding those again whose purchase was cut short, and what is left of them.
 
+use alloy::primitives::TxHash;
 use alloy::signers::Signer;
 use xmtp_contracts::Deployment;
 use xmtp_proto::derive::{Denomination, Issue};
@@ -21,7 +22,7 @@ pub struct BoughtBook {
     /// What was paid.
     pub quote: Quote,
     /// The transaction; none if one from before was found to have gone through.
-    pub transaction: Option<alloy::primitives::TxHash>,
+    pub transaction: Option<TxHash>,
 }
 
 /// A book of the account, and how far its purchase is as far as could be found out.
@@ -113,11 +114,7 @@ impl Client {
         };
         let (book, bought, transaction) = match self.look_for(chain, &book).await? {
             Some((book, bought)) => (book, bought, None),
-            None => {
-                let transaction = self.pay(chain, &book).await?;
-                let (book, bought) = self.look_for(chain, &book).await?.ok_or(BuyError::Reverted(transaction))?;
-                (book, bought, Some(transaction))
-            }
+            None => self.pay(chain, &book).await?,
         };
         self.care_for_journal(&identity).await?;
         let quote = Quote::of(chain.deployment(), denomination, count.get());
@@ -142,12 +139,12 @@ impl Client {
     }
 
     /// The books of this installation, the oldest first, then those of the account's others that are good. Asks the chain about
-    /// unfinished purchases, and reads the journal, if it can.
+    /// purchases that are unfinished or failed, and reads the journal, if it can.
     ///
     /// # Errors
     /// [`StateError`].
     pub async fn books(&self) -> Result<Vec<BookStatus>, StateError> {
-        self.look_for_unfinished().await?;
+        self.look_for_each(|book| book.bought().is_none()).await?;
         let books = self.state.books()?;
         let Some(identity) = self.state.identity()? else { return Ok(Vec::new()) };
         if let Err(ConversationError::State(error)) = self.read_journal(&identity).await {
@@ -180,30 +177,44 @@ impl Client {
         issue.valid_in(current) || issue.0 == current.0.saturating_add(1)
     }
 
-    /// Asks the chain about purchases that were cut short. Silence of the chain leaves them as they are.
+    /// Asks the chain about purchases that were cut short.
     pub(super) async fn look_for_unfinished(&self) -> Result<(), StateError> {
+        self.look_for_each(is_unfinished).await
+    }
+
+    /// Asks the chain about some of the books. Its silence leaves them as they are.
+    async fn look_for_each(&self, which: impl Fn(&Book) -> bool) -> Result<(), StateError> {
         let Some(chain) = &self.chain else { return Ok(()) };
-        for book in self.state.books()?.into_iter().filter(is_unfinished) {
+        for book in self.state.books()?.into_iter().filter(which) {
             match self.look_for(chain, &book).await {
                 Err(BuyStampsError::State(error)) => return Err(error),
+                // An answer, and about this book alone.
+                Ok(_) | Err(BuyStampsError::Buy(BuyError::CommitmentUsed)) => {}
                 Err(_) => return Ok(()),
-                Ok(_) => {}
             }
         }
         Ok(())
     }
 
-    /// Sends the transaction, writes it down, and waits for it.
-    async fn pay(&self, chain: &Chain, book: &Book) -> Result<alloy::primitives::TxHash, BuyStampsError> {
+    /// Sends the transaction, writes it down, and waits for it. None if one from before bought the book.
+    async fn pay(&self, chain: &Chain, book: &Book) -> Result<(Book, Bought, Option<TxHash>), BuyStampsError> {
         let submitted = chain.submit(&*self.wallet, book.denomination, book.count, book.commitment).await?;
         let transaction = submitted.transaction();
         self.state.record_purchase(book.id, Purchase::Submitted { transaction })?;
         match chain.confirm(submitted).await {
+            // A commitment is taken once: the later of two transactions fails.
             Err(error @ BuyError::Reverted(_)) => {
+                if let Some((book, bought)) = self.look_for(chain, book).await? {
+                    return Ok((book, bought, None));
+                }
                 self.state.record_purchase(book.id, Purchase::Failed)?;
                 Err(error.into())
             }
-            other => Ok(other.map(|()| transaction)?),
+            other => {
+                other?;
+                let (book, bought) = self.look_for(chain, book).await?.ok_or(BuyError::Pending(transaction))?;
+                Ok((book, bought, Some(transaction)))
+            }
         }
     }
 

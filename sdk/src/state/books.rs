@@ -81,7 +81,7 @@ pub enum Purchase {
     },
     /// The chain has it.
     Bought(Bought),
-    /// The transaction was refused for good; the commitment is not used again.
+    /// The transaction failed, and the chain has no such book; the commitment is not used again.
     Failed,
 }
 

@@ -53,7 +53,7 @@ pub enum Lock {
     },
     /// It was withdrawn, or slashed.
     Gone,
-    /// The transaction was refused for good; the commitment is not used again.
+    /// The transaction failed, and the chain has no such stake; the commitment is not used again.
     Failed,
 }
 
