@@ -93,7 +93,8 @@ impl Client {
         Ok((StakeGroup { tier: stake.tier }.into(), position, stake.limit))
     }
 
-    /// Finds the path of the leaf of each book or stake, each once.
+    /// Finds the path of the leaf of each book or stake, each once. Where it is not, it may be elsewhere by now: the chain is asked
+    /// once.
     pub(super) async fn find_paths(&self, errand: &mut Errand, ids: &[BookId]) -> Result<(), SendError> {
         let identity = self.identity()??;
         for id in ids {
@@ -104,11 +105,15 @@ impl Client {
                 errand.paths.push((*id, root, path));
                 continue;
             }
-            let (group, position, limit) = self.place_of(*id)?;
-            let leaf = leaf_of(&identity.postal_seed().book_secret(&id.installation, id.counter), limit);
-            let started = tokio::time::Instant::now();
+            let (started, mut asked) = (tokio::time::Instant::now(), false);
             let (root, path) = loop {
+                let (group, position, limit) = self.place_of(*id)?;
+                let leaf = leaf_of(&identity.postal_seed().book_secret(&id.installation, id.counter), limit);
                 match find_path(&errand.connection, group, position, leaf).await {
+                    Err(FrankError::NotYetRooted | FrankError::WrongBucket) if !asked => {
+                        asked = true;
+                        self.look_again(*id).await?;
+                    }
                     Err(FrankError::NotYetRooted) if started.elapsed() < ROOT_PATIENCE => {
                         self.step(Step::WaitingForRoot);
                         tokio::time::sleep(ROOT_INTERVAL).await;

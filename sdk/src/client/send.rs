@@ -28,10 +28,12 @@ use crate::identity::Identity;
 use crate::invite::{Invitation, SealError, seal_invite};
 use crate::journal::StakeIndex;
 use crate::keys::NoRandomness;
-use crate::state::{BookId, Delivery, Letter, LettersError, Outgoing, StakesError, StampUse, StateError, Supply};
+use crate::state::{
+    BookId, BooksError, Delivery, Letter, LettersError, Outgoing, StakesError, StampUse, StateError, Supply,
+};
 use crate::transport::{Connection, Role, RootKind, StampGroup, TransportError, VolumeRoot};
 
-/// How often stamps are chosen because another client of the account took the rest of a book meanwhile.
+/// How often stamps are chosen because another client of the account took the rest of a book meanwhile, or the chain took one back.
 const CHOICES: usize = 8;
 /// Proofs made for one letter at most: again under newer roots, should the first ones have just expired.
 const PROOFS: usize = 2;
@@ -316,7 +318,12 @@ impl Client {
         draft: &Draft,
     ) -> Result<Vec<Supply>, SendError> {
         for _ in 0..CHOICES {
-            let books = self.choose(errand, identity, units, already, draft).await?;
+            let books = match self.choose(errand, identity, units, already, draft).await {
+                // The chain took it back just now: something else, then.
+                Err(SendError::Letters(LettersError::Books(BooksError::NotBought(_))))
+                | Err(SendError::Stakes(StakesError::NotLocked(_))) => continue,
+                other => other?,
+            };
             if let Some(stamps) = self.reserve_stamps(identity, &books).await? {
                 return Ok(stamps);
             }

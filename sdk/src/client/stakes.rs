@@ -168,8 +168,14 @@ impl Client {
     }
 
     /// Asks the chain for a stake by its commitment, and writes down how it stands.
-    async fn look_for_stake(&self, chain: &Chain, stake: &Stake) -> Result<Option<Stake>, StakingError> {
-        let Some(found) = chain.stake(stake.commitment).await? else { return Ok(None) };
+    pub(super) async fn look_for_stake(&self, chain: &Chain, stake: &Stake) -> Result<Option<Stake>, StakingError> {
+        let Some(found) = chain.stake(stake.commitment).await? else {
+            if matches!(stake.lock, Lock::Locked { .. } | Lock::Leaving { .. } | Lock::Gone) {
+                // A reorganisation took it away, and may bring it again.
+                self.state.record_lock(stake.id, Lock::Intended)?;
+            }
+            return Ok(None);
+        };
         if found.tier != stake.tier {
             // Staked by somebody else who saw our commitment: theirs is another leaf than ours would be.
             self.state.record_lock(stake.id, Lock::Failed)?;

@@ -6,7 +6,7 @@ use xmtp_contracts::Deployment;
 use xmtp_proto::derive::{Denomination, Issue};
 use xmtp_prover::Limit;
 
-use super::{Client, NoIdentity, Step};
+use super::{Client, NoIdentity, StakingError, Step};
 use crate::chain::{BuyError, Chain, Quote};
 use crate::conversation::ConversationError;
 use crate::journal::{KnownBook, View};
@@ -103,7 +103,9 @@ impl Client {
             .state
             .books()?
             .into_iter()
-            .find(|book| is_unfinished(book) && (book.denomination, book.count) == (denomination, count));
+            // What another installation bought is its own to finish.
+            .filter(|book| is_unfinished(book) && !book.taken_over)
+            .find(|book| (book.denomination, book.count) == (denomination, count));
         let book = match unfinished {
             Some(book) => book,
             None => {
@@ -139,12 +141,12 @@ impl Client {
     }
 
     /// The books of this installation, the oldest first, then those of the account's others that are good. Asks the chain about
-    /// purchases that are unfinished or failed, and reads the journal, if it can.
+    /// all but those whose time is over, and reads the journal, if it can.
     ///
     /// # Errors
     /// [`StateError`].
     pub async fn books(&self) -> Result<Vec<BookStatus>, StateError> {
-        self.look_for_each(|book| book.bought().is_none()).await?;
+        self.look_for_each(|book| book.bought().is_none_or(|it| self.is_good(it.issue))).await?;
         let books = self.state.books()?;
         let Some(identity) = self.state.identity()? else { return Ok(Vec::new()) };
         if let Err(ConversationError::State(error)) = self.read_journal(&identity).await {
@@ -218,15 +220,39 @@ impl Client {
         }
     }
 
+    /// Asks the chain where a book or a stake is now, for a reorganisation can move it, or take it away. Its silence leaves it
+    /// as it is.
+    pub(super) async fn look_again(&self, id: BookId) -> Result<(), StateError> {
+        let Some(chain) = &self.chain else { return Ok(()) };
+        if let Some(stake) = self.state.stake(id)? {
+            if let Err(StakingError::State(error)) = self.look_for_stake(chain, &stake).await {
+                return Err(error);
+            }
+        } else {
+            self.look_for_each(|book| book.id == id).await?;
+        }
+        Ok(())
+    }
+
     /// Asks the chain for a book by its commitment, and writes down where it is.
     async fn look_for(&self, chain: &Chain, book: &Book) -> Result<Option<(Book, Bought)>, BuyStampsError> {
-        let Some(found) = chain.book(book.commitment).await? else { return Ok(None) };
+        let Some(found) = chain.book(book.commitment).await? else {
+            if book.bought().is_some() {
+                // A reorganisation took it away, and may bring it again.
+                self.state.record_purchase(book.id, Purchase::Intended)?;
+            }
+            return Ok(None);
+        };
         if (found.group.denomination, found.count) != (book.denomination, book.count) {
             // Bought by somebody else who saw our commitment: theirs is another leaf than ours would be.
             self.state.record_purchase(book.id, Purchase::Failed)?;
             return Err(BuyError::CommitmentUsed.into());
         }
         let bought = Bought { issue: found.group.issue, position: found.position };
+        if book.bought().is_some_and(|before| before != bought) {
+            // What was prepared is for where it was.
+            self.stock().give_up(book.id);
+        }
         let book = self.state.record_purchase(book.id, Purchase::Bought(bought))?;
         Ok(Some((book, bought)))
     }

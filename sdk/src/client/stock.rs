@@ -176,6 +176,11 @@ impl Client {
         let (root, path) = match find_path(&connection, group, position, leaf).await {
             Ok(found) => found,
             Err(FrankError::NotYetRooted) => return Ok(None),
+            Err(FrankError::WrongBucket) => {
+                // The next time, if it was moved.
+                self.look_again(id).await?;
+                return Ok(None);
+            }
             Err(error) => return Err(error.into()),
         };
         if root.kind != RootKind::Checkpoint {

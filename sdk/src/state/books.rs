@@ -193,17 +193,19 @@ impl State {
     /// Writes down how far the purchase of a book is.
     ///
     /// # Errors
-    /// [`BooksError::Unknown`]; [`BooksError::Backwards`] if it would become intended again, or lose its place on the
-    /// chain to anything but another place; [`BooksError::State`].
+    /// [`BooksError::Unknown`]; [`BooksError::Backwards`] if it would become intended again that was not bought, or if a
+    /// transaction were sent for one that was; [`BooksError::State`].
     pub fn record_purchase(&self, id: BookId, to: Purchase) -> Result<Book, BooksError> {
         self.store.write(|entries| {
             let mut book = Book::get(entries, id)?;
             let from = book.purchase;
-            // A reorganisation of the chain can move a book; to a failed one the chain may still say yes.
+            // A reorganisation of the chain can move a book, take it away, or give its commitment to somebody else's; to a failed
+            // one the chain may still say yes.
             let forwards = match (from, to) {
-                (_, Purchase::Bought(_)) => true,
-                (Purchase::Bought(_), _) | (Purchase::Submitted { .. } | Purchase::Failed, Purchase::Intended) => false,
-                (_, Purchase::Intended | Purchase::Submitted { .. } | Purchase::Failed) => true,
+                (_, Purchase::Bought(_) | Purchase::Failed) => true,
+                (Purchase::Bought(_), Purchase::Submitted { .. })
+                | (Purchase::Submitted { .. } | Purchase::Failed, Purchase::Intended) => false,
+                (_, Purchase::Intended | Purchase::Submitted { .. }) => true,
             };
             if !forwards {
                 return Err(BooksError::Backwards { id, from, to });

@@ -309,11 +309,11 @@ async fn purchases_do_not_run_backwards() {
         (Purchase::Failed, submitted, true),
         (Purchase::Failed, bought, true),
         (bought, moved, true),
+        (bought, Purchase::Intended, true),
+        (bought, Purchase::Failed, true),
         (submitted, Purchase::Intended, false),
         (Purchase::Failed, Purchase::Intended, false),
-        (bought, Purchase::Intended, false),
         (bought, submitted, false),
-        (bought, Purchase::Failed, false),
     ] {
         let id = state.intend_book(&identity(ALICE).await, units(1), Limit::MAX).unwrap().id;
         state.record_purchase(id, from).unwrap();
