@@ -15,7 +15,8 @@
 //! | `frank` | the passes of a letter, proved |
 //! | `stock` | prepares stamps while there is nothing to send |
 //! | `reserve` | has the journal grant stamps to this client before they are used |
-//! | `send` | seals, franks and publishes a letter, and sends again what did not get through |
+//! | `send` | seals, franks and publishes a letter |
+//! | `outbox` | what did not get through, sent again and told of |
 //! | [`inbox`](crate::inbox), [`stream`](crate::stream) | reads what came, and what comes |
 //! | [`conversation`](crate::conversation) | what follows a letter |
 //! | [`connection`](crate::connection) | who may write without postage, and who not at all |
@@ -26,6 +27,7 @@ mod claims;
 mod frank;
 mod holdings;
 mod journal;
+mod outbox;
 mod reading;
 mod receipts;
 mod renewal;
@@ -57,10 +59,12 @@ use crate::transport::{Authorities, Connection, Node, Proxies, Proxy, Role, Tran
 
 pub use account::{IdentityStatus, PublishError, Published, PublishedPolicy, RestoreError};
 pub(crate) use journal::Copies;
+pub(crate) use outbox::is_passing;
 pub(crate) use reading::{Reached, bits_for};
 
 pub use ask::{AskError, Recipient, WhatItTakes};
 pub use claims::ClaimStatus;
+pub use outbox::{Mail, Resent, Unsent};
 pub use receipts::Told;
 pub use send::{Draft, SendError, Sent};
 pub use stakes::{MadeStake, StakeStatus, StakingError};

@@ -87,7 +87,7 @@ pub enum Standing {
 }
 
 /// A connection that was issued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// To whom.
     pub peer: Account,

@@ -25,11 +25,11 @@ use xmtp_proto::envelope::Envelope;
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
 use xmtp_proto::record::Record;
-use xmtp_proto::refusal::{Code, Refusal};
-use xmtp_proto::time::{MAX_AGE, Timestamp};
+use xmtp_proto::refusal::Refusal;
+use xmtp_proto::time::Timestamp;
 use xmtp_proto::topic::Topic;
 
-use crate::client::{Client, Copies, NoIdentity, ProvingKeyError, Step};
+use crate::client::{Client, Copies, NoIdentity, ProvingKeyError, Resent, Step, is_passing};
 use crate::content::{Content, InvalidContent};
 use crate::franking::FrankError;
 use crate::identity::Identity;
@@ -37,6 +37,10 @@ use crate::inbox::{Failed, Inbox, InboxError, Message, Reason, Which, unverified
 use crate::message::{Channel, SealMessageError};
 use crate::state::{self, Letter, MembershipsError, StateError};
 use crate::transport::{Order, Role, TransportError};
+
+mod resend;
+
+use resend::Renewed;
 
 /// Records asked for at once.
 const PAGE: u32 = 100;
@@ -54,7 +58,7 @@ pub struct Conversation<'a> {
 }
 
 /// A message that was delivered to the conversation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentMessage {
     /// To whom.
     pub to: Account,
@@ -64,6 +68,8 @@ pub struct SentMessage {
     pub postmark: SignedPostmark,
     /// Whether the conversation had to be opened for it, by a proof of membership.
     pub opened: bool,
+    /// What became of messages from before.
+    pub before: Resent,
 }
 
 /// The conversation was not read, or written to, unless a variant says that this is not known.
@@ -117,6 +123,9 @@ pub enum ConversationError {
     /// See there.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// A message that waits was sealed with other keys than are at hand. It stays on record.
+    #[error("message {0} waits to be sent, and cannot be sealed anew: it does not open")]
+    Unreadable(EnvelopeId),
     /// What was to be published breaks a limit. A mistake of this crate's.
     #[error(transparent)]
     Malformed(#[from] Malformed),
@@ -285,7 +294,8 @@ impl Conversation<'_> {
     }
 
     /// Writes a message, and so accepts the conversation. Messages from before of which it is not known whether they arrived
-    /// are sent again first; one that says the same does not make a second message.
+    /// are sent again first, and [`SentMessage::before`] says what became of them; one that says the same does not make a
+    /// second message.
     ///
     /// # Errors
     /// [`ConversationError`].
@@ -296,30 +306,46 @@ impl Conversation<'_> {
         self.client.step(Step::WritingDown);
         state.keep_conversation(&self.letter)?;
         self.client.step(Step::WrittenDown);
-        let (bytes, now) = (content.to_bytes(), self.client.now());
-        let mut same = None;
+        let bytes = content.to_bytes();
+        let (mut same, mut before) = (None, Resent::default());
         for envelope in state.posts(&self.topic())? {
-            if now.since(envelope.sent_at) >= MAX_AGE {
-                state.end_post(envelope.id(self.client.network()))?;
-            } else if same.is_none() && self.channel.open(&envelope).is_ok_and(|it| *it.content == bytes) {
+            if same.is_none() && self.channel.open(&envelope).is_ok_and(|it| *it.content == bytes) {
                 same = Some(envelope);
-            } else if let Err(ConversationError::State(error)) = self.deliver(&identity, envelope).await {
-                return Err(error.into());
+            } else {
+                self.resend(&identity, envelope, &mut before).await?;
             }
         }
-        let envelope = match same {
-            Some(envelope) => envelope,
+        let renewed = match same {
+            Some(envelope) => self.renew(&identity, envelope).await?,
             None => {
-                let envelope = self.channel.seal(&identity, now, &bytes)?;
+                let envelope = self.channel.seal(&identity, self.client.now(), &bytes)?;
                 self.client.step(Step::WritingDown);
                 state.begin_post(&envelope)?;
                 self.client.step(Step::WrittenDown);
-                envelope
+                Renewed::Open(envelope)
             }
         };
-        let sent = self.deliver(&identity, envelope).await?;
+        let sent = match renewed {
+            Renewed::Arrived(sent) => *sent,
+            Renewed::Open(envelope) => {
+                let id = envelope.id(self.client.network());
+                let delivered = self.deliver(&identity, envelope).await;
+                if let Err(ConversationError::Refused(refusal)) = &delivered
+                    && !is_passing(refusal)
+                {
+                    state.end_post(id)?;
+                }
+                delivered?
+            }
+        };
+        // From here on somebody knows.
+        before.refused().try_for_each(|id| state.end_post(id))?;
         self.client.care_for_journal(&identity).await?;
-        Ok(sent)
+        Ok(SentMessage { before, ..sent })
+    }
+
+    fn sent(&self, envelope: EnvelopeId, postmark: SignedPostmark, opened: bool) -> SentMessage {
+        SentMessage { to: self.peer(), envelope, postmark, opened, before: Resent::default() }
     }
 
     /// What both have written, in the order in which it was accepted. Remembers how far it read.
@@ -416,7 +442,7 @@ impl Conversation<'_> {
         &self.channel
     }
 
-    /// Publishes a message that was written down, and opens the conversation if it is not.
+    /// Publishes a message that was written down, and opens the conversation if it is not. One that was refused stays on record.
     async fn deliver(&self, identity: &Identity, envelope: Envelope) -> Result<SentMessage, ConversationError> {
         let id = envelope.id(self.client.network());
         let connection = self.client.connection(Role::Posting).await?;
@@ -435,14 +461,9 @@ impl Conversation<'_> {
             Ok(postmark) => {
                 self.client.state().end_post(id)?;
                 self.client.step(Step::Recorded);
-                Ok(SentMessage { to: self.peer(), envelope: id, postmark, opened })
+                Ok(self.sent(id, postmark, opened))
             }
-            Err(refusal) => {
-                if !matches!(refusal.code(), Code::Overloaded | Code::ChainViewStale) {
-                    self.client.state().end_post(id)?;
-                }
-                Err(ConversationError::Refused(refusal))
-            }
+            Err(refusal) => Err(ConversationError::Refused(refusal)),
         }
     }
 }

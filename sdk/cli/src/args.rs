@@ -179,7 +179,10 @@ pub(crate) enum Command {
         #[arg(long)]
         letters: bool,
     },
-    /// Do at once what was put off for a random while, and learn what the account's other installations have done.
+    /// Show what was written and did not get through: what waits to be sent again, and letters that were refused.
+    Outbox,
+    /// Do at once what was put off for a random while, send again what did not get through, and learn what the account's other
+    /// installations have done.
     Sync,
     /// Look for what stands between this machine and a letter; exit status 1 if something does.
     Doctor,

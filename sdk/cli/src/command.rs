@@ -9,6 +9,7 @@ mod identity;
 mod inbox;
 mod keystore;
 mod manual;
+mod outbox;
 mod policy;
 mod reasoning;
 mod receipts;
@@ -87,6 +88,7 @@ pub(crate) async fn run(args: Args, matches: &ArgMatches, output: &Output) -> Re
         Command::Receipts => receipts::run(&connect().await?, output).await,
         // Watching leaves the account's state to other commands while nothing comes.
         Command::Watch { all, letters } => watch::run(all, letters, context::builder(settings, output)?, output).await,
+        Command::Outbox => outbox::run(&connect().await?, output),
         Command::Sync => sync::run(&connect().await?, output).await,
         Command::Doctor => return doctor::run(settings, output).await,
         Command::Keystore(Keystore::New { file }) => keystore::new(file, settings, output),

@@ -472,7 +472,7 @@ impl From<ConversationError> for Failure {
             ConversationError::Memberships(MembershipsError::State(error)) | ConversationError::State(error) => {
                 error.into()
             }
-            ConversationError::Memberships(error) => Self::new("state", &error),
+            ConversationError::Memberships(_) | ConversationError::Unreadable(_) => Self::new("state", &error),
             ConversationError::ProvingKey(error) => error.into(),
             ConversationError::Frank(FrankError::NotYetRooted) => Self::new("root_unknown", &error)
                 .hint("the node has not taken this account among its members yet: run the same command in a minute"),

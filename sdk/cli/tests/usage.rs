@@ -28,7 +28,7 @@ fn check_usage(args: &[&str], message: &str) {
     assert!(said["error"]["hint"].is_string(), "{stdout}");
 }
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "identity",
     "policy",
     "stamps",
@@ -45,6 +45,7 @@ const COMMANDS: [&str; 21] = [
     "inbox",
     "receipts",
     "watch",
+    "outbox",
     "doctor",
     "keystore",
     "config",

@@ -1,4 +1,4 @@
-//! Sending: seal, choose, write down, prove, publish; and sending again what did not get through.
+//! Sending: seal, choose, write down, prove, publish; and the same once more for what did not get through.
 //!
 //! The order matters. What can be asked is asked first; then the journal grants stamps to this session; then letter and stamps
 //! are written down together; only then is a proof made. From there on the letter is what it is: whatever fails, the next
@@ -18,7 +18,8 @@ use xmtp_prover::Path;
 
 use super::frank::Prepared;
 use super::holdings::{Source, ToShow};
-use super::{AskError, Client, DEV_CHAIN, NoIdentity, ProvingKeyError, Recipient, SMALL_GROUP, Step};
+use super::outbox::is_passing;
+use super::{AskError, Client, DEV_CHAIN, NoIdentity, ProvingKeyError, Recipient, Resent, SMALL_GROUP, Step, Unsent};
 use crate::content::{Content, InvalidContent};
 use crate::conversation::ConversationError;
 use crate::franking::{
@@ -79,8 +80,8 @@ pub struct Sent {
     pub times: u32,
     /// How many of its stamps had been prepared.
     pub prepared: usize,
-    /// Letters from before that got through now.
-    pub resumed: usize,
+    /// What became of letters from before.
+    pub before: Resent,
 }
 
 /// The letter was not delivered, unless a variant says that this is not known.
@@ -196,7 +197,7 @@ impl Client {
         self.care_for_keys().await?;
         let identity = self.identity()??;
         let same = |outgoing: &Outgoing| is_same(outgoing, &draft);
-        let resumed = self.resume(&identity, |outgoing| !same(outgoing)).await?;
+        let resent = self.resume(&identity, |outgoing| !same(outgoing)).await?;
         let mut errand = self.errand(draft.to).await?;
         let now = self.clock.now();
         let before = self.state.outbox()?.into_iter().find(|outgoing| is_open(outgoing, now) && same(outgoing));
@@ -217,34 +218,28 @@ impl Client {
             other => other?,
         };
         self.care_for_journal(&identity).await?;
-        Ok(Sent { resumed, ..sent })
+        Ok(Sent { before: resent, ..sent })
     }
 
-    /// Sends again what did not get through. Returns how many letters did now; what still does not, stays.
-    ///
-    /// # Errors
-    /// [`SendError::NoIdentity`], [`SendError::State`].
-    pub async fn resume_outbox(&self) -> Result<usize, SendError> {
-        let identity = self.identity()??;
-        let resumed = self.resume(&identity, |_| true).await?;
-        self.care_for_journal(&identity).await?;
-        Ok(resumed)
-    }
-
-    async fn resume(&self, identity: &Identity, which: impl Fn(&Outgoing) -> bool) -> Result<usize, SendError> {
-        let mut resumed = 0;
+    /// Sends some letters again. What does not get through stays as it is on record: another try the next time, or refused.
+    pub(super) async fn resume(
+        &self,
+        identity: &Identity,
+        which: impl Fn(&Outgoing) -> bool,
+    ) -> Result<Resent, SendError> {
+        let mut resent = Resent::default();
         for outgoing in self.state.outbox()? {
             if outgoing.delivery != Delivery::Pending || !which(&outgoing) {
                 continue;
             }
+            let id = outgoing.letter.id;
             match self.resume_one(identity, outgoing).await {
-                Ok(_) => resumed += 1,
+                Ok(_) => resent.delivered += 1,
                 Err(SendError::State(error)) => return Err(error.into()),
-                // It stays as it is, and the next time is another try.
-                Err(_) => {}
+                Err(_) => resent.unsent.extend(self.state.outgoing(id)?.as_ref().map(Unsent::from)),
             }
         }
-        Ok(resumed)
+        Ok(resent)
     }
 
     async fn resume_one(&self, identity: &Identity, outgoing: Outgoing) -> Result<Sent, SendError> {
@@ -430,8 +425,7 @@ impl Client {
             self.state.record_delivery(id, Delivery::Refused(refusal.code()))?;
             return Err(SendError::UsedUp);
         }
-        let passing = matches!(refusal.code(), Code::Overloaded | Code::ChainViewStale);
-        if !passing {
+        if !is_passing(&refusal) {
             self.state.record_delivery(id, Delivery::Refused(refusal.code()))?;
         }
         Err(SendError::Refused(refusal))
@@ -535,6 +529,6 @@ fn sent(outgoing: &Outgoing, postmark: SignedPostmark, to_show: &[ToShow], prepa
         unshared: false,
         times: 1,
         prepared: prepared.iter().filter(|it| it.was_ahead()).count(),
-        resumed: 0,
+        before: Resent::default(),
     }
 }

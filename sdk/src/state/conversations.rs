@@ -81,13 +81,34 @@ impl State {
         self.store.write(|entries| entries.put(Table::Posts, id.as_bytes(), &to_bytes(envelope)))
     }
 
+    /// Writes down a message as it is going to be sent now, in place of what no node takes any more.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn renew_post(&self, before: EnvelopeId, envelope: &Envelope) -> Result<(), StateError> {
+        let id = envelope.id(self.network);
+        self.store.write(|entries| {
+            entries.remove(Table::Posts, before.as_bytes())?;
+            entries.put(Table::Posts, id.as_bytes(), &to_bytes(envelope))
+        })
+    }
+
     /// The messages on a topic of which it is not known what became of them, the oldest first.
     ///
     /// # Errors
     /// [`StateError::Damaged`], [`StateError::Database`].
     pub fn posts(&self, topic: &Topic) -> Result<Vec<Envelope>, StateError> {
-        let mut all = self.store.read_all(Table::Posts, read_envelope)?;
+        let mut all = self.all_posts()?;
         all.retain(|envelope| envelope.topic == *topic);
+        Ok(all)
+    }
+
+    /// As [`State::posts`], of all topics.
+    ///
+    /// # Errors
+    /// [`StateError::Damaged`], [`StateError::Database`].
+    pub fn all_posts(&self) -> Result<Vec<Envelope>, StateError> {
+        let mut all = self.store.read_all(Table::Posts, read_envelope)?;
         all.sort_by_key(|envelope| envelope.sent_at);
         Ok(all)
     }

@@ -211,8 +211,8 @@ impl Said for Letter {
     }
 }
 
-/// Another's text must not steer the terminal.
-fn body(f: &mut impl fmt::Write, text: Option<&str>) -> fmt::Result {
+/// A text must not steer the terminal.
+pub(super) fn body(f: &mut impl fmt::Write, text: Option<&str>) -> fmt::Result {
     for line in text.unwrap_or("(content that this program cannot show)").lines() {
         writeln!(f, "  {}", line.replace(|it: char| it.is_control() && it != '\t', "\u{fffd}"))?;
     }

@@ -7,6 +7,7 @@ use xmtp_proto::account::Account;
 use xmtp_sdk::client::Client;
 use xmtp_sdk::conversation::SentMessage;
 
+use super::outbox::Before;
 use super::shown;
 use crate::failure::Failure;
 use crate::output::{Output, Said};
@@ -26,11 +27,13 @@ struct Receipt {
     /// Whether the conversation had to be opened for it.
     opened: bool,
     units_paid: u32,
+    #[serde(flatten)]
+    before: Before,
 }
 
 impl From<SentMessage> for Receipt {
     fn from(it: SentMessage) -> Self {
-        let SentMessage { to, envelope, postmark, opened } = it;
+        let SentMessage { to, envelope, postmark, opened, before } = it;
         Self {
             to: to.to_string(),
             envelope: envelope.to_string(),
@@ -40,6 +43,7 @@ impl From<SentMessage> for Receipt {
             opened,
             // No message has stamps.
             units_paid: 0,
+            before: before.into(),
         }
     }
 }
@@ -50,6 +54,6 @@ impl Said for Receipt {
         if self.opened {
             writeln!(f, "  the conversation is open now: neither of you needs stamps in it")?;
         }
-        Ok(())
+        self.before.text(f)
     }
 }

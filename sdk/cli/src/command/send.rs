@@ -6,6 +6,7 @@ use serde::Serialize;
 use xmtp_proto::account::Account;
 use xmtp_sdk::client::{Client, Draft, LITTLE_COVER, Sent};
 
+use super::outbox::Before;
 use super::reasoning::Reasoning;
 use super::shown;
 use crate::args::Send;
@@ -47,8 +48,8 @@ struct Receipt {
     unshared: bool,
     /// How many times its usual postage the network asked.
     times: u32,
-    /// Letters from before that got through now.
-    resumed: usize,
+    #[serde(flatten)]
+    before: Before,
     /// Why these passes, if that was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning: Option<Reasoning>,
@@ -69,7 +70,7 @@ impl From<Sent> for Receipt {
             unshared,
             times,
             prepared: _,
-            resumed,
+            before,
         } = it;
         Self {
             to: to.to_string(),
@@ -85,7 +86,7 @@ impl From<Sent> for Receipt {
             fresh_root,
             unshared,
             times,
-            resumed,
+            before: before.into(),
             reasoning: None,
         }
     }
@@ -118,9 +119,6 @@ impl Said for Receipt {
         if let Some(reasoning) = &self.reasoning {
             write!(f, "{reasoning}")?;
         }
-        if self.resumed > 0 {
-            writeln!(f, "  {} letters from before got through too", self.resumed)?;
-        }
-        Ok(())
+        self.before.text(f)
     }
 }

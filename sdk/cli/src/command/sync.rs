@@ -5,19 +5,20 @@ use std::fmt;
 use serde::Serialize;
 use xmtp_sdk::client::Client;
 
+use super::outbox::Before;
 use crate::failure::Failure;
 use crate::output::{Output, Said};
 
 pub(super) async fn run(client: &Client, output: &Output) -> Result<(), Failure> {
-    let letters = client.resume_outbox().await?;
+    let before = client.resume_outbox().await?.into();
     let copies = client.sync().await?;
-    output.say(&Done { letters, copies })
+    output.say(&Done { before, copies })
 }
 
 #[derive(Serialize)]
 struct Done {
-    /// Letters from before that got through now.
-    letters: usize,
+    #[serde(flatten)]
+    before: Before,
     /// Conversations that the account's other installations find from now on.
     copies: usize,
 }
@@ -26,8 +27,9 @@ impl Said for Done {
     fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
         writeln!(
             f,
-            "{} letters sent again, {} conversations copied for other installations.",
-            self.letters, self.copies
-        )
+            "{} sent again, {} conversations copied for other installations.",
+            self.before.resumed, self.copies
+        )?;
+        self.before.unsent(f)
     }
 }
