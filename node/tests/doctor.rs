@@ -179,8 +179,8 @@ async fn doctor_finds_what_is_wrong_and_says_what_would_mend_it() {
         db.flush().unwrap();
         String::from_utf8(before.to_vec()).unwrap()
     };
-    let before = format("xmtp-node store 3");
-    assert!(patient.fails(config, "store").0.found.contains("xmtp-node store 3"));
+    let before = format("xmtp-node store 4");
+    assert!(patient.fails(config, "store").0.found.contains("xmtp-node store 4"));
     format(&before);
 
     // The network.

@@ -16,6 +16,7 @@ use xmtp_node::store::{
 use xmtp_proto::account::Account;
 use xmtp_proto::derive::{Denomination, EnvelopeId, Group, Issue, NetworkId, OperatorId};
 use xmtp_proto::field::FieldElement;
+use xmtp_proto::pass::{Member, Pass, Proof, Stake, Stamp};
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::refusal::Refusal;
 use xmtp_proto::time::{Clock, Epoch, Timestamp};
@@ -61,13 +62,34 @@ fn entry(topic: Topic, text: &str) -> Entry {
 }
 
 fn cancelling(text: &str, nullifiers: &[u64]) -> Entry {
-    let cancel = |nullifier: &u64| Cancellation {
-        group: STAMPS,
-        shard: Shard::Issue(Issue(7)),
-        nullifier: FieldElement::from(*nullifier).into(),
-        share: FieldElement::from_hash(keccak256(text)).into(),
+    let stamp = |nullifier: &u64| {
+        let (denomination, issue) = (Denomination::ALL[1], Issue(7));
+        let stamp = Stamp { denomination, issue, proof: proof(text, *nullifier), nonce: None };
+        (STAMPS, Shard::Issue(issue), Pass::Stamp(stamp))
     };
-    Entry { cancels: nullifiers.iter().map(cancel).collect(), ..entry(topic(1), text) }
+    with(entry(topic(1), text), nullifiers.iter().map(stamp))
+}
+
+/// A proof of an index, whose share is told from others by a text.
+fn proof(text: &str, nullifier: u64) -> Proof {
+    let (zero, share) = (FieldElement::ZERO, FieldElement::from_hash(keccak256(text)).into());
+    Proof {
+        root: zero.into(),
+        nullifier: FieldElement::from(nullifier).into(),
+        share,
+        tag: zero.into(),
+        points: [0; 128],
+    }
+}
+
+/// An entry with passes that it cancels.
+fn with(mut entry: Entry, passes: impl IntoIterator<Item = (Group, Shard, Pass)>) -> Entry {
+    for (group, shard, pass) in passes {
+        let Proof { nullifier, share, .. } = *pass.proof().unwrap();
+        entry.cancels.push(Cancellation { group, shard, nullifier, share });
+        entry.submission.passes.push(pass.into());
+    }
+    entry
 }
 
 fn owned(order: u128, content: &str) -> Entry {
@@ -291,13 +313,9 @@ async fn closed_stamp_is_refused_for_ever() {
 
 /// A letter with an index of a stake's day.
 fn staked(text: &str, epoch: Epoch, nullifier: u64) -> Entry {
-    let cancel = Cancellation {
-        group: Group::Stake { contract: [0x22; 20].into(), tier: 2 },
-        shard: Shard::Epoch(epoch),
-        nullifier: FieldElement::from(nullifier).into(),
-        share: FieldElement::from_hash(keccak256(text)).into(),
-    };
-    Entry { cancels: vec![cancel], ..entry(topic(1), text) }
+    let group = Group::Stake { contract: [0x22; 20].into(), tier: 2 };
+    let stake = Pass::Stake(Stake { tier: 2, epoch, proof: proof(text, nullifier) });
+    with(entry(topic(1), text), [(group, Shard::Epoch(epoch), stake)])
 }
 
 #[tokio::test]
@@ -367,13 +385,11 @@ async fn who_is_refused_takes_nobodys_place_among_those_who_join() {
 /// An opening of a conversation by a member, and its index.
 fn opening(number: u8, text: &str, quota: u32, index: u64) -> Entry {
     let opened = Opened { opened_at: NOW, expires_at: NOW.saturating_add(100 * DAY), quota };
-    let cancel = Cancellation {
-        group: Group::Members { operator: OperatorId::from([9; 32]), generation: 227 },
-        shard: Shard::Epoch(NOW.epoch()),
-        nullifier: FieldElement::from(index).into(),
-        share: FieldElement::from_hash(keccak256(text)).into(),
-    };
-    Entry { cancels: vec![cancel], conversation: Some(ConversationWrite::Open(opened)), ..entry(topic(number), text) }
+    let (operator, generation, epoch) = (OperatorId::from([9; 32]), 227, NOW.epoch());
+    let group = Group::Members { operator, generation };
+    let member = Pass::Member(Member { operator, generation, epoch, proof: proof(text, index) });
+    let opening = Entry { conversation: Some(ConversationWrite::Open(opened)), ..entry(topic(number), text) };
+    with(opening, [(group, Shard::Epoch(epoch), member)])
 }
 
 fn message(number: u8, text: &str, units: u32) -> Entry {
@@ -510,30 +526,89 @@ async fn store_of_a_format_that_is_unknown_here_is_left_as_it_is() {
     let store = open(&folder);
     store.append(entry(topic(1), "first")).await.unwrap();
     drop(store);
-    assert_eq!(format_of(&folder, Some("xmtp-node store 3")), "xmtp-node store 1");
+    assert_eq!(format_of(&folder, Some("xmtp-node store 4")), "xmtp-node store 3");
     let refused = Store::open(folder.path(), operator(5, NETWORK), Clock::manual(NOW), JOINING).err().unwrap();
     let OpenError::Format { path, found } = &refused else { panic!("{refused}") };
-    assert_eq!((path.as_path(), found.as_str()), (folder.path(), "xmtp-node store 3"));
-    assert_eq!(format_of(&folder, Some("xmtp-node store 1")), "xmtp-node store 3", "it was not touched");
+    assert_eq!((path.as_path(), found.as_str()), (folder.path(), "xmtp-node store 4"));
+    assert_eq!(format_of(&folder, Some("xmtp-node store 3")), "xmtp-node store 4", "it was not touched");
     assert_eq!(texts(&open(&folder), &topic(1), 0, 10, false), (vec!["first".to_owned()], false));
 }
 
 #[tokio::test]
-async fn first_drop_gives_the_store_its_second_format_and_nothing_else_does() {
+async fn store_of_an_older_format_is_refused_and_left_as_it_is() {
     let folder = TempDir::new().unwrap();
-    let store = open(&folder);
-    store.append(entry(topic(1), "first")).await.unwrap();
-    assert_eq!(sweep(&mut Sweeper::new(store.clone(), RecordKind::Message), NOW), 0);
-    drop(store);
-    assert_eq!(format_of(&folder, None), "xmtp-node store 1", "programs that know no husks read it still");
+    drop(open(&folder));
+    for older in ["xmtp-node store 1", "xmtp-node store 2"] {
+        format_of(&folder, Some(older));
+        let refused = Store::open(folder.path(), operator(5, NETWORK), Clock::manual(NOW), JOINING).err().unwrap();
+        assert!(refused.to_string().contains(older), "{refused}");
+        assert_eq!(format_of(&folder, None), older, "it was not touched");
+    }
+}
 
-    let store = open(&folder);
-    let mut sweeper = Sweeper::new(store.clone(), RecordKind::Message);
-    assert_eq!(sweep(&mut sweeper, NOW.saturating_add(Duration::from_secs(1))), 1);
+/// Groups of all sizes, so that lists end in their midst, and records so large that a list has one alone.
+#[tokio::test]
+async fn what_is_committed_together_is_read_from_everywhere_and_dropped_one_by_one() {
+    const RECORDS: u64 = 300;
+    let folder = TempDir::new().unwrap();
+    let clock = Clock::manual(NOW);
+    let open = || Store::open(folder.path(), operator(5, NETWORK), clock.clone(), JOINING).unwrap();
+    let store = open();
+    let invite = Topic::Invite(Account::externally_owned([2; 20].into()));
+    // Every third is a letter, and what is dropped leaves holes everywhere.
+    let of = |number: u64| if number.is_multiple_of(3) { invite } else { topic((number % 3) as u8) };
+    let text = |number: u64| format!("{number:03}{}", "x".repeat(if number % 50 == 7 { 200 << 10 } else { 300 }));
+    for group in [1..=1, 2..=40, 41..=43, 44..=RECORDS] {
+        let entries: Vec<_> = group.map(|number| store.append(entry(of(number), &text(number)))).collect();
+        assert!(futures_util::future::join_all(entries).await.iter().all(Result::is_ok));
+    }
+    let numbers = |store: &Store, after: u64, wanted: &dyn Fn(&Topic) -> bool| {
+        let (mut numbers, mut seen) = (Vec::new(), Cursor(after));
+        while seen < store.durable() {
+            let stretch = store.read(seen, 1000, wanted).unwrap();
+            assert!(stretch.seen > seen);
+            seen = stretch.seen;
+            for (cursor, record) in stretch.records {
+                let bytes = record.submission.unwrap().envelope.unwrap().ciphertext;
+                assert_eq!(String::from_utf8(bytes[..3].to_vec()).unwrap(), format!("{:03}", cursor.0));
+                numbers.push(cursor.0);
+            }
+        }
+        numbers
+    };
+    let check = |store: &Store, kept: &dyn Fn(u64) -> bool| {
+        for after in [0, 1, 39, 40, 41, 100, 299] {
+            let expected: Vec<u64> = (after + 1..=RECORDS).filter(|it| kept(*it)).collect();
+            assert_eq!(numbers(store, after, &|_| true), expected, "behind {after}");
+            let expected: Vec<u64> = expected.into_iter().filter(|it| of(*it) == topic(2)).collect();
+            assert_eq!(numbers(store, after, &|it| *it == topic(2)), expected, "of one topic, behind {after}");
+        }
+    };
+    check(&store, &|_| true);
+    let mut sweeper = Sweeper::new(store.clone(), RecordKind::Letter);
+    assert_eq!(sweep(&mut sweeper, NOW.saturating_add(Duration::from_secs(1))), 100);
+    check(&store, &|number| !number.is_multiple_of(3));
+    for number in 1..=RECORDS {
+        let again = store.append(entry(of(number), &text(number))).await.unwrap();
+        assert_eq!(again.postmark.cursor, Cursor(number), "it has its postmark for ever");
+    }
     drop((store, sweeper));
-    assert_eq!(format_of(&folder, None), "xmtp-node store 2");
-    assert_eq!(open(&folder).durable(), Cursor(1), "and it goes on");
-    assert_eq!(format_of(&folder, None), "xmtp-node store 2");
+    let store = open();
+    assert_eq!(store.durable(), Cursor(RECORDS));
+    check(&store, &|number| !number.is_multiple_of(3));
+    let mut sweeper = Sweeper::new(store.clone(), RecordKind::Message);
+    assert_eq!(sweep(&mut sweeper, NOW.saturating_add(Duration::from_secs(1))), 200);
+    check(&store, &|_| false);
+    drop((store, sweeper));
+    let store = open();
+    assert_eq!(store.append(entry(topic(1), "the next")).await.unwrap().postmark.cursor, Cursor(RECORDS + 1));
+    assert_eq!(numbers_of(&store), [RECORDS + 1]);
+}
+
+/// The cursors of all that is kept.
+fn numbers_of(store: &Store) -> Vec<u64> {
+    let stretch = store.read(Cursor(0), 1000, |_| true).unwrap();
+    stretch.records.iter().map(|(cursor, _)| cursor.0).collect()
 }
 
 #[tokio::test]

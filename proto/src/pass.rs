@@ -36,11 +36,20 @@ impl Pass {
     /// What it would cancel or count.
     #[must_use]
     pub const fn nullifier(&self) -> Option<Nullifier> {
+        match self.proof() {
+            Some(proof) => Some(proof.nullifier),
+            None => None,
+        }
+    }
+
+    /// What it proves with the pass circuit.
+    #[must_use]
+    pub const fn proof(&self) -> Option<&Proof> {
         match self {
             Self::Stamp(Stamp { proof, .. })
             | Self::Stake(Stake { proof, .. })
             | Self::Claim(Claim { proof, .. })
-            | Self::Member(Member { proof, .. }) => Some(proof.nullifier),
+            | Self::Member(Member { proof, .. }) => Some(proof),
             Self::Connection(_) | Self::Posting(_) | Self::Owner(_) | Self::Issuer(_) => None,
         }
     }

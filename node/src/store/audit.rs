@@ -10,7 +10,7 @@ use xmtp_proto::time::Epoch;
 use xmtp_proto::wire;
 
 use super::embedded::Place;
-use super::values::postmark_of;
+use super::values::{passes_of, postmark_of};
 use super::{Shard, Store, StoreError};
 use connections::Connections;
 use conversations::Conversations;
@@ -100,13 +100,13 @@ pub enum Fault {
         /// Of which pass.
         nullifier: Nullifier,
     },
-    /// An index is cancelled, and the envelope that it was cancelled for is not stored, or does not bear it.
-    #[error("the nullifier {nullifier:?} is cancelled for {id:?}, which is not stored with it")]
+    /// An index is cancelled, and nothing stands where it was cancelled, or what does not bear it.
+    #[error("the nullifier {nullifier:?} is cancelled for the record at {cursor:?}, which is not stored with it")]
     NotStored {
         /// The index.
         nullifier: Nullifier,
-        /// The envelope.
-        id: EnvelopeId,
+        /// Where the record should be.
+        cursor: Cursor,
     },
     /// What is known to be read is not what the receipts say.
     #[error("{receipts} receipts are not where the records say")]
@@ -199,7 +199,7 @@ impl Auditor<'_> {
         if in_topic.is_none_or(|signed| signed.postmark != postmark) || in_log.is_none_or(|(at, _)| at != cursor) {
             self.fault(Fault::Unlisted { cursor });
         }
-        self.passes(cursor, id, submission.passes())?;
+        self.passes(cursor, submission.passes())?;
         self.receipts.enter(envelope, cursor);
         self.connections.enter(envelope, submission.passes(), postmark.accepted_at);
         self.conversations.enter(envelope, postmark.accepted_at);
@@ -213,7 +213,7 @@ impl Auditor<'_> {
             self.fault(Fault::Misplaced { cursor });
         }
         self.found_by_id(cursor, postmark.envelope)?;
-        self.passes(cursor, postmark.envelope, &passes_of(husk)?)
+        self.passes(cursor, &passes_of(husk)?)
     }
 
     fn found_by_id(&mut self, cursor: Cursor, id: EnvelopeId) -> Result<(), StoreError> {
@@ -225,7 +225,7 @@ impl Auditor<'_> {
         Ok(())
     }
 
-    fn passes(&mut self, cursor: Cursor, id: EnvelopeId, passes: &[Pass]) -> Result<(), StoreError> {
+    fn passes(&mut self, cursor: Cursor, passes: &[Pass]) -> Result<(), StoreError> {
         for pass in passes {
             let (shard, nullifier) = match pass {
                 Pass::Stamp(stamp) if stamp.issue >= self.held.issue => {
@@ -242,7 +242,7 @@ impl Auditor<'_> {
                 }
                 _ => continue,
             };
-            if self.store.cancelled_for(shard, &nullifier)? != Some(id) {
+            if self.store.cancelled_at(shard, &nullifier)? != Some(cursor) {
                 self.fault(Fault::NotCancelled { cursor, nullifier });
             }
         }
@@ -251,7 +251,7 @@ impl Auditor<'_> {
 
     /// Readers are led to nothing that is not there.
     fn listings(&mut self) -> Result<(), StoreError> {
-        for listed in self.store.listed() {
+        for listed in self.store.listed()? {
             let cursor = listed?;
             // The log's own places have been looked at.
             if self.store.at(cursor)?.record.is_none() && !self.audit.faults.contains(&Fault::HalfDropped { cursor }) {
@@ -266,9 +266,9 @@ impl Auditor<'_> {
 
     fn nullifiers(&mut self) -> Result<(), StoreError> {
         for cancelled in self.store.cancelled() {
-            let (nullifier, id) = cancelled?;
-            if !self.bears(&id, &nullifier)? {
-                self.fault(Fault::NotStored { nullifier, id });
+            let (nullifier, cursor) = cancelled?;
+            if !self.bears(cursor, &nullifier)? {
+                self.fault(Fault::NotStored { nullifier, cursor });
             }
             if self.is_done() {
                 break;
@@ -277,13 +277,11 @@ impl Auditor<'_> {
         Ok(())
     }
 
-    /// Whether an envelope is stored with a pass of this nullifier.
-    fn bears(&self, id: &EnvelopeId, nullifier: &Nullifier) -> Result<bool, StoreError> {
-        let Some(signed) = self.store.postmark(id)? else { return Ok(false) };
-        let Place { record, husk, .. } = self.store.at(signed.postmark.cursor)?;
+    /// Whether a pass of this nullifier stands at a cursor.
+    fn bears(&self, cursor: Cursor, nullifier: &Nullifier) -> Result<bool, StoreError> {
+        let Place { record, husk, .. } = self.store.at(cursor)?;
         let Some(kept) = record.or(husk) else { return Ok(false) };
-        let is_its_own = postmark_of(&kept)?.postmark.envelope == *id;
-        Ok(is_its_own && passes_of(kept)?.iter().any(|pass| pass.nullifier() == Some(*nullifier)))
+        Ok(passes_of(kept)?.iter().any(|pass| pass.nullifier() == Some(*nullifier)))
     }
 
     fn conversations(&mut self) -> Result<(), StoreError> {
@@ -309,10 +307,4 @@ impl Auditor<'_> {
 fn submission_of(record: wire::Record) -> Result<Submission, StoreError> {
     let submission = record.submission.and_then(|wire| Submission::try_from(wire).ok());
     submission.ok_or(StoreError::Damaged { what: "submission" })
-}
-
-fn passes_of(record: wire::Record) -> Result<Vec<Pass>, StoreError> {
-    let submission = record.submission.ok_or(StoreError::Damaged { what: "submission" })?;
-    let passes = submission.passes.into_iter().map(|wire| Pass::try_from(wire).ok());
-    passes.collect::<Option<_>>().ok_or(StoreError::Damaged { what: "pass" })
 }

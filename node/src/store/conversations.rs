@@ -3,14 +3,19 @@
 
 use alloy::primitives::B256;
 use xmtp_proto::opening;
+use xmtp_proto::postmark::Cursor;
 use xmtp_proto::refusal::Refusal;
 use xmtp_proto::time::Timestamp;
+use xmtp_proto::wire;
 
 use super::{AppendError, ConversationWrite, Opened, StoreError, keys};
 
 /// The log as it will be when the entry is written.
 pub(super) trait Read {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// What stands at a cursor; nothing if it was dropped.
+    fn record(&self, cursor: Cursor) -> Result<Option<wire::Record>, StoreError>;
 }
 
 /// Decides a write at the time of its postmark, and returns the one entry that records it.

@@ -1,7 +1,8 @@
 //! The store in one folder: the only room that names sled.
 //!
 //! Appends come together in one committer thread (`embedded/committer.rs`), and another puts them on the device before it
-//! answers (`embedded/syncer.rs`); what no rule asks about any more goes in batches (`embedded/sweep.rs`).
+//! answers (`embedded/syncer.rs`); records lie many under one key (`embedded/sheets.rs`); what no rule asks about any more goes in
+//! batches (`embedded/sweep.rs`).
 
 use std::io;
 use std::num::NonZeroU32;
@@ -23,7 +24,7 @@ use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 
 use super::durable::{Folder, create_folder};
-use super::values::{self, Owned, postmark_of};
+use super::values::{Owned, postmark_of};
 use super::{
     AppendError, Appended, Cancellation, Entry, Evidence, OwnRecord, OwnTopic, PAGE_BYTES, Page, Shard, StoreError,
     Stretch, keys, receipts,
@@ -36,6 +37,7 @@ use committer::{Threads, Waiting};
 mod committer;
 mod inspect;
 mod lock;
+mod sheets;
 mod sweep;
 mod syncer;
 
@@ -43,9 +45,7 @@ pub(super) use inspect::Place;
 pub(crate) use lock::LOCKED;
 pub use sweep::{Sweeper, Swept};
 
-const FORMAT: &[u8] = b"xmtp-node store 1";
-/// A store from which records were dropped: a version that does not know of it would give their cursors out again.
-const FORMAT_WITH_HUSKS: &[u8] = b"xmtp-node store 2";
+const FORMAT: &[u8] = b"xmtp-node store 3";
 const FORMAT_KEY: &[u8] = b"format";
 const OWNER_KEY: &[u8] = b"owner";
 const LOG_TREE: &[u8] = b"log";
@@ -104,6 +104,8 @@ pub struct Store {
     log: Tree,
     chain: Tree,
     folder: Arc<std::sync::Mutex<Folder>>,
+    /// Held by who drops records.
+    sweeping: Arc<std::sync::Mutex<()>>,
     db: Db,
     durable: watch::Receiver<Cursor>,
     waiting: mpsc::Sender<Waiting>,
@@ -137,7 +139,7 @@ impl Store {
                 db.insert(OWNER_KEY, owner).map_err(failed)?;
                 db.insert(FORMAT_KEY, FORMAT).map_err(failed)?;
             }
-            Some(found) if found == FORMAT || found == FORMAT_WITH_HUSKS => {
+            Some(found) if found == FORMAT => {
                 if db.get(OWNER_KEY).map_err(failed)?.is_none_or(|found| found != owner) {
                     return Err(OpenError::Owner { path: path.to_owned() });
                 }
@@ -150,12 +152,9 @@ impl Store {
         let log = db.open_tree(LOG_TREE).map_err(failed)?;
         let chain = db.open_tree(CHAIN_TREE).map_err(failed)?;
         let (mut last, mut accepted_at) = Default::default();
-        for place in [keys::records(), keys::husks()] {
-            if let Some(entry) = log.scan_prefix(place).next_back() {
-                let (_, record) = entry.map_err(failed)?;
-                let postmark = postmark_of(&values::record(&record)?)?.postmark;
-                (last, accepted_at) = (postmark.cursor, postmark.accepted_at).max((last, accepted_at));
-            }
+        for newest in [sheets::newest(&log)?, sheets::newest_husk(&log)?].into_iter().flatten() {
+            let postmark = postmark_of(&newest)?.postmark;
+            (last, accepted_at) = (postmark.cursor, postmark.accepted_at).max((last, accepted_at));
         }
         let folder = Arc::new(std::sync::Mutex::new(Folder::new(path)));
         sync(&db, &folder)?;
@@ -177,7 +176,7 @@ impl Store {
         let syncer =
             thread::Builder::new().name("syncer".to_owned()).spawn(move || syncer.run(settling)).map_err(unusable)?;
         let threads = Arc::new(Threads([Some(committer), Some(syncer)]));
-        Ok(Self { log, chain, folder, db, durable, waiting, metrics, _threads: threads })
+        Ok(Self { log, chain, folder, sweeping: Arc::default(), db, durable, waiting, metrics, _threads: threads })
     }
 
     /// Records an entry and returns its postmark when it would survive a power cut.
@@ -226,8 +225,7 @@ impl Store {
         if cursor > self.durable() {
             return Ok(None);
         }
-        let kept = self.record(cursor)?.map_or_else(|| self.husk(cursor), |record| Ok(Some(record)))?;
-        postmark_of(&kept.ok_or(StoreError::Damaged { what: "record entry" })?).map(Some)
+        postmark_of(&self.kept(cursor)?).map(Some)
     }
 
     /// A page of a topic: at most `limit` records, and no more than 1 MiB unless the first alone is larger. What was dropped
@@ -280,12 +278,9 @@ impl Store {
             return Ok(stretch);
         }
         let mut bytes = 0;
-        let entries = self.log.range(keys::entry(after.next())..=keys::entry(durable));
-        for (passed, entry) in entries.enumerate() {
-            let (key, topic) = entry.map_err(disk)?;
-            let cursor = keys::cursor_of(&key).ok_or(StoreError::Damaged { what: "entry key" })?;
-            let topic = std::str::from_utf8(&topic).ok().and_then(|name| name.parse().ok());
-            if wanted(&topic.ok_or(StoreError::Damaged { what: "entry" })?) {
+        for (passed, place) in sheets::topics(&self.log, after, durable)?.enumerate() {
+            let (cursor, topic) = place?;
+            if topic.is_some_and(|topic| wanted(&topic)) {
                 if stretch.records.len() == limit {
                     return Ok(stretch);
                 }
@@ -359,8 +354,7 @@ impl Store {
     pub(super) fn issue_of(&self, letter: &EnvelopeId) -> Result<Option<Issue>, StoreError> {
         let Some(postmark) = self.postmark(letter)? else { return Ok(None) };
         let cursor = postmark.postmark.cursor;
-        let kept = self.record(cursor)?.map_or_else(|| self.husk(cursor), |record| Ok(Some(record)))?;
-        let submission = kept.and_then(|record| record.submission).ok_or(StoreError::Damaged { what: "record" })?;
+        let submission = self.kept(cursor)?.submission.ok_or(StoreError::Damaged { what: "record" })?;
         Ok(receipts::newest_issue(&submission))
     }
 
@@ -403,10 +397,11 @@ impl Store {
     /// [`StoreError`].
     pub fn known_refusal(&self, id: &EnvelopeId, cancels: &[Cancellation]) -> Result<Option<Refusal>, StoreError> {
         for &Cancellation { shard, nullifier, .. } in cancels {
-            match self.cancelled_for(shard, &nullifier)? {
-                Some(used_for) if used_for == *id => {}
-                Some(_) if self.log.contains_key(keys::evidence(&nullifier)).map_err(disk)? => {
-                    return Ok(Some(Refusal::NullifierUsed { nullifier }));
+            match self.cancelled_at(shard, &nullifier)? {
+                Some(used) if self.log.contains_key(keys::evidence(&nullifier)).map_err(disk)? => {
+                    if postmark_of(&self.kept(used)?)?.postmark.envelope != *id {
+                        return Ok(Some(Refusal::NullifierUsed { nullifier }));
+                    }
                 }
                 None if self.is_closed(shard, &nullifier)? => return Ok(Some(Refusal::SecretClosed)),
                 Some(_) | None => {}
@@ -417,17 +412,16 @@ impl Store {
 
     /// What stands at a cursor; nothing if it was dropped.
     fn record(&self, cursor: Cursor) -> Result<Option<wire::Record>, StoreError> {
-        let record = self.log.get(keys::record(cursor)).map_err(disk)?;
-        if record.is_none() && self.husk(cursor)?.is_none() {
+        let record = sheets::record(&self.log, cursor)?;
+        if record.is_none() && sheets::husk(&self.log, cursor)?.is_none() {
             return Err(StoreError::Damaged { what: "record entry" });
         }
-        record.map(|bytes| values::record(&bytes)).transpose()
+        Ok(record)
     }
 
-    /// What is left of a record that was dropped.
-    fn husk(&self, cursor: Cursor) -> Result<Option<wire::Record>, StoreError> {
-        let husk = self.log.get(keys::husk(cursor)).map_err(disk)?;
-        husk.map(|bytes| values::record(&bytes)).transpose()
+    /// What stands at a cursor, or what is left of it.
+    fn kept(&self, cursor: Cursor) -> Result<wire::Record, StoreError> {
+        sheets::kept(&self.log, cursor)?.ok_or(StoreError::Damaged { what: "record entry" })
     }
 }
 

@@ -8,12 +8,13 @@ use xmtp_proto::postmark::Cursor;
 use xmtp_proto::time::Epoch;
 use xmtp_proto::topic::Topic;
 
+use super::values::{account_to_bytes, topic_to_bytes};
 use super::{OwnTopic, Shard};
 
-const RECORD: u8 = b'r';
+const SHEET: u8 = b'r';
 const HUSK: u8 = b'h';
 const TOPIC: u8 = b't';
-const ENTRY: u8 = b'c';
+const CONTENTS: u8 = b'c';
 const ENVELOPE: u8 = b'e';
 const NULLIFIER: u8 = b'n';
 const EPOCH_NULLIFIER: u8 = b'm';
@@ -30,14 +31,14 @@ const EPOCH_CLOSED: u8 = b'y';
 /// Issues for which receipts outlive their stamps' nullifiers: what is held for them is released within 180 days.
 const SETTLED_AFTER: u32 = 3;
 
-/// Cursor → record.
-pub(super) fn record(cursor: Cursor) -> Vec<u8> {
-    concat(RECORD, &[&cursor.0.to_be_bytes()])
+/// Cursor → that record and some that follow on it.
+pub(super) fn sheet(first: Cursor) -> Vec<u8> {
+    concat(SHEET, &[&first.0.to_be_bytes()])
 }
 
 /// All records.
-pub(super) const fn records() -> [u8; 1] {
-    [RECORD]
+pub(super) const fn sheets() -> [u8; 1] {
+    [SHEET]
 }
 
 /// Cursor → what is left of a record that was dropped: its passes and its postmark.
@@ -50,9 +51,14 @@ pub(super) const fn husks() -> [u8; 1] {
     [HUSK]
 }
 
-/// Topic, cursor → nothing. Names hold no zero byte, so none is a prefix of another's entries.
+/// Topic, cursor → nothing. The first byte of a topic says how long it is, so none is a prefix of another's entries.
 pub(super) fn topic(topic: &Topic, cursor: Cursor) -> Vec<u8> {
-    concat(TOPIC, &[topic.to_string().as_bytes(), &[0], &cursor.0.to_be_bytes()])
+    concat(TOPIC, &[&topic_to_bytes(topic), &cursor.0.to_be_bytes()])
+}
+
+/// All entries of topics.
+pub(super) const fn topics() -> [u8; 1] {
+    [TOPIC]
 }
 
 /// The entries of a topic before a cursor.
@@ -60,19 +66,15 @@ pub(super) fn topic_before(it: &Topic, cursor: Cursor) -> std::ops::Range<Vec<u8
     topic(it, Cursor::default())..topic(it, cursor)
 }
 
-/// What readers are led by: the entries of all topics, and those of the whole log.
-pub(super) const fn listings() -> [[u8; 1]; 2] {
-    [[TOPIC], [ENTRY]]
-}
-
-/// The cursor at the end of a [`topic`] or an [`entry`] key.
+/// The cursor at the end of a [`topic`], a [`sheet`] or a [`contents`] key; and that which an entry consists of.
 pub(super) fn cursor_of(key: &[u8]) -> Option<Cursor> {
     key.last_chunk().map(|bytes| Cursor(u64::from_be_bytes(*bytes)))
 }
 
-/// Cursor → topic: what readers of the whole log look at, so that they open only the records that they want.
-pub(super) fn entry(cursor: Cursor) -> Vec<u8> {
-    concat(ENTRY, &[&cursor.0.to_be_bytes()])
+/// Cursor → its record's topic, and those of some that follow on it: what readers of the whole log look at, so that they open
+/// only the records that they want.
+pub(super) fn contents(first: Cursor) -> Vec<u8> {
+    concat(CONTENTS, &[&first.0.to_be_bytes()])
 }
 
 /// Envelope id → cursor.
@@ -80,7 +82,7 @@ pub(super) fn envelope(id: &EnvelopeId) -> Vec<u8> {
     concat(ENVELOPE, &[id.as_bytes()])
 }
 
-/// Issue or epoch, nullifier → envelope id, share.
+/// Issue or epoch, nullifier → cursor of the record that it was used for, which has the share.
 pub(super) fn nullifier(shard: Shard, nullifier: &Nullifier) -> Vec<u8> {
     match shard {
         Shard::Issue(issue) => concat(NULLIFIER, &[&issue.0.to_be_bytes(), nullifier.as_bytes()]),
@@ -131,12 +133,12 @@ pub(super) fn owned(account: &Account, topic: OwnTopic) -> Vec<u8> {
         OwnTopic::Policy => b'p',
         OwnTopic::Vault => b'v',
     };
-    concat(OWNED, &[&account_bytes(account), &[topic]])
+    concat(OWNED, &[&account_to_bytes(account), &[topic]])
 }
 
 /// Epoch, account → owner writes.
 pub(super) fn quota(epoch: Epoch, account: &Account) -> Vec<u8> {
-    concat(QUOTA, &[&epoch.0.to_be_bytes(), &account_bytes(account)])
+    concat(QUOTA, &[&epoch.0.to_be_bytes(), &account_to_bytes(account)])
 }
 
 /// Conversation → opened-at u64, expiry u64 (both in nanoseconds), quota u32.
@@ -176,7 +178,7 @@ pub(super) fn units_of(epoch: Epoch) -> Vec<u8> {
 
 /// Epoch, account, holder's key → units of postage.
 pub(super) fn connection(epoch: Epoch, account: &Account, holder: &[u8; 32]) -> Vec<u8> {
-    concat(CONNECTION, &[&epoch.0.to_be_bytes(), &account_bytes(account), holder])
+    concat(CONNECTION, &[&epoch.0.to_be_bytes(), &account_to_bytes(account), holder])
 }
 
 /// All connections that were used.
@@ -205,13 +207,6 @@ pub(super) const fn all_evidence() -> [u8; 1] {
 /// The nullifier at the end of a [`nullifier`] or [`evidence`] key.
 pub(super) fn nullifier_of(key: &[u8]) -> Option<Nullifier> {
     key.last_chunk().and_then(|bytes| Nullifier::from_be_bytes(*bytes).ok())
-}
-
-fn account_bytes(account: &Account) -> [u8; 28] {
-    let mut bytes = [0; 28];
-    bytes[..8].copy_from_slice(&account.chain_id().to_be_bytes());
-    bytes[8..].copy_from_slice(account.address().as_slice());
-    bytes
 }
 
 fn concat(prefix: u8, parts: &[&[u8]]) -> Vec<u8> {

@@ -9,7 +9,7 @@ use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 
 use super::conversations::Read;
-use super::{AppendError, ReceiptsWrite, StoreError, keys, values};
+use super::{AppendError, ReceiptsWrite, StoreError, keys};
 
 /// Returns the keys of the letters that have no receipt yet: at least one.
 pub(super) fn decide(log: &impl Read, write: &ReceiptsWrite) -> Result<Vec<Vec<u8>>, AppendError> {
@@ -27,8 +27,8 @@ pub(super) fn decide(log: &impl Read, write: &ReceiptsWrite) -> Result<Vec<Vec<u
 fn key(log: &impl Read, write: &ReceiptsWrite, letter: &EnvelopeId) -> Result<Option<Vec<u8>>, StoreError> {
     let Some(cursor) = log.get(&keys::envelope(letter))? else { return Ok(None) };
     let cursor = keys::cursor_of(&cursor).ok_or(StoreError::Damaged { what: "envelope entry" })?;
-    let Some(record) = log.get(&keys::record(cursor))? else { return Ok(None) };
-    let submission = values::record(&record)?.submission.ok_or(StoreError::Damaged { what: "record" })?;
+    let Some(record) = log.record(cursor)? else { return Ok(None) };
+    let submission = record.submission.ok_or(StoreError::Damaged { what: "record" })?;
     let envelope = submission.envelope.as_ref().ok_or(StoreError::Damaged { what: "record" })?;
     if envelope.topic != Topic::Invite(write.account).to_string() {
         return Ok(None);

@@ -14,7 +14,7 @@ use sled::{Batch, Tree};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use xmtp_proto::account::Account;
 use xmtp_proto::derive::{EnvelopeId, cancelled_hash};
-use xmtp_proto::field::{Nullifier, Share};
+use xmtp_proto::field::Nullifier;
 use xmtp_proto::postmark::{Cursor, Postmark};
 use xmtp_proto::refusal::Refusal;
 use xmtp_proto::time::{Clock, Timestamp};
@@ -22,13 +22,14 @@ use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 
 use super::super::conversations::{self, Read as _};
-use super::super::values::{self, Owned, element, postmark_of};
+use super::super::values::{self, Owned, postmark_of};
 use super::super::{
     AppendError, Appended, Cancellation, Entry, Evidence, OWNER_WRITES_PER_EPOCH, OwnTopic, OwnerWrite, StoreError,
     connections, keys, receipts,
 };
-use super::disk;
+use super::sheets::Fresh;
 use super::syncer::Group;
+use super::{disk, sheets};
 use crate::operator::Operator;
 
 /// Appends that are committed together.
@@ -71,7 +72,7 @@ impl Room {
     pub(super) async fn run(mut self, mut arriving: mpsc::Receiver<Waiting>, groups: mpsc::UnboundedSender<Group>) {
         // The syncer has one group at a time, so its channel never holds more.
         let turns = Arc::new(Semaphore::new(1));
-        let mut growing = Growing::new(&self.log);
+        let mut growing = self.growing();
         let mut open = true;
         while open || !growing.is_empty() {
             let outcome = tokio::select! {
@@ -84,10 +85,10 @@ impl Room {
                     }
                 },
                 Ok(turn) = turns.clone().acquire_owned(), if !growing.is_empty() => {
-                    let Growing { log: Tentative { batch, overlay, .. }, answers, .. } =
-                        mem::replace(&mut growing, Growing::new(&self.log));
-                    let written = (!overlay.is_empty()).then(Instant::now);
-                    let applied = if written.is_some() { self.log.apply_batch(batch).map_err(disk) } else { Ok(()) };
+                    let Growing { log, answers, .. } = mem::replace(&mut growing, self.growing());
+                    let batch = log.into_batch();
+                    let written = batch.is_some().then(Instant::now);
+                    let applied = batch.map_or(Ok(()), |batch| self.log.apply_batch(batch).map_err(disk));
                     // A syncer that has failed has said why.
                     let sent = applied.map(|()| groups.send(Group { answers, last: self.last, written, turn }));
                     match sent {
@@ -103,6 +104,12 @@ impl Room {
                 return;
             }
         }
+    }
+
+    fn growing(&self) -> Growing {
+        let log = self.log.clone();
+        let log = Tentative { log, overlay: HashMap::new(), first: self.last.next(), records: Vec::new() };
+        Growing { log, answers: Vec::new(), bytes: 0 }
     }
 
     fn add(&mut self, growing: &mut Growing, Waiting { entry, answer }: Waiting) -> Result<(), StoreError> {
@@ -122,13 +129,7 @@ impl Room {
         let Entry { id, topic, submission, cancels, owner, conversation, connection, receipts, expected_head } = entry;
         if let Some(cursor) = log.get(&keys::envelope(&id))? {
             let cursor = keys::cursor_of(&cursor).ok_or(StoreError::Damaged { what: "envelope entry" })?;
-            // In this order: what is dropped between the two leaves its husk in the same write.
-            let kept = match log.get(&keys::record(cursor))? {
-                Some(record) => Some(record),
-                None => log.get(&keys::husk(cursor))?,
-            };
-            let kept = kept.ok_or(StoreError::Damaged { what: "record entry" })?;
-            return Ok(postmark_of(&values::record(&kept)?)?);
+            return Ok(postmark_of(&log.kept(cursor)?)?);
         }
 
         if let Some(write) = &owner
@@ -165,8 +166,8 @@ impl Room {
         });
         let record = wire::Record { submission: Some(submission), postmark: Some(postmark.into()) };
 
-        for Cancellation { group: _, shard, nullifier, share } in &cancels {
-            log.insert(keys::nullifier(*shard, nullifier), [id.as_bytes().as_slice(), share.as_bytes()].concat());
+        for Cancellation { group: _, shard, nullifier, share: _ } in &cancels {
+            log.insert(keys::nullifier(*shard, nullifier), cursor.0.to_be_bytes().to_vec());
         }
         for (key, value) in counted.into_iter().chain(connected) {
             log.insert(key, value);
@@ -179,8 +180,7 @@ impl Room {
         for key in read {
             log.insert(key, cursor.0.to_be_bytes().to_vec());
         }
-        log.insert(keys::record(cursor), record.encode_to_vec());
-        log.insert(keys::entry(cursor), topic.to_string().into_bytes());
+        log.records.push(Fresh { topic, record: record.encode_to_vec() });
         log.insert(keys::topic(&topic, cursor), Vec::new());
         log.insert(keys::envelope(&id), cursor.0.to_be_bytes().to_vec());
         self.last = cursor;
@@ -196,11 +196,6 @@ struct Growing {
 }
 
 impl Growing {
-    fn new(log: &Tree) -> Self {
-        let log = Tentative { log: log.clone(), batch: Batch::default(), overlay: HashMap::new() };
-        Self { log, answers: Vec::new(), bytes: 0 }
-    }
-
     fn is_empty(&self) -> bool {
         self.answers.is_empty()
     }
@@ -213,8 +208,10 @@ impl Growing {
 /// The tree as it will be after the group: what is written here is read here, and nowhere else before it is durable.
 struct Tentative {
     log: Tree,
-    batch: Batch,
     overlay: HashMap<Vec<u8>, Vec<u8>>,
+    /// Where the first record of the group will stand.
+    first: Cursor,
+    records: Vec<Fresh>,
 }
 
 impl conversations::Read for Tentative {
@@ -224,12 +221,45 @@ impl conversations::Read for Tentative {
             None => Ok(self.log.get(key).map_err(disk)?.map(|value| value.to_vec())),
         }
     }
+
+    fn record(&self, cursor: Cursor) -> Result<Option<wire::Record>, StoreError> {
+        match self.fresh(cursor) {
+            Some(fresh) => values::record(&fresh.record).map(Some),
+            None => sheets::record(&self.log, cursor),
+        }
+    }
 }
 
 impl Tentative {
     fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
-        self.batch.insert(key.as_slice(), value.as_slice());
         self.overlay.insert(key, value);
+    }
+
+    /// All that the group writes; nothing if that is nothing.
+    fn into_batch(self) -> Option<Batch> {
+        if self.overlay.is_empty() {
+            return None;
+        }
+        let mut batch = Batch::default();
+        for (key, value) in self.overlay {
+            batch.insert(key, value);
+        }
+        sheets::write(&mut batch, self.first, &self.records);
+        Some(batch)
+    }
+
+    fn fresh(&self, cursor: Cursor) -> Option<&Fresh> {
+        let number = usize::try_from(cursor.0.checked_sub(self.first.0)?).ok()?;
+        self.records.get(number)
+    }
+
+    /// What an entry leads to: a record, or its husk.
+    fn kept(&self, cursor: Cursor) -> Result<wire::Record, StoreError> {
+        let kept = match self.fresh(cursor) {
+            Some(fresh) => Some(values::record(&fresh.record)?),
+            None => sheets::kept(&self.log, cursor)?,
+        };
+        kept.ok_or(StoreError::Damaged { what: "record entry" })
     }
 
     fn owned(&self, account: &Account, topic: OwnTopic) -> Result<Option<Owned>, StoreError> {
@@ -244,13 +274,14 @@ impl Tentative {
                 None => Ok(()),
             };
         };
-        let (first_id, first_share) =
-            used.split_first_chunk::<32>().ok_or(StoreError::Damaged { what: "nullifier" })?;
-        let first_id = EnvelopeId::from(*first_id);
+        let used = keys::cursor_of(&used).ok_or(StoreError::Damaged { what: "nullifier" })?;
+        let first = self.kept(used)?;
+        let signal = postmark_of(&first)?.postmark.envelope.signal();
+        let share = values::share_in(first, &it.nullifier)?;
         let evidence = Evidence {
             group: it.group,
             nullifier: it.nullifier,
-            first: (first_id.signal(), Share::from(element(first_share)?)),
+            first: (signal, share),
             second: (id.signal(), it.share),
         };
         let key = keys::evidence(&it.nullifier);

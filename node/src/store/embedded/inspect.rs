@@ -7,8 +7,8 @@ use xmtp_proto::postmark::Cursor;
 use xmtp_proto::time::Epoch;
 use xmtp_proto::wire;
 
-use super::super::{Opened, Shard, StoreError, connections, keys, receipts, values};
-use super::{Store, disk};
+use super::super::{Opened, Shard, StoreError, connections, keys, receipts};
+use super::{Store, disk, sheets};
 
 /// A place in the log.
 pub(in super::super) struct Place {
@@ -22,39 +22,41 @@ pub(in super::super) struct Place {
 
 impl Store {
     pub(in super::super) fn at(&self, cursor: Cursor) -> Result<Place, StoreError> {
-        let record = self.log.get(keys::record(cursor)).map_err(disk)?;
-        let record = record.map(|bytes| values::record(&bytes)).transpose()?;
-        let listed = self.log.contains_key(keys::entry(cursor)).map_err(disk)?;
-        Ok(Place { record, husk: self.husk(cursor)?, listed })
+        let (record, husk) = (sheets::record(&self.log, cursor)?, sheets::husk(&self.log, cursor)?);
+        Ok(Place { record, husk, listed: sheets::is_listed(&self.log, cursor)? })
     }
 
     /// Every cursor that a reader is led to, in its topic and in the log.
-    pub(in super::super) fn listed(&self) -> impl Iterator<Item = Result<Cursor, StoreError>> {
-        keys::listings().into_iter().flat_map(|kind| self.log.scan_prefix(kind)).map(|entry| {
+    pub(in super::super) fn listed(&self) -> Result<impl Iterator<Item = Result<Cursor, StoreError>>, StoreError> {
+        let of_topics = self.log.scan_prefix(keys::topics()).map(|entry| {
             let (key, _) = entry.map_err(disk)?;
             keys::cursor_of(&key).ok_or(StoreError::Damaged { what: "topic key" })
-        })
+        });
+        let of_log = sheets::topics(&self.log, Cursor::default(), Cursor(u64::MAX))?;
+        Ok(of_topics.chain(of_log.filter_map(|place| match place {
+            Ok((_, None)) => None,
+            Ok((cursor, Some(_))) => Some(Ok(cursor)),
+            Err(error) => Some(Err(error)),
+        })))
     }
 
-    /// All nullifiers that are used, each with the envelope that used it.
-    pub(in super::super) fn cancelled(&self) -> impl Iterator<Item = Result<(Nullifier, EnvelopeId), StoreError>> {
+    /// All nullifiers that are used, each with the cursor of the record that used it.
+    pub(in super::super) fn cancelled(&self) -> impl Iterator<Item = Result<(Nullifier, Cursor), StoreError>> {
         keys::all_nullifiers().into_iter().flat_map(|kind| self.log.scan_prefix(kind)).map(|entry| {
             let (key, value) = entry.map_err(disk)?;
             let nullifier = keys::nullifier_of(&key).ok_or(StoreError::Damaged { what: "nullifier key" })?;
-            let id = value.first_chunk::<32>().ok_or(StoreError::Damaged { what: "nullifier" })?;
-            Ok((nullifier, EnvelopeId::from(*id)))
+            Ok((nullifier, keys::cursor_of(&value).ok_or(StoreError::Damaged { what: "nullifier" })?))
         })
     }
 
-    /// The envelope that used a nullifier.
-    pub(in super::super) fn cancelled_for(
+    /// Where the record stands that used a nullifier.
+    pub(in super::super) fn cancelled_at(
         &self,
         shard: Shard,
         nullifier: &Nullifier,
-    ) -> Result<Option<EnvelopeId>, StoreError> {
+    ) -> Result<Option<Cursor>, StoreError> {
         let Some(used) = self.log.get(keys::nullifier(shard, nullifier)).map_err(disk)? else { return Ok(None) };
-        let id = used.first_chunk::<32>().ok_or(StoreError::Damaged { what: "nullifier" })?;
-        Ok(Some(EnvelopeId::from(*id)))
+        keys::cursor_of(&used).ok_or(StoreError::Damaged { what: "nullifier" }).map(Some)
     }
 
     /// All conversations, and how they were opened.

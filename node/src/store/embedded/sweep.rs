@@ -3,7 +3,8 @@
 //! A record that is dropped leaves a husk: its passes and its postmark, under its cursor. So the log has no gaps, the envelope
 //! has the same postmark for ever, and every nullifier that is still held has the submission that it was cancelled with.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
 
 use prost::Message as _;
 use sled::Batch;
@@ -15,7 +16,7 @@ use xmtp_proto::wire;
 
 use super::super::values::postmark_of;
 use super::super::{RecordKind, StoreError, keys};
-use super::{ENTRIES_AT_ONCE, FORMAT_KEY, FORMAT_WITH_HUSKS, Store, disk, sync};
+use super::{ENTRIES_AT_ONCE, Store, disk, sheets, sync};
 
 /// Entries removed in one go.
 const REMOVED_AT_ONCE: usize = 10_000;
@@ -74,15 +75,14 @@ impl Sweeper {
     /// [`StoreError`]; the step is done again by the next call.
     pub fn sweep(&mut self, before: Timestamp) -> Result<Swept, StoreError> {
         let Self { store, kind, seen } = self;
-        let mut step = Step { store, batch: Batch::default(), dropped: HashSet::new() };
+        // What a sweep that panicked had in hand it has not written: that is one batch, at its end.
+        let _sweeping = store.sweeping.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut step = Step { store, batch: Batch::default(), dropped: BTreeSet::new() };
         let (mut reached, durable) = (*seen, store.durable());
         let mut more = false;
-        for (passed, entry) in store.log.range(keys::entry(seen.next())..=keys::entry(durable)).enumerate() {
-            let (key, topic) = entry.map_err(disk)?;
-            let cursor = keys::cursor_of(&key).ok_or(StoreError::Damaged { what: "entry key" })?;
-            let topic = std::str::from_utf8(&topic).ok().and_then(|name| name.parse().ok());
-            let topic: Topic = topic.ok_or(StoreError::Damaged { what: "entry" })?;
-            if RecordKind::of(&topic) == Some(*kind) {
+        for (passed, place) in sheets::topics(&store.log, *seen, durable)?.enumerate() {
+            let (cursor, topic) = place?;
+            if let Some(topic) = topic.filter(|topic| RecordKind::of(topic) == Some(*kind)) {
                 let record = store.record(cursor)?.ok_or(StoreError::Damaged { what: "record entry" })?;
                 if postmark_of(&record)?.postmark.accepted_at >= before {
                     break;
@@ -110,7 +110,7 @@ impl Sweeper {
 struct Step<'a> {
     store: &'a Store,
     batch: Batch,
-    dropped: HashSet<Cursor>,
+    dropped: BTreeSet<Cursor>,
 }
 
 impl Step<'_> {
@@ -119,8 +119,6 @@ impl Step<'_> {
         let submission = submission.ok_or(StoreError::Damaged { what: "record" })?;
         let husk = wire::Record { submission: Some(wire::Submission { envelope: None, ..submission }), postmark };
         self.batch.insert(keys::husk(cursor), husk.encode_to_vec());
-        self.batch.remove(keys::record(cursor));
-        self.batch.remove(keys::entry(cursor));
         self.batch.remove(keys::topic(topic, cursor));
         self.dropped.insert(cursor);
         Ok(())
@@ -141,12 +139,9 @@ impl Step<'_> {
     }
 
     fn apply(self) -> Result<usize, StoreError> {
-        let Self { store, batch, dropped } = self;
+        let Self { store, mut batch, dropped } = self;
         if !dropped.is_empty() {
-            if store.db.get(FORMAT_KEY).map_err(disk)?.is_none_or(|found| found != FORMAT_WITH_HUSKS) {
-                store.db.insert(FORMAT_KEY, FORMAT_WITH_HUSKS).map_err(disk)?;
-                sync(&store.db, &store.folder)?;
-            }
+            sheets::empty(&store.log, &mut batch, &dropped)?;
             store.log.apply_batch(batch).map_err(disk)?;
             sync(&store.db, &store.folder)?;
         }
