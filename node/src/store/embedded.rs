@@ -33,11 +33,13 @@ use crate::chain::{ChainStore, ChainStoreError};
 use crate::metrics::CommitMetrics;
 use crate::operator::Operator;
 use committer::{Threads, Waiting};
+use suspects::Suspects;
 
 mod committer;
 mod inspect;
 mod lock;
 mod sheets;
+mod suspects;
 mod sweep;
 mod syncer;
 
@@ -103,6 +105,7 @@ pub enum OpenError {
 pub struct Store {
     log: Tree,
     chain: Tree,
+    suspects: Suspects,
     folder: Arc<std::sync::Mutex<Folder>>,
     /// Held by who drops records.
     sweeping: Arc<std::sync::Mutex<()>>,
@@ -156,6 +159,7 @@ impl Store {
             let postmark = postmark_of(&newest)?.postmark;
             (last, accepted_at) = (postmark.cursor, postmark.accepted_at).max((last, accepted_at));
         }
+        let suspects = Suspects::of(&log)?;
         let folder = Arc::new(std::sync::Mutex::new(Folder::new(path)));
         sync(&db, &folder)?;
 
@@ -164,7 +168,8 @@ impl Store {
         let joining = RateLimiter::direct(Quota::per_minute(new_accounts_per_minute));
         let metrics = CommitMetrics::default();
         let (groups, settling) = mpsc::unbounded_channel();
-        let committer = committer::Room { log: log.clone(), operator, clock, joining, last, accepted_at };
+        let (log_, suspects_) = (log.clone(), suspects.clone());
+        let committer = committer::Room { log: log_, suspects: suspects_, operator, clock, joining, last, accepted_at };
         let (db_, folder_, metrics_) = (db.clone(), folder.clone(), metrics.clone());
         let syncer = syncer::Room { db: db_, folder: folder_, metrics: metrics_, announce };
         // Only to wait for one of two things.
@@ -176,7 +181,8 @@ impl Store {
         let syncer =
             thread::Builder::new().name("syncer".to_owned()).spawn(move || syncer.run(settling)).map_err(unusable)?;
         let threads = Arc::new(Threads([Some(committer), Some(syncer)]));
-        Ok(Self { log, chain, folder, sweeping: Arc::default(), db, durable, waiting, metrics, _threads: threads })
+        let sweeping = Arc::default();
+        Ok(Self { log, chain, suspects, folder, sweeping, db, durable, waiting, metrics, _threads: threads })
     }
 
     /// Records an entry and returns its postmark when it would survive a power cut.
@@ -375,6 +381,7 @@ impl Store {
     pub fn close(&self, shard: Shard, nullifiers: &[Nullifier]) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         for nullifier in nullifiers {
+            self.suspects.add(nullifier);
             batch.insert(keys::closed(shard, nullifier), &[]);
         }
         self.log.apply_batch(batch).map_err(disk)?;
@@ -396,7 +403,8 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn known_refusal(&self, id: &EnvelopeId, cancels: &[Cancellation]) -> Result<Option<Refusal>, StoreError> {
-        for &Cancellation { shard, nullifier, .. } in cancels {
+        let suspects = cancels.iter().filter(|it| self.suspects.may_have(&it.nullifier));
+        for &Cancellation { shard, nullifier, .. } in suspects {
             match self.cancelled_at(shard, &nullifier)? {
                 Some(used) if self.log.contains_key(keys::evidence(&nullifier)).map_err(disk)? => {
                     if postmark_of(&self.kept(used)?)?.postmark.envelope != *id {

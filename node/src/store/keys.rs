@@ -199,12 +199,17 @@ pub(super) fn evidence(nullifier: &Nullifier) -> Vec<u8> {
     concat(EVIDENCE, &[nullifier.as_bytes()])
 }
 
+/// What is known of nullifiers beside their use: that they were closed, and evidence.
+pub(super) const fn suspects() -> [[u8; 1]; 3] {
+    [[CLOSED], [EPOCH_CLOSED], [EVIDENCE]]
+}
+
 /// All evidence.
 pub(super) const fn all_evidence() -> [u8; 1] {
     [EVIDENCE]
 }
 
-/// The nullifier at the end of a [`nullifier`] or [`evidence`] key.
+/// The nullifier at the end of a [`nullifier`], a [`closed`] or an [`evidence`] key.
 pub(super) fn nullifier_of(key: &[u8]) -> Option<Nullifier> {
     key.last_chunk().and_then(|bytes| Nullifier::from_be_bytes(*bytes).ok())
 }

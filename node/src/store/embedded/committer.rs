@@ -28,6 +28,7 @@ use super::super::{
     connections, keys, receipts,
 };
 use super::sheets::Fresh;
+use super::suspects::Suspects;
 use super::syncer::Group;
 use super::{disk, sheets};
 use crate::operator::Operator;
@@ -57,6 +58,7 @@ impl Drop for Threads {
 /// The committer's world.
 pub(super) struct Room {
     pub(super) log: Tree,
+    pub(super) suspects: Suspects,
     pub(super) operator: Operator,
     pub(super) clock: Clock,
     /// Counts here, where nothing can refuse any more: who is refused uses up no place.
@@ -107,8 +109,9 @@ impl Room {
     }
 
     fn growing(&self) -> Growing {
-        let log = self.log.clone();
-        let log = Tentative { log, overlay: HashMap::new(), first: self.last.next(), records: Vec::new() };
+        let (log, suspects) = (self.log.clone(), self.suspects.clone());
+        let first = self.last.next();
+        let log = Tentative { log, suspects, overlay: HashMap::new(), first, records: Vec::new() };
         Growing { log, answers: Vec::new(), bytes: 0 }
     }
 
@@ -208,6 +211,7 @@ impl Growing {
 /// The tree as it will be after the group: what is written here is read here, and nowhere else before it is durable.
 struct Tentative {
     log: Tree,
+    suspects: Suspects,
     overlay: HashMap<Vec<u8>, Vec<u8>>,
     /// Where the first record of the group will stand.
     first: Cursor,
@@ -269,10 +273,9 @@ impl Tentative {
     /// Refuses an index that was used for another envelope, and keeps what proves it.
     fn require_unused(&mut self, id: &EnvelopeId, it: &Cancellation) -> Result<(), AppendError> {
         let Some(used) = self.get(&keys::nullifier(it.shard, &it.nullifier))? else {
-            return match self.get(&keys::closed(it.shard, &it.nullifier))? {
-                Some(_) => Err(Refusal::SecretClosed.into()),
-                None => Ok(()),
-            };
+            let closed =
+                self.suspects.may_have(&it.nullifier) && self.get(&keys::closed(it.shard, &it.nullifier))?.is_some();
+            return if closed { Err(Refusal::SecretClosed.into()) } else { Ok(()) };
         };
         let used = keys::cursor_of(&used).ok_or(StoreError::Damaged { what: "nullifier" })?;
         let first = self.kept(used)?;
@@ -287,6 +290,7 @@ impl Tentative {
         let key = keys::evidence(&it.nullifier);
         // The first is enough to slash; more would be a way to fill the disk.
         if self.get(&key)?.is_none() {
+            self.suspects.add(&it.nullifier);
             self.insert(key, evidence.to_bytes());
         }
         Err(AppendError::DoubleSpend(Box::new(evidence)))
