@@ -257,6 +257,12 @@ impl Deployment {
         if names.windows(2).any(|pair| pair[0] == pair[1]) {
             return Some(("offeredClaims.name", "there twice"));
         }
+        if offered_claims.iter().any(|it| it.issuers.is_empty() && it.chain_id != *chain_id) {
+            return Some((
+                "offeredClaims.chainId",
+                "another chain's than this contract can ask, and nobody vouches for it",
+            ));
+        }
         if claims.is_none() && !offered_claims.is_empty() {
             return Some(("offeredClaims", "of no use without a `Claims` contract"));
         }

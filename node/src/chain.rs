@@ -30,9 +30,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use xmtp_contracts::Staking;
-use xmtp_proto::derive::{Group, NetworkId};
+use xmtp_proto::derive::{ClaimId, Group, NetworkId};
 use xmtp_proto::field::{Commitment, Root};
-use xmtp_proto::time::Clock;
+use xmtp_proto::time::{Clock, Epoch};
 use xmtp_prover::Bucket;
 
 use crate::groups::{Block, Book, Fate, Groups, NoSuchBucket, RootRules, Slashed, VolumeRoot};
@@ -58,6 +58,8 @@ pub struct ChainConfig {
     pub postage: Address,
     /// `Stake` on it, if the network has stakes.
     pub stake: Option<Staking>,
+    /// Claims on it that holders register, if the network takes some.
+    pub claims: Option<RegisteredClaims>,
     /// No block before this one has anything to say: the deployment's.
     pub first_block: u64,
     /// Blocks that must lie above a block before it counts.
@@ -85,6 +87,7 @@ impl ChainConfig {
             chain_id,
             postage,
             stake: None,
+            claims: None,
             first_block,
             confirmations: 0,
             poll_interval: Duration::from_secs(2),
@@ -94,6 +97,15 @@ impl ChainConfig {
             roots,
         }
     }
+}
+
+/// The claims whose groups are followed on chain. Anybody can declare others, and nobody asks what becomes of those.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisteredClaims {
+    /// `Claims`.
+    pub contract: Address,
+    /// Fewer than 256.
+    pub claims: Arc<[ClaimId]>,
 }
 
 /// Why the chain is not followed. All are the operator's to mend.
@@ -189,7 +201,7 @@ pub fn stored(network: NetworkId, first_block: u64, blocks: &[Block]) -> Vec<(u6
     for block in blocks {
         window.push(Head { number: block.number, hash: block.hash, time: block.time });
     }
-    Progress { network, first_block, beside: Vec::new(), window }.records(blocks)
+    Progress { network, first_block, beside: Vec::new(), claims: Vec::new(), window }.records(blocks)
 }
 
 /// What the rest of the node has of the chain. Its clones see the same.
@@ -220,6 +232,12 @@ impl ChainHandle {
         let mut view = self.view.clone();
         let view = view.wait_for(|view| holds(view)).await.map_err(|_| Ended)?;
         Ok(Arc::clone(&view))
+    }
+
+    /// The roots of a group for an epoch, where each epoch has its own; nothing if it has none.
+    #[must_use]
+    pub fn roots_in(&self, group: &Group, epoch: Epoch) -> Vec<VolumeRoot> {
+        self.read(|groups| groups.roots_in(group, epoch))
     }
 
     /// The newest checkpoint and the newest fresh root of every volume of a group; nothing if it has none.

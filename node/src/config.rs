@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::Address;
@@ -10,6 +11,7 @@ use config::{Environment, File, FileFormat};
 use serde::Deserialize;
 use url::Url;
 use xmtp_contracts::Deployment;
+use xmtp_proto::derive::{ClaimId, NetworkId};
 use xmtp_proto::requirement::Requirement;
 use xmtp_proto::time::GENERATION_SECONDS;
 use xmtp_prover::Limit;
@@ -148,6 +150,7 @@ impl ChainConfig {
             // A development chain makes blocks when there is something to put in.
             max_head_age: (self.checkpoints != Checkpoints::EveryBlock).then_some(self.max_head_age),
             stake: deployment.stake.clone(),
+            claims: registered_claims(deployment),
             ..chain::ChainConfig::new(
                 self.rpc_url.clone(),
                 deployment.chain_id,
@@ -157,6 +160,15 @@ impl ChainConfig {
             )
         }
     }
+}
+
+/// The claims of a deployment that holders register.
+fn registered_claims(deployment: &Deployment) -> Option<chain::RegisteredClaims> {
+    let network = NetworkId::new(deployment.chain_id, deployment.postage);
+    let registered = deployment.offered_claims.iter().filter(|it| it.issuers.is_empty());
+    let claims: Arc<[ClaimId]> = registered.map(|it| it.id(network)).collect();
+    let contract = deployment.claims.filter(|_| !claims.is_empty())?;
+    Some(chain::RegisteredClaims { contract, claims })
 }
 
 impl ChainConfig {

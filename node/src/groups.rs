@@ -19,11 +19,13 @@ use alloy::primitives::{Address, B256, U256};
 use xmtp_contracts::leaf_log;
 use xmtp_proto::derive::{Group, GroupId, Issue, NetworkId};
 use xmtp_proto::field::{Commitment, Root};
-use xmtp_proto::time::Timestamp;
+use xmtp_proto::time::{Epoch, Generation, Timestamp};
 use xmtp_prover::tree::VOLUME_LEAVES;
 use xmtp_prover::{Bucket, Limit, Position};
 
+pub(crate) use group::moment_of;
 pub use view::GroupsView;
+pub(crate) use view::{EpochRoots, InForce};
 
 use group::{State, Undo};
 
@@ -43,9 +45,9 @@ pub struct Block {
 /// An operation on a group's leaf log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// A book was bought, tokens were staked, or a member named its commitment.
+    /// A book was bought, tokens were staked, a token's holder registered, or a member named its commitment.
     Insert {
-        /// Where it belongs: stamps and stakes on the chain, members in a log.
+        /// Where it belongs: stamps, stakes and registered claims on the chain, members in a log.
         group: Group,
         /// As the event has it; whether it is a commitment is judged by [`Groups::apply`].
         commitment: U256,
@@ -54,7 +56,8 @@ pub enum Operation {
         /// Where its leaf stands.
         position: Position,
     },
-    /// A book or a stake was slashed, a stake's exit requested, or a member's commitment replaced.
+    /// A book or a stake was slashed, a stake's exit requested, a registration replaced or pruned, or a member's commitment
+    /// replaced.
     Remove {
         /// The event does not say more.
         group: GroupId,
@@ -328,7 +331,11 @@ impl Groups {
         let lifetime = self.rules.fresh_lifetime.saturating_add(self.rules.fresh_interval);
         let fresh_from = self.replayed_to.saturating_sub(lifetime);
         for (group, state) in &mut self.groups {
-            state.take_due(rules_of(group, &self.rules, &self.leaving), block, fresh_from);
+            let rules = rules_of(group, &self.rules, &self.leaving);
+            match group {
+                Group::Claim { .. } => state.take_due_of_epoch(block, rules),
+                _ => state.take_due(rules, block, fresh_from),
+            }
         }
         let mut touched: Vec<Undo> = Vec::new();
         for operation in &block.operations {
@@ -356,6 +363,12 @@ impl Groups {
         for undo in &touched {
             let Some(state) = self.groups.get_mut(&undo.group) else { continue };
             let rules = rules_of(&undo.group, &self.rules, &self.leaving);
+            if let Group::Claim { .. } = undo.group {
+                if undo.created {
+                    state.take_first_of_epochs(block, rules);
+                }
+                continue;
+            }
             let at_once = [
                 (RootKind::Checkpoint, rules.checkpoints == Some(Checkpoints::EveryBlock)),
                 (RootKind::Fresh, rules.fresh_interval.is_zero()),
@@ -409,8 +422,8 @@ impl Groups {
     pub fn forget(&mut self, number: u64, time: Timestamp) {
         self.horizon = self.horizon.max(number);
         while self.undo.pop_front_if(|(block, _)| *block <= number).is_some() {}
-        let current = Issue::at(time, self.rules.issue_seconds);
-        let ended: HashSet<Group> = self.groups.keys().filter(|group| is_over(group, current)).copied().collect();
+        let is_ended = |group: &&Group| is_over(group, time, self.rules.issue_seconds);
+        let ended: HashSet<Group> = self.groups.keys().filter(is_ended).copied().collect();
         if !ended.is_empty() {
             // What follows could not be undone for a group that is gone.
             for (_, undos) in &mut self.undo {
@@ -424,9 +437,18 @@ impl Groups {
         let is_felt = |it: &Slashed| matches!(it.group, Group::Stamps { .. }) || time.since(it.at) <= outlives;
         self.slashed.retain(is_felt);
         for (group, state) in &mut self.groups {
+            if let Group::Claim { .. } = group {
+                state.forget_epochs(time);
+            }
             let undone = self.undo.iter().flat_map(|(_, undos)| undos).find(|undo| undo.group == *group);
             state.forget(undone, rules_of(group, &self.rules, &self.leaving), time);
         }
+    }
+
+    /// The roots under which proofs of an epoch are good, where each epoch has its own; nothing if the group has none yet.
+    #[must_use]
+    pub fn roots_in(&self, group: &Group, epoch: Epoch) -> Vec<VolumeRoot> {
+        self.groups.get(group).map(|state| state.roots_in(epoch)).unwrap_or_default()
     }
 
     /// The newest checkpoint and the newest fresh root of every volume; nothing if the group has none yet.
@@ -480,8 +502,11 @@ impl Groups {
     /// All roots as they stand, for validation.
     #[must_use]
     pub fn view(&self) -> GroupsView {
-        let roots = self.groups.iter().map(|(group, state)| (*group, state.standing())).collect();
-        GroupsView::new(roots, self.rules.issue_seconds)
+        let (of_epochs, others): (Vec<_>, Vec<_>) =
+            self.groups.iter().partition(|(group, _)| matches!(group, Group::Claim { .. }));
+        let roots = others.into_iter().map(|(group, state)| (*group, state.standing())).collect();
+        let of_epochs = of_epochs.into_iter().map(|(group, state)| (*group, state.of_epochs())).collect();
+        GroupsView::new(roots, of_epochs, self.rules.issue_seconds)
     }
 
     fn id_of(&self, group: &Group) -> GroupId {
@@ -498,13 +523,13 @@ impl Groups {
 
     /// Whether a group was dropped because its stamps are good no more; books are slashed for longer than that.
     fn is_gone(&self, id: &GroupId, now: Timestamp) -> bool {
-        let current = Issue::at(now.max(self.replayed_to), self.rules.issue_seconds);
-        self.names.get(id).is_some_and(|group| !self.groups.contains_key(group) && is_over(group, current))
+        let is_over = |group| is_over(group, now.max(self.replayed_to), self.rules.issue_seconds);
+        self.names.get(id).is_some_and(|group| !self.groups.contains_key(group) && is_over(group))
     }
 
     /// Whether a group is over at the head towards which this replays.
     fn is_left_out(&self, group: &Group) -> bool {
-        is_over(group, Issue::at(self.replayed_to, self.rules.issue_seconds))
+        is_over(group, self.replayed_to, self.rules.issue_seconds)
     }
 }
 
@@ -516,13 +541,18 @@ const fn rules_of<'a>(group: &Group, stamps: &'a RootRules, leaving: &'a RootRul
     }
 }
 
-/// Whether the stamps or members of a group are good no more.
-fn is_over(group: &Group, current: Issue) -> bool {
+/// Whether the stamps of a group, or the commitments in it, are good no more.
+fn is_over(group: &Group, now: Timestamp, issue_seconds: u64) -> bool {
     match group {
-        Group::Stamps { issue, .. } => *issue < current && !issue.valid_in(current),
+        Group::Stamps { issue, .. } => {
+            let current = Issue::at(now, issue_seconds);
+            *issue < current && !issue.valid_in(current)
+        }
         // The one before may still count, near the edge.
-        Group::Members { generation, .. } => generation.saturating_add(1) < current.0,
-        Group::Stake { .. } | Group::Claim { .. } => false,
+        Group::Members { generation, .. } | Group::Claim { generation, .. } => {
+            generation.saturating_add(1) < Generation::at(now).0
+        }
+        Group::Stake { .. } => false,
     }
 }
 

@@ -33,8 +33,10 @@ const RECEIPT_TIMEOUT: Duration = Duration::from_secs(180);
 /// Below this many bits a leaf's number is its position in a volume of 2^21.
 const VOLUME_BITS: u32 = 21;
 
+mod claim;
 mod stake;
 
+pub use claim::{ClaimError, Registration};
 pub use stake::{ChainStake, StakeError};
 
 mod typed {

@@ -2,7 +2,8 @@
 //! "Snapshots").
 //!
 //! A node is believed neither that a root is the issuers' nor that a leaf is under it: as many issuers as the claim asks for must
-//! have signed a snapshot with this root, and the leaf's path must lead to it.
+//! have signed a snapshot with this root, and the leaf's path must lead to it. Of a claim that holders register it is believed
+//! what it says of the chain, as with stamps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,16 +44,16 @@ pub struct ClaimToUse<'a> {
     pub index: Index,
 }
 
-/// What today's snapshot of a claim says.
+/// How a claim stands today.
 #[derive(Clone)]
 pub struct Standing {
-    /// How many accounts it has.
+    /// How many accounts it holds of; at most, where not all of them were looked at.
     pub holders: u32,
     /// The path of the own leaf, if it is one of them.
     pub held: Option<Path>,
 }
 
-/// Looks for a leaf in today's snapshot of a claim. None if there is no snapshot today.
+/// Looks for a leaf in today's snapshot of a claim, or among those who registered for it. None if there is nothing today.
 ///
 /// # Errors
 /// [`FrankError::NotIssued`] if not enough issuers signed what the node serves; [`FrankError::WrongBucket`],
@@ -67,12 +68,18 @@ pub async fn find_claim(
     if roots.is_empty() {
         return Ok(None);
     }
-    let named: Vec<Root> = roots.iter().map(|it| it.root).collect();
-    require_issued(connection, group.id, (terms, at), &named).await?;
-    let holders = roots.iter().fold(0_u32, |sum, root| sum.saturating_add(root.leaves));
+    let mut holders = roots.iter().fold(0_u32, |sum, root| sum.saturating_add(root.leaves));
+    if !terms.issuers.is_empty() {
+        let named: Vec<Root> = roots.iter().map(|it| it.root).collect();
+        require_issued(connection, group.id, (terms, at), (&named, holders)).await?;
+    }
     for root in &roots {
         for index in 0..root.leaves.div_ceil(BUCKET_LEAVES) {
             let bucket = connection.bucket(group, root.root, index).await?;
+            let taken = (root.leaves - index * BUCKET_LEAVES).min(BUCKET_LEAVES);
+            let stand = bucket.leaves().iter().filter(|leaf| !leaf.field().is_zero()).count();
+            // Who has left hides nobody.
+            holders = holders.saturating_sub(taken.saturating_sub(u32::try_from(stand).unwrap_or(u32::MAX)));
             if let Some(found) = look_in(bucket, *root, leaf).await? {
                 return Ok(Some(Standing { holders, held: Some(found.path) }));
             }
@@ -81,12 +88,12 @@ pub async fn find_claim(
     Ok(Some(Standing { holders, held: None }))
 }
 
-/// Looks for a snapshot with these roots that enough issuers signed, from the newest back.
+/// Looks for a snapshot with these roots, of so many accounts, that enough issuers signed, from the newest back.
 async fn require_issued(
     connection: &Connection,
     claim: ClaimId,
     (terms, at): (&Terms, Anchorage),
-    roots: &[Root],
+    (roots, leaves): (&[Root], u32),
 ) -> Result<(), FrankError> {
     let mut signers: BTreeMap<_, BTreeSet<Address>> = BTreeMap::new();
     let mut before = Cursor::default();
@@ -98,7 +105,8 @@ async fn require_issued(
                 continue;
             };
             let Ok(signer) = signed.signer(claim, at) else { continue };
-            if signed.snapshot.roots != roots || !terms.issuers.contains(&signer) {
+            let of_them = signed.snapshot.roots == roots && signed.snapshot.leaves == leaves;
+            if !of_them || !terms.issuers.contains(&signer) {
                 continue;
             }
             let of_it = signers.entry(signed.snapshot.digest(claim, at)).or_default();

@@ -12,6 +12,7 @@
 //! | `stakes` | makes stakes, leaves them, and has the journal grant their indices |
 //! | `holdings` | what the account has that a letter could show |
 //! | `claims` | which claims hold of the account, and their passes |
+//! | `registering` | registers for claims that have no issuers |
 //! | `frank` | the passes of a letter, proved |
 //! | `stock` | prepares stamps while there is nothing to send |
 //! | `reserve` | has the journal grant stamps to this client before they are used |
@@ -30,6 +31,7 @@ mod journal;
 mod outbox;
 mod reading;
 mod receipts;
+mod registering;
 mod renewal;
 mod reserve;
 mod send;
@@ -66,6 +68,7 @@ pub use ask::{AskError, Recipient, WhatItTakes};
 pub use claims::ClaimStatus;
 pub use outbox::{Mail, Resent, Unsent};
 pub use receipts::Told;
+pub use registering::{RegisterError, RegisteredToken};
 pub use send::{Draft, SendError, Sent};
 pub use stakes::{MadeStake, StakeStatus, StakingError};
 pub use stamps::{BookStatus, BoughtBook, BuyStampsError, Keeper, TakeOverError};

@@ -26,10 +26,19 @@ impl Api {
         let roots = match group {
             // The log is the node's own and never stale.
             Group::Members { .. } => self.members.roots(&group),
-            Group::Claim { .. } => self.claims.roots(&group, self.clock.now()),
+            Group::Claim { id, .. } if !self.rules.claims.is_registered(&id) => {
+                self.claims.roots(&group, self.clock.now())
+            }
             _ => {
                 self.ingest.require_fresh_view().map_err(|refusal| status::refused(&refusal))?;
-                self.chain.roots(&group)
+                match group {
+                    Group::Claim { .. } => {
+                        let today = self.clock.now().epoch();
+                        self.chain.view().require_epoch(today).map_err(|refusal| status::refused(&refusal))?;
+                        self.chain.roots_in(&group, today)
+                    }
+                    _ => self.chain.roots(&group),
+                }
             }
         };
         let roots: Vec<_> = roots.into_iter().map(volume_root).collect();
@@ -57,7 +66,9 @@ impl Api {
             Root::from_be_bytes(root).map_err(|_| status::malformed(Malformed::NotCanonical { field: "root" }))?;
         let bucket = match group {
             Group::Members { .. } => self.members.bucket(&group, root, bucket),
-            Group::Claim { .. } => self.claims.bucket(&group, root, bucket),
+            Group::Claim { id, .. } if !self.rules.claims.is_registered(&id) => {
+                self.claims.bucket(&group, root, bucket)
+            }
             _ => self.chain.bucket(&group, root, bucket),
         };
         let bucket = bucket.map_err(|_| status::refused(&Refusal::RootUnknown))?;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use alloy::primitives::{Address, B256};
 use alloy::rpc::types::Log;
 use xmtp_proto::derive::NetworkId;
+use xmtp_proto::time::Timestamp;
 
 use super::source::Source;
 use crate::groups::Operation;
@@ -22,11 +23,19 @@ pub(super) enum WrongLogs {
     TwoLogs(u64),
 }
 
-/// The operations of a block, before its time is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BlockLogs {
+/// The logs of a block, in their order, before its time is known.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct BlockLogs<'a> {
     pub(super) hash: B256,
-    pub(super) operations: Vec<Operation>,
+    logs: Vec<(Log, &'a Source)>,
+}
+
+impl BlockLogs<'_> {
+    /// What they do, in a block of this time.
+    pub(super) fn operations(&self, at: Timestamp, place: (NetworkId, Address)) -> Result<Vec<Operation>, WrongLogs> {
+        let operations = self.logs.iter().map(|(log, source)| source.operation(log, at, place));
+        operations.filter_map(Result::transpose).collect()
+    }
 }
 
 /// Sorts logs of the blocks `from` to `to` into blocks.
@@ -34,8 +43,7 @@ pub(super) fn by_block(
     logs: Vec<Log>,
     (from, to): (u64, u64),
     sources: &[Source],
-    (network, postage): (NetworkId, Address),
-) -> Result<BTreeMap<u64, BlockLogs>, WrongLogs> {
+) -> Result<BTreeMap<u64, BlockLogs<'_>>, WrongLogs> {
     let mut placed = BTreeMap::new();
     for log in logs.into_iter().filter(|log| !log.removed) {
         let (Some(number), Some(hash), Some(index)) = (log.block_number, log.block_hash, log.log_index) else {
@@ -49,16 +57,13 @@ pub(super) fn by_block(
             return Err(WrongLogs::TwoLogs(number));
         }
     }
-    let mut blocks: BTreeMap<u64, BlockLogs> = BTreeMap::new();
+    let mut blocks: BTreeMap<u64, BlockLogs<'_>> = BTreeMap::new();
     for ((number, _), (hash, log, source)) in placed {
-        let block = blocks.entry(number).or_insert_with(|| BlockLogs { hash, operations: Vec::new() });
+        let block = blocks.entry(number).or_insert_with(|| BlockLogs { hash, logs: Vec::new() });
         if block.hash != hash {
             return Err(WrongLogs::TwoBlocks(number));
         }
-        match source.operation(&log, network, postage)? {
-            Some(operation) => block.operations.push(operation),
-            None => tracing::warn!(block = number, "a leaf of no group that there is was announced"),
-        }
+        block.logs.push((log, source));
     }
     Ok(blocks)
 }
@@ -67,8 +72,9 @@ pub(super) fn by_block(
 mod tests {
     use alloy::primitives::{LogData, U256};
     use alloy::sol_types::SolEvent as _;
-    use xmtp_contracts::{IPostage, IStake};
-    use xmtp_proto::derive::{Denomination, Group, GroupId, Issue};
+    use xmtp_contracts::{IClaims, IPostage, IStake};
+    use xmtp_proto::derive::{ClaimId, Denomination, Group, GroupId, Issue};
+    use xmtp_proto::time::GENERATION_SECONDS;
     use xmtp_prover::Position;
 
     use super::*;
@@ -78,7 +84,14 @@ mod tests {
     const NETWORK: NetworkId = NetworkId(B256::repeat_byte(7));
     const GROUP: Group = Group::Stamps { denomination: Denomination::ALL[0], issue: Issue(3) };
     const TIER: Group = Group::Stake { contract: STAKE, tier: 2 };
-    const SOURCES: [Source; 2] = [Source::Postage(POSTAGE), Source::Stake { contract: STAKE, tiers: 2 }];
+    const CLAIMS: Address = Address::repeat_byte(0x33);
+    const CLAIM: ClaimId = ClaimId(B256::repeat_byte(8));
+    const AT: Timestamp = Timestamp::from_secs(227 * GENERATION_SECONDS + 1);
+
+    fn sources() -> [Source; 3] {
+        let claims = Source::Claims { contract: CLAIMS, claims: [CLAIM].into() };
+        [Source::Postage(POSTAGE), Source::Stake { contract: STAKE, tiers: 2 }, claims]
+    }
 
     fn bought() -> IPostage::Bought {
         IPostage::Bought {
@@ -119,8 +132,24 @@ mod tests {
         }
     }
 
-    fn read(logs: impl Into<Vec<Log>>) -> Result<BTreeMap<u64, BlockLogs>, WrongLogs> {
-        by_block(logs.into(), (10, 20), &SOURCES, (NETWORK, POSTAGE))
+    fn registered(claim: ClaimId, generation: u32) -> IClaims::Registered {
+        IClaims::Registered {
+            group: Group::Claim { id: claim, generation }.id(NETWORK, POSTAGE).0,
+            claim: claim.0,
+            holder: Address::ZERO,
+            tokenId: U256::from(1),
+            commitment: U256::from(5),
+            volume: 0,
+            position: 9,
+            limit: 64,
+        }
+    }
+
+    /// The operations of each block that has logs.
+    fn read(logs: impl Into<Vec<Log>>) -> Result<BTreeMap<u64, Vec<Operation>>, WrongLogs> {
+        let sources = sources();
+        let blocks = by_block(logs.into(), (10, 20), &sources)?;
+        blocks.into_iter().map(|(number, logs)| Ok((number, logs.operations(AT, (NETWORK, POSTAGE))?))).collect()
     }
 
     fn insert(commitment: u64) -> Operation {
@@ -152,8 +181,8 @@ mod tests {
             position: Position { volume: 0, index: 2 },
             secret: Some(U256::from(4)),
         };
-        assert_eq!(blocks[&10].operations, [insert(1)]);
-        assert_eq!(blocks[&11].operations, [insert(2), insert(3), remove]);
+        assert_eq!(blocks[&10], [insert(1)]);
+        assert_eq!(blocks[&11], [insert(2), insert(3), remove]);
     }
 
     #[test]
@@ -187,8 +216,37 @@ mod tests {
         let position = Position { volume, index: position };
         let remove = |secret| Operation::Remove { group: GroupId(group), commitment, limit, position, secret };
         let staked = Operation::Insert { group: TIER, commitment, limit, position };
-        assert_eq!(blocks[&11].operations, [staked, insert(5), remove(None)]);
-        assert_eq!(blocks[&12].operations, [remove(Some(U256::from(4)))]);
+        assert_eq!(blocks[&11], [staked, insert(5), remove(None)]);
+        assert_eq!(blocks[&12], [remove(Some(U256::from(4)))]);
+    }
+
+    #[test]
+    fn registrations_are_of_the_present_or_the_next_generation_and_of_a_claim_that_is_taken() {
+        let left = |claim, generation| {
+            let IClaims::Registered { group, claim, holder, tokenId, commitment, volume, position, limit } =
+                registered(claim, generation);
+            IClaims::Left { group, claim, holder, tokenId, commitment, volume, position, limit }.encode_log_data()
+        };
+        let position = Position { volume: 0, index: 9 };
+        let (commitment, limit) = (U256::from(5), 64);
+        let insert = |generation| {
+            let group = Group::Claim { id: CLAIM, generation };
+            Operation::Insert { group, commitment, limit, position }
+        };
+        let group = GroupId(registered(CLAIM, 227).group);
+        let remove = Operation::Remove { group, commitment, limit, position, secret: None };
+        let other = ClaimId(B256::repeat_byte(9));
+        for (log, expected) in [
+            (registered(CLAIM, 227).encode_log_data(), vec![insert(227)]),
+            (registered(CLAIM, 228).encode_log_data(), vec![insert(228)]),
+            (registered(CLAIM, 226).encode_log_data(), vec![]),
+            (registered(CLAIM, 229).encode_log_data(), vec![]),
+            (registered(other, 227).encode_log_data(), vec![]),
+            (left(CLAIM, 227), vec![remove]),
+            (left(other, 227), vec![]),
+        ] {
+            assert_eq!(read([log_of(CLAIMS, log, 10, 0)]).unwrap()[&10], expected);
+        }
     }
 
     #[test]
@@ -225,9 +283,9 @@ mod tests {
             IPostage::Bought { group: B256::ZERO, ..bought() },
             IPostage::Bought { issue: 4, ..bought() },
         ] {
-            assert_eq!(read([log(event.encode_log_data(), 10, 0)]).unwrap()[&10].operations, []);
+            assert_eq!(read([log(event.encode_log_data(), 10, 0)]).unwrap()[&10], []);
         }
         let other_tier = IStake::Staked { tier: 1, ..staked() };
-        assert_eq!(read([log_of(STAKE, other_tier.encode_log_data(), 10, 0)]).unwrap()[&10].operations, []);
+        assert_eq!(read([log_of(STAKE, other_tier.encode_log_data(), 10, 0)]).unwrap()[&10], []);
     }
 }

@@ -7,7 +7,7 @@ use alloy::primitives::{Address, B256};
 use backon::BackoffBuilder;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use xmtp_proto::derive::{Group, GroupId, Issue, NetworkId};
+use xmtp_proto::derive::{Group, GroupId, NetworkId};
 use xmtp_proto::time::{Clock, Timestamp};
 
 use super::events::{self, WrongLogs};
@@ -286,7 +286,7 @@ impl Follower {
             Err(error) => return Err(error.into()),
         };
         self.range = (self.range + self.range.div_ceil(8)).min(self.config.max_range.max(1));
-        let logs = events::by_block(logs, (from, to), &self.sources, (self.network, self.config.postage))?;
+        let logs = events::by_block(logs, (from, to), &self.sources)?;
         let numbers: Vec<u64> = logs.keys().copied().collect();
         let mut heads = self.rpc.headers(&numbers).await?;
         heads.sort_by_key(|head| head.number);
@@ -300,13 +300,12 @@ impl Follower {
         if !heads_match || still != Some(end) {
             return Err(PollError::Moved);
         }
-        let blocks = heads.into_iter().zip(logs.into_values()).map(|(head, logs)| Block {
-            number: head.number,
-            hash: head.hash,
-            time: head.time,
-            operations: logs.operations,
-        });
-        let blocks: Vec<Block> = blocks.filter(|block| !block.operations.is_empty()).collect();
+        let place = (self.network, self.config.postage);
+        let mut blocks = Vec::with_capacity(heads.len());
+        for (Head { number, hash, time }, logs) in heads.into_iter().zip(logs.into_values()) {
+            let operations = logs.operations(time, place)?;
+            blocks.extend((!operations.is_empty()).then_some(Block { number, hash, time, operations }));
+        }
         let expected = self.look(|groups| groups.foresee(&blocks))?;
         for (group, chain) in expected {
             self.compare(&group, chain, &end).await?;
@@ -385,8 +384,8 @@ impl Follower {
     async fn audit(&mut self, now: Timestamp) -> Result<(), PollError> {
         let due = self.audited.is_none_or(|before| now.since(before) >= AUDIT_EVERY);
         let Some(last) = self.window.last().filter(|_| due) else { return Ok(()) };
-        let issue = Issue::at(last.time, self.config.roots.issue_seconds);
-        for group in self.sources.iter().flat_map(|source| source.open_groups(issue)) {
+        let issue_seconds = self.config.roots.issue_seconds;
+        for group in self.sources.iter().flat_map(|source| source.open_groups(last.time, issue_seconds)) {
             let expected = self.look(|groups| groups.chain(&group));
             let compared = self.compare(&group, expected, &last).await;
             if let Err(PollError::OtherOperations(_)) = compared {
@@ -466,6 +465,7 @@ impl Follower {
             first_block: self.config.first_block,
             // The network's name stands for `Postage`.
             beside: self.sources.iter().skip(1).map(Source::contract).collect(),
+            claims: self.config.claims.iter().flat_map(|it| it.claims.iter().copied()).collect(),
             window: self.window.clone(),
         }
     }
@@ -473,11 +473,14 @@ impl Follower {
     /// A view that knows no more than part of what the chain has to say keeps the age of the one before.
     fn publish(&self, as_of: Option<Timestamp>, head: Option<Head>) {
         let groups = self.look(Groups::view);
-        let applied = self.window.last().map(|last| last.number);
+        let last = self.window.last();
+        let keeps_coming = self.config.max_head_age.is_some();
+        let read_to = keeps_coming.then(|| last.map(|last| last.time).unwrap_or_default());
+        let applied = last.map(|last| last.number);
         self.view.send_modify(|view| {
             let as_of = as_of.or_else(|| view.as_of());
             let head = head.or_else(|| view.head());
-            *view = Arc::new(ChainView::new(as_of, head, applied, groups));
+            *view = Arc::new(ChainView::new(as_of, head, applied, read_to, groups));
         });
     }
 

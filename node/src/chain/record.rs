@@ -1,7 +1,7 @@
 //! Blocks and progress as bytes: fixed-width, big-endian, one version byte in front.
 
 use alloy::primitives::{Address, B256, U256};
-use xmtp_proto::derive::{Denomination, Group, GroupId, Issue, NetworkId};
+use xmtp_proto::derive::{ClaimId, Denomination, Group, GroupId, Issue, NetworkId};
 use xmtp_proto::time::Timestamp;
 use xmtp_prover::Position;
 
@@ -9,7 +9,7 @@ use super::Head;
 use super::window::Window;
 use crate::groups::{Block, Operation};
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 /// A book was bought.
 const BOUGHT: u8 = 1;
 /// A leaf left of its own accord.
@@ -18,6 +18,8 @@ const LEFT: u8 = 2;
 const SLASHED: u8 = 3;
 /// Tokens were staked.
 const STAKED: u8 = 4;
+/// A token's holder registered.
+const REGISTERED: u8 = 5;
 
 /// The bytes are not what this version of the node wrote. They can be had again from the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +33,8 @@ pub(super) struct Progress {
     pub(super) first_block: u64,
     /// The contracts beside the one that gives the network its name; fewer than 256.
     pub(super) beside: Vec<Address>,
+    /// The claims that holders register, of which nothing else is kept; fewer than 256.
+    pub(super) claims: Vec<ClaimId>,
     pub(super) window: Window,
 }
 
@@ -38,9 +42,9 @@ pub(super) struct Progress {
 pub(super) const PROGRESS: u64 = u64::MAX;
 
 impl Progress {
-    /// Whether both are of the same contracts, read from the same block on.
+    /// Whether both are of the same contracts and claims, read from the same block on.
     pub(super) fn is_of(&self, other: &Self) -> bool {
-        let what = |it: &Self| (it.network, it.first_block, it.beside.clone());
+        let what = |it: &Self| (it.network, it.first_block, it.beside.clone(), it.claims.clone());
         what(self) == what(other)
     }
 
@@ -57,6 +61,8 @@ impl Progress {
         bytes.extend(self.first_block.to_be_bytes());
         bytes.push(u8::try_from(self.beside.len()).unwrap_or(u8::MAX));
         bytes.extend(self.beside.iter().flatten());
+        bytes.push(u8::try_from(self.claims.len()).unwrap_or(u8::MAX));
+        bytes.extend(self.claims.iter().flat_map(|claim| claim.as_bytes()));
         for Head { number, hash, time } in self.window.blocks() {
             bytes.extend(number.to_be_bytes());
             bytes.extend(hash);
@@ -71,6 +77,8 @@ impl Progress {
         let first_block = reader.u64()?;
         let [contracts] = reader.take()?;
         let beside = (0..contracts).map(|_| reader.take().map(Address::from)).collect::<Result<_, _>>()?;
+        let [claims] = reader.take()?;
+        let claims = (0..claims).map(|_| reader.take().map(ClaimId::from)).collect::<Result<_, _>>()?;
         let mut blocks = Vec::new();
         while !reader.0.is_empty() {
             let (number, hash) = (reader.u64()?, B256::from(reader.take()?));
@@ -79,7 +87,7 @@ impl Progress {
         if !blocks.is_sorted_by(|a, b| a.number < b.number) {
             return Err(NotARecord);
         }
-        Ok(Self { network, first_block, beside, window: Window::from_blocks(blocks) })
+        Ok(Self { network, first_block, beside, claims, window: Window::from_blocks(blocks) })
     }
 }
 
@@ -103,8 +111,13 @@ pub(super) fn block_to_bytes(block: &Block) -> Vec<u8> {
                         bytes.extend(contract);
                         bytes.extend(tier.to_be_bytes());
                     }
+                    Group::Claim { id, generation } => {
+                        bytes.push(REGISTERED);
+                        bytes.extend(id.as_bytes());
+                        bytes.extend(generation.to_be_bytes());
+                    }
                     // No contract that is followed names another group.
-                    Group::Claim { .. } | Group::Members { .. } => continue,
+                    Group::Members { .. } => continue,
                 }
                 (commitment, limit, position)
             }
@@ -140,6 +153,12 @@ pub(super) fn block_from_bytes(number: u64, bytes: &[u8]) -> Result<Block, NotAR
             STAKED => {
                 let contract = Address::from(reader.take()?);
                 let group = Group::Stake { contract, tier: reader.u32()? };
+                let (commitment, limit, position) = reader.leaf()?;
+                Operation::Insert { group, commitment, limit, position }
+            }
+            REGISTERED => {
+                let id = ClaimId::from(reader.take()?);
+                let group = Group::Claim { id, generation: reader.u32()? };
                 let (commitment, limit, position) = reader.leaf()?;
                 Operation::Insert { group, commitment, limit, position }
             }
@@ -221,6 +240,12 @@ mod tests {
                     position: Position { volume: 0, index: 0 },
                     secret: None,
                 },
+                Operation::Insert {
+                    group: Group::Claim { id: ClaimId::from([0xee; 32]), generation: 227 },
+                    commitment: U256::from(7),
+                    limit: 64,
+                    position: Position { volume: 0, index: 2 },
+                },
             ],
         }
     }
@@ -228,24 +253,28 @@ mod tests {
     #[test]
     fn block_has_these_bytes() {
         let expected = [
-            "03",                                                               // version
-            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", // hash
-            "0000000000000065",                                                 // time
-            "01 00000005 000000df",                                             // bought, denomination, issue
-            "0000000000000000000000000000000000000000000000000000000000000003", // commitment
-            "00000064 00000001 00000002",                                       // limit, volume, index
-            "03",                                                               // slashed
-            "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", // group
-            "0000000000000000000000000000000000000000000000000000000000000004", // secret
-            "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff", // commitment
-            "00010000 00000000 00000009",                                       // limit, volume, index
-            "04 cccccccccccccccccccccccccccccccccccccccc 00000002",             // staked, contract, tier
-            "0000000000000000000000000000000000000000000000000000000000000005", // commitment
-            "000003e8 00000000 00000001",                                       // limit, volume, index
-            "02",                                                               // left
-            "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd", // group
-            "0000000000000000000000000000000000000000000000000000000000000006", // commitment
-            "00000007 00000000 00000000",                                       // limit, volume, index
+            "04",                                                                  // version
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",    // hash
+            "0000000000000065",                                                    // time
+            "01 00000005 000000df",                                                // bought, denomination, issue
+            "0000000000000000000000000000000000000000000000000000000000000003",    // commitment
+            "00000064 00000001 00000002",                                          // limit, volume, index
+            "03",                                                                  // slashed
+            "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",    // group
+            "0000000000000000000000000000000000000000000000000000000000000004",    // secret
+            "ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",    // commitment
+            "00010000 00000000 00000009",                                          // limit, volume, index
+            "04 cccccccccccccccccccccccccccccccccccccccc 00000002",                // staked, contract, tier
+            "0000000000000000000000000000000000000000000000000000000000000005",    // commitment
+            "000003e8 00000000 00000001",                                          // limit, volume, index
+            "02",                                                                  // left
+            "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd",    // group
+            "0000000000000000000000000000000000000000000000000000000000000006",    // commitment
+            "00000007 00000000 00000000",                                          // limit, volume, index
+            "05 eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee", // registered, claim
+            "000000e3",                                                            // generation
+            "0000000000000000000000000000000000000000000000000000000000000007",    // commitment
+            "00000040 00000000 00000002",                                          // limit, volume, index
         ];
         assert_eq!(hex::encode(block_to_bytes(&block())), expected.concat().replace(' ', ""));
         assert_eq!(block_from_bytes(7, &block_to_bytes(&block())), Ok(block()));
@@ -255,7 +284,7 @@ mod tests {
     fn block_cut_short_or_of_another_version_is_no_record() {
         let bytes = block_to_bytes(&block());
         // Whole operations may be missing without a trace, which the positions show; anything else may not.
-        let whole = [41, 41 + 53, 41 + 53 + 109, 41 + 53 + 109 + 69];
+        let whole = [41, 41 + 53, 41 + 53 + 109, 41 + 53 + 109 + 69, 41 + 53 + 109 + 69 + 77];
         for length in (0..bytes.len()).filter(|length| !whole.contains(length)) {
             assert_eq!(block_from_bytes(7, &bytes[..length]), Err(NotARecord), "{length} bytes");
         }
@@ -270,29 +299,39 @@ mod tests {
             network: NetworkId::from([7; 32]),
             first_block: 3,
             beside: vec![Address::repeat_byte(0x22)],
+            claims: vec![ClaimId::from([0x33; 32])],
             window: Window::from_blocks(vec![head(3), head(5)]),
         };
         let bytes = progress.to_bytes();
-        assert_eq!(bytes.len(), 1 + 32 + 8 + 1 + 20 + 2 * 48);
+        assert_eq!(bytes.len(), 1 + 32 + 8 + 1 + 20 + 1 + 32 + 2 * 48);
         assert_eq!(Progress::from_bytes(&bytes), Ok(progress));
         assert_eq!(Progress::from_bytes(&bytes[..bytes.len() - 1]), Err(NotARecord));
     }
 
     #[test]
-    fn progress_is_of_those_contracts_that_it_followed() {
-        let of = |network: u8, first_block, beside: &[u8]| Progress {
+    fn progress_is_of_those_contracts_and_claims_that_it_followed() {
+        let of = |network: u8, first_block, beside: &[u8], claims: &[u8]| Progress {
             network: NetworkId::from([network; 32]),
             first_block,
             beside: beside.iter().copied().map(Address::repeat_byte).collect(),
+            claims: claims.iter().map(|byte| ClaimId::from([*byte; 32])).collect(),
             window: Window::default(),
         };
-        let kept = of(7, 3, &[2]);
+        let kept = of(7, 3, &[2], &[9]);
         let now = Progress {
             window: Window::from_blocks(vec![Head { number: 3, hash: B256::ZERO, time: Timestamp::from_secs(3) }]),
-            ..of(7, 3, &[2])
+            ..of(7, 3, &[2], &[9])
         };
         assert!(kept.is_of(&now));
-        for other in [of(8, 3, &[2]), of(7, 4, &[2]), of(7, 3, &[]), of(7, 3, &[2, 5]), of(7, 3, &[5])] {
+        for other in [
+            of(8, 3, &[2], &[9]),
+            of(7, 4, &[2], &[9]),
+            of(7, 3, &[], &[9]),
+            of(7, 3, &[2, 5], &[9]),
+            of(7, 3, &[5], &[9]),
+            of(7, 3, &[2], &[]),
+            of(7, 3, &[2], &[9, 10]),
+        ] {
             assert!(!kept.is_of(&other), "{other:?}");
         }
     }

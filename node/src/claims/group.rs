@@ -5,8 +5,7 @@ use xmtp_proto::time::Epoch;
 use xmtp_prover::{Bucket, Checkpoint, Group as Tree, Limit, leaves};
 
 use super::issuers::Agreed;
-use super::view::InForce;
-use crate::groups::{NoSuchBucket, RootKind, VolumeRoot};
+use crate::groups::{EpochRoots, InForce, NoSuchBucket, RootKind, VolumeRoot};
 
 /// Ascending by epoch, each from another one on: the one in force yesterday, and what came after it.
 #[derive(Default)]
@@ -62,8 +61,9 @@ impl Snapshots {
         self.0.last().map(|it| it.agreed.snapshot.block_number)
     }
 
-    pub(super) fn in_force(&self) -> Vec<InForce> {
-        self.0.iter().map(|it| InForce { from: it.from, roots: it.agreed.snapshot.roots.clone() }).collect()
+    pub(super) fn in_force(&self) -> EpochRoots {
+        let all = self.0.iter().map(|it| InForce { from: it.from, roots: it.agreed.snapshot.roots.clone() });
+        EpochRoots::new(all.collect())
     }
 
     /// The roots for an epoch.

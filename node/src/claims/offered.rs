@@ -31,6 +31,12 @@ impl Offered {
         self.terms.get(claim)
     }
 
+    /// Whether holders register the claim on chain: no issuer vouches for them, the chain does.
+    #[must_use]
+    pub fn is_registered(&self, claim: &ClaimId) -> bool {
+        self.terms(claim).is_some_and(|terms| terms.issuers.is_empty())
+    }
+
     /// What issuers' signatures are bound to.
     #[must_use]
     pub const fn anchorage(&self) -> Option<Anchorage> {

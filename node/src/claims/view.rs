@@ -8,20 +8,14 @@ use xmtp_proto::field::Root;
 use xmtp_proto::refusal::Refusal;
 use xmtp_proto::time::Epoch;
 
+use crate::groups::EpochRoots;
+
 /// The roots of all claims at a moment. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct ClaimsView(Arc<HashMap<Group, Vec<InForce>>>);
-
-/// The roots of a group from an epoch on, until others take their place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct InForce {
-    pub(super) from: Epoch,
-    pub(super) roots: Vec<Root>,
-}
+pub struct ClaimsView(Arc<HashMap<Group, EpochRoots>>);
 
 impl ClaimsView {
-    /// With the roots of each group ascending by epoch.
-    pub(super) fn new(groups: HashMap<Group, Vec<InForce>>) -> Self {
+    pub(super) fn new(groups: HashMap<Group, EpochRoots>) -> Self {
         Self(Arc::new(groups))
     }
 
@@ -30,13 +24,7 @@ impl ClaimsView {
     /// # Errors
     /// [`Refusal::RootExpired`] if it is good in another epoch; [`Refusal::RootUnknown`] if it is none of the group's.
     pub fn lookup(&self, group: &Group, root: Root, epoch: Epoch) -> Result<(), Refusal> {
-        let all = self.0.get(group).map(Vec::as_slice).unwrap_or_default();
-        let current = all.iter().rfind(|it| it.from <= epoch);
-        if current.is_some_and(|it| it.roots.contains(&root)) {
-            return Ok(());
-        }
-        let known = all.iter().any(|it| it.roots.contains(&root));
-        Err(if known { Refusal::RootExpired } else { Refusal::RootUnknown })
+        self.0.get(group).ok_or(Refusal::RootUnknown)?.lookup(root, epoch)
     }
 }
 
@@ -45,13 +33,14 @@ mod tests {
     use xmtp_proto::field::FieldElement;
 
     use super::*;
+    use crate::groups::InForce;
 
     #[test]
     fn each_epoch_has_one_root() {
         let group = Group::Claim { id: [1; 32].into(), generation: 227 };
         let root = |number: u64| Root::from(FieldElement::from(number));
         let in_force = |from, number| InForce { from: Epoch(from), roots: vec![root(number)] };
-        let view = ClaimsView::new([(group, vec![in_force(10, 1), in_force(12, 2)])].into());
+        let view = ClaimsView::new([(group, EpochRoots::new(vec![in_force(10, 1), in_force(12, 2)]))].into());
         for (number, epoch, expected) in [
             (1, 9, Err(Refusal::RootExpired)),
             (1, 10, Ok(())),

@@ -14,6 +14,10 @@ use super::books::Books;
 use super::view::{Standings, Until};
 use super::{Block, Book, Checkpoints, Fate, NoSuchBucket, Operation, RootKind, RootRules, VolumeRoot};
 
+mod epochs;
+
+pub(crate) use epochs::moment_of;
+
 /// Roots of either kind for which buckets are served: clients ask for the newest.
 const SERVED: usize = 128;
 /// Expired roots that are remembered as such, so that a late sender learns what happened.
@@ -259,16 +263,7 @@ impl State {
     pub(super) fn roots(&self) -> Vec<VolumeRoot> {
         let newest = |kind| self.marks(kind).back().map(|mark| (kind, mark));
         let newest = [newest(RootKind::Checkpoint), newest(RootKind::Fresh)].into_iter().flatten();
-        let volumes = newest.flat_map(|(kind, mark)| {
-            (0..).zip(&mark.volumes).map(move |(volume, (root, leaves))| VolumeRoot {
-                volume,
-                kind,
-                root: *root,
-                leaves: *leaves,
-                block: mark.block,
-            })
-        });
-        volumes.collect()
+        newest.flat_map(|(kind, mark)| mark.roots(kind)).collect()
     }
 
     pub(super) fn bucket(&self, root: Root, index: u32) -> Result<Bucket, NoSuchBucket> {
@@ -336,6 +331,19 @@ impl State {
             mark_fresh(&mut standings, &mark.volumes, until);
         }
         standings
+    }
+}
+
+impl Mark {
+    fn roots(&self, kind: RootKind) -> impl Iterator<Item = VolumeRoot> {
+        let volumes = (0..).zip(&self.volumes);
+        volumes.map(move |(volume, (root, leaves))| VolumeRoot {
+            volume,
+            kind,
+            root: *root,
+            leaves: *leaves,
+            block: self.block,
+        })
     }
 }
 

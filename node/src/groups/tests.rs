@@ -693,3 +693,5 @@ fn stake_that_left_is_still_known_and_can_be_slashed() {
     groups.forget(1, after(30 + DAY + 61));
     assert_eq!(groups.slashed(), []);
 }
+
+mod registered;

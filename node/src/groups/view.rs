@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use xmtp_proto::derive::{Group, Issue};
+use xmtp_proto::derive::Group;
 use xmtp_proto::field::Root;
 use xmtp_proto::refusal::Refusal;
-use xmtp_proto::time::Timestamp;
+use xmtp_proto::time::{Epoch, Timestamp};
 
 use super::is_over;
 
@@ -17,7 +17,19 @@ pub struct GroupsView(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     groups: HashMap<Group, Arc<Standings>>,
+    of_epochs: HashMap<Group, EpochRoots>,
     issue_seconds: u64,
+}
+
+/// The roots of a group of which each epoch has its own, ascending by epoch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct EpochRoots(Vec<InForce>);
+
+/// The roots of a group from an epoch on, until others take their place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InForce {
+    pub(crate) from: Epoch,
+    pub(crate) roots: Vec<Root>,
 }
 
 /// How the roots of one group stand.
@@ -52,9 +64,42 @@ impl Standing {
     }
 }
 
+impl EpochRoots {
+    /// Ascending by epoch.
+    pub(crate) const fn new(in_force: Vec<InForce>) -> Self {
+        Self(in_force)
+    }
+
+    /// Whether a proof of an epoch is good under a root.
+    ///
+    /// # Errors
+    /// [`Refusal::RootExpired`] if it is good in another epoch; [`Refusal::RootUnknown`] if it is none of the group's.
+    pub(crate) fn lookup(&self, root: Root, epoch: Epoch) -> Result<(), Refusal> {
+        let current = self.0.iter().rfind(|it| it.from <= epoch);
+        if current.is_some_and(|it| it.roots.contains(&root)) {
+            return Ok(());
+        }
+        let known = self.0.iter().any(|it| it.roots.contains(&root));
+        Err(if known { Refusal::RootExpired } else { Refusal::RootUnknown })
+    }
+}
+
 impl GroupsView {
-    pub(super) fn new(groups: HashMap<Group, Arc<Standings>>, issue_seconds: u64) -> Self {
-        Self(Arc::new(Inner { groups, issue_seconds }))
+    pub(super) fn new(
+        groups: HashMap<Group, Arc<Standings>>,
+        of_epochs: HashMap<Group, EpochRoots>,
+        issue_seconds: u64,
+    ) -> Self {
+        Self(Arc::new(Inner { groups, of_epochs, issue_seconds }))
+    }
+
+    /// Whether a proof of an epoch is good under this root, in a group of which each epoch has its own.
+    ///
+    /// # Errors
+    /// [`Refusal::RootExpired`] if it is good in another epoch; [`Refusal::RootUnknown`] if no such root was taken, or a
+    /// reorganisation withdrew it.
+    pub fn lookup_in(&self, group: &Group, root: Root, epoch: Epoch) -> Result<(), Refusal> {
+        self.0.of_epochs.get(group).ok_or(Refusal::RootUnknown)?.lookup(root, epoch)
     }
 
     /// Whether a proof under this root is good now.
@@ -64,7 +109,7 @@ impl GroupsView {
     /// if no such root was taken, or a reorganisation withdrew it.
     pub fn lookup(&self, group: &Group, root: Root, now: Timestamp) -> Result<(), Refusal> {
         // Groups that are over are dropped, and their roots with them.
-        if is_over(group, Issue::at(now, self.0.issue_seconds)) {
+        if is_over(group, now, self.0.issue_seconds) {
             return Err(Refusal::RootExpired);
         }
         let standing = self.0.groups.get(group).and_then(|standings| standings.get(&root));

@@ -1,5 +1,5 @@
-//! Claims: that somebody is in the claim's snapshot, and has not used up the epoch (docs/protocol.md, "The pass circuit";
-//! litepaper 10.3). Trusts the view of the claims for the roots; knows nothing of who it is.
+//! Claims: that somebody is in the claim's snapshot, or has registered, and has not used up the epoch (docs/protocol.md, "The
+//! pass circuit"; litepaper 10.3). Trusts the views of the claims and of the chain for the roots; knows nothing of who it is.
 
 use xmtp_proto::derive::{Group, Purpose};
 use xmtp_proto::pass::Claim;
@@ -27,6 +27,10 @@ pub(super) fn claimed<'a>(
     }
     let group = Group::Claim { id, generation };
     let claimed = Claimed::in_epoch(context, proof, group, (purpose, epoch), topic)?;
-    context.claims.lookup(&group, proof.root, epoch)?;
+    if context.rules.claims.is_registered(&id) {
+        context.view.require_root_in(&group, proof.root, epoch)?;
+    } else {
+        context.claims.lookup(&group, proof.root, epoch)?;
+    }
     Ok(claimed)
 }

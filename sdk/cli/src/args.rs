@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use alloy::primitives::U256;
 use clap::{Args as Group, Parser, Subcommand};
 use clap_complete::Shell;
 use url::Url;
@@ -60,7 +61,7 @@ pub(crate) struct Global {
     #[arg(long, env = "XMTP_DELAY", value_name = "DURATION", global = true, value_parser = humantime::parse_duration)]
     #[arg(help_heading = "Network")]
     pub(crate) delay: Option<Duration>,
-    /// The chain's JSON-RPC endpoint, needed to buy stamps and to stake [default: http://127.0.0.1:8545].
+    /// The chain's JSON-RPC endpoint, needed to buy stamps, to stake and to register [default: http://127.0.0.1:8545].
     // Such addresses often hold a key of their provider's.
     #[arg(long, env = "XMTP_RPC", hide_env_values = true, value_name = "URL", global = true, help_heading = "Network")]
     pub(crate) rpc: Option<Url>,
@@ -112,8 +113,11 @@ pub(crate) enum Command {
     /// Tokens locked for the right to write so many letters a day.
     #[command(subcommand)]
     Stake(Stake),
-    /// List the claims that the network offers, and which of them hold of this account today.
-    Claims,
+    /// List the claims that the network offers, and which of them hold of this account today; or register for one.
+    Claims {
+        #[command(subcommand)]
+        command: Option<Claims>,
+    },
     /// Show what writing to an account takes, and what it would cost.
     Requirements {
         /// The account: 0x and 40 hexadecimal digits, CAIP-10, or an ENS name.
@@ -323,6 +327,30 @@ pub(crate) enum Stake {
     Withdraw {
         /// Which, as `xmtp stake list` names it.
         stake: BookId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Claims {
+    /// Register a token of this wallet for a claim that has no issuers, for the present quarter. Everybody can read on the chain
+    /// that this account did; which letters it pays for nobody can. It counts from the next day on, the first of all at once.
+    Register {
+        /// Which claim, as `xmtp claims` names it.
+        claim: String,
+        /// The token's number; may be left out where the claim is about one.
+        #[arg(long, value_name = "ID")]
+        token: Option<U256>,
+    },
+    /// Have the entry of a token removed whose holder has it no more. Anybody may, and pays for the transaction.
+    Prune {
+        /// Which claim, as `xmtp claims` names it.
+        claim: String,
+        /// The token's number; may be left out where the claim is about one.
+        #[arg(long, value_name = "ID")]
+        token: Option<U256>,
+        /// Of which quarter: Unix seconds / 7,889,400 [default: the present one].
+        #[arg(long)]
+        generation: Option<u32>,
     },
 }
 

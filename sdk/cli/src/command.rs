@@ -50,7 +50,7 @@ pub(crate) async fn run(args: Args, matches: &ArgMatches, output: &Output) -> Re
         Command::Policy(command) => policy::run(command, settings, &connect().await?, output).await,
         Command::Stamps(command) => stamps::run(command, &connect().await?, output).await,
         Command::Stake(command) => stakes::run(command, &connect().await?, output).await,
-        Command::Claims => claims::run(&connect().await?, output).await,
+        Command::Claims { command } => claims::run(command, &connect().await?, output).await,
         Command::Requirements { account } => {
             let account = context::account(account, settings, output).await?;
             requirements::run(account, &connect().await?, output).await

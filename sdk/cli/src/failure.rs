@@ -6,10 +6,10 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use xmtp_contracts::LoadError;
 use xmtp_proto::account::Account;
 use xmtp_proto::refusal::Code;
-use xmtp_sdk::chain::{BuyError, StakeError};
+use xmtp_sdk::chain::{BuyError, ClaimError, StakeError};
 use xmtp_sdk::client::{
-    AskError, BuyStampsError, ConnectError, NoIdentity, ProvingKeyError, PublishError, RestoreError, SendError,
-    StakingError, TakeOverError,
+    AskError, BuyStampsError, ConnectError, NoIdentity, ProvingKeyError, PublishError, RegisterError, RestoreError,
+    SendError, StakingError, TakeOverError,
 };
 use xmtp_sdk::connection::ConnectionError;
 use xmtp_sdk::conversation::ConversationError;
@@ -309,6 +309,34 @@ impl From<StakeError> for Failure {
             StakeError::Leaving(_) | StakeError::TooEarly(_) => Self::new("too_early", &error),
             StakeError::NoExit => Self::new("no_exit", &error).hint("xmtp stake exit <stake>"),
             StakeError::Gone | StakeError::Unknown => Self::new("no_such_stake", &error).hint("xmtp stake list"),
+        }
+    }
+}
+
+impl From<RegisterError> for Failure {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::NoIdentity(error) => error.into(),
+            RegisterError::NoRpc => Self::new("rpc", &error).hint("name the endpoint with --rpc or $XMTP_RPC"),
+            RegisterError::NoSuchClaim(_) => Self::new("not_offered", &error).hint("xmtp claims"),
+            RegisterError::WhichToken(_) => Self::new("which_token", &error).hint("--token <ID>"),
+            RegisterError::Chain(error) => error.into(),
+            RegisterError::State(error) => error.into(),
+        }
+    }
+}
+
+impl From<ClaimError> for Failure {
+    fn from(error: ClaimError) -> Self {
+        match error {
+            ClaimError::Chain(error) => (*error).into(),
+            ClaimError::NotOffered | ClaimError::Undeclared => Self::new("not_offered", &error),
+            ClaimError::Issued => Self::new("issued", &error).hint("xmtp claims"),
+            ClaimError::WrongToken | ClaimError::NotHolder => Self::new("not_holder", &error),
+            ClaimError::RegisteredTwice => Self::new("registered_twice", &error),
+            ClaimError::Registered => Self::new("registered", &error).hint("xmtp claims"),
+            ClaimError::WrongGeneration(_) => Self::new("wrong_generation", &error).hint("xmtp sync"),
+            ClaimError::NoRegistration | ClaimError::StillHeld => Self::new("nothing_to_prune", &error),
         }
     }
 }

@@ -21,14 +21,14 @@ use crate::identity::Identity;
 use crate::state::{ClaimIndex, Outgoing};
 use crate::transport::{ClaimGroup, Role};
 
-/// A claim that the network offers, and what today's snapshot of it says.
+/// A claim that the network offers, and how it stands today.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClaimStatus {
     /// Its name and terms.
     pub claim: OfferedClaim,
     /// What policies call it.
     pub id: ClaimId,
-    /// How many accounts it holds of; none if there is no snapshot today.
+    /// How many accounts it holds of; none if there is no snapshot today, and nobody whose registration counts.
     pub holders: Option<u32>,
     /// Whether the account is one of them.
     pub held: bool,
