@@ -10,7 +10,6 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use xmtp_proto::time::{Clock, Timestamp};
 
@@ -19,6 +18,7 @@ use crate::disk::DiskSpace;
 use crate::evidence;
 use crate::ingest::Ingest;
 use crate::metrics::{Metrics, Snapshot};
+use crate::places::Places;
 use crate::slashing::Offer;
 use crate::store::Store;
 
@@ -41,20 +41,15 @@ pub(crate) struct Admin {
     pub(crate) stop: CancellationToken,
 }
 
-/// How much is under way: read from the semaphores that bound it.
+/// How much is under way: read from what bounds it.
 #[derive(Clone)]
 pub(crate) struct Load {
     pub(crate) ingest: Ingest,
     pub(crate) submission_bytes: usize,
-    pub(crate) streams: Arc<Semaphore>,
-    pub(crate) streams_max: usize,
+    pub(crate) streams: Places,
 }
 
 impl Load {
-    fn streams_open(&self) -> usize {
-        self.streams_max.saturating_sub(self.streams.available_permits())
-    }
-
     fn submission_bytes(&self) -> usize {
         self.submission_bytes.saturating_sub(self.ingest.room_bytes())
     }
@@ -94,7 +89,7 @@ impl Admin {
             chain_applied: view.applied().unwrap_or_default(),
             view_age: self.clock.now().since(view.as_of().unwrap_or(self.started_at)),
             log_cursor: self.store.durable().0,
-            streams_open: self.load.streams_open(),
+            streams_open: self.load.streams.taken(),
             submission_bytes: self.load.submission_bytes(),
             disk_free_bytes: self.disk.free(),
             ready: self.readiness().ready(),

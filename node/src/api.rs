@@ -22,6 +22,7 @@ use crate::ingest::Ingest;
 use crate::members::MembersHandle;
 use crate::metrics::Metrics;
 use crate::peer::Peer;
+use crate::places::Places;
 use crate::store::Store;
 use crate::traffic::Traffic;
 use crate::validate::Rules;
@@ -60,10 +61,17 @@ pub(crate) struct Api {
     pub(crate) clock: Clock,
     /// Reads that touch the disk or the trees at once; more wait for their turn.
     pub(crate) reads: Arc<Semaphore>,
-    /// Streams that may be open at once; more are told to come back.
-    pub(crate) streams: Arc<Semaphore>,
+    pub(crate) streams: Streams,
     /// Ends the streams when the node stops.
     pub(crate) stop: CancellationToken,
+}
+
+/// Subscriptions that may be open at once, in all and from one peer; more are told to come back.
+#[derive(Clone)]
+pub(crate) struct Streams {
+    pub(crate) places: Places,
+    pub(crate) total_max: usize,
+    pub(crate) per_peer_max: usize,
 }
 
 impl Api {
@@ -126,7 +134,8 @@ impl node_server::Node for Api {
     type SubscribeStream = Subscription;
 
     async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Subscription>, Status> {
-        self.open_subscription(request.into_inner())
+        let peer = request.extensions().get().copied().unwrap_or(Peer::NOBODY);
+        self.open_subscription(peer, request.into_inner())
     }
 
     async fn get_requirements(

@@ -35,6 +35,7 @@ mod metrics;
 pub mod node;
 pub mod operator;
 mod peer;
+mod places;
 mod proving;
 pub mod server;
 pub mod slashing;

@@ -80,8 +80,8 @@ impl Reloader {
             ("rules", *rules == new.rules),
             ("proofs", *proofs == new.proofs),
             // These were given away as places when the node started.
-            ("limits.requests", limits.requests == new.limits.requests),
             ("limits.streams", limits.streams == new.limits.streams),
+            ("limits.streams_per_ip", limits.streams_per_ip == new.limits.streams_per_ip),
             ("limits.submission_bytes", limits.submission_bytes == new.limits.submission_bytes),
             ("limits.proofs", limits.proofs == new.limits.proofs),
             ("limits.proof_linger", limits.proof_linger == new.limits.proof_linger),

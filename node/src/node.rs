@@ -24,7 +24,7 @@ use xmtp_proto::wire::{self, node_server::NodeServer};
 use xmtp_prover::{KeyFileError, VerifyingKey};
 
 use crate::admin::{self, Admin, Load};
-use crate::api::{Api, NetworkInfo};
+use crate::api::{Api, NetworkInfo, Streams};
 use crate::chain::{Chain, ChainError, ChainHandle, RpcError};
 use crate::claims::{Claims, Offered};
 use crate::closing::Closing;
@@ -37,6 +37,7 @@ use crate::live::Reloader;
 use crate::members::{Members, MembersConfig};
 use crate::metrics::Metrics;
 use crate::operator::{self, Operator};
+use crate::places::Places;
 use crate::proving::{Gathering, Proving};
 use crate::server::{self, BadOrigin, Server, TlsError};
 use crate::slashing::{Contract, Offer, Slashing};
@@ -226,7 +227,8 @@ impl Node {
             None => None,
             Some((SlashingConfig { beneficiary, .. }, key)) => {
                 let reporter = beneficiary.unwrap_or_else(|| key.address());
-                let contract = Contract::with_key(rpc, rules.postage, key, timeout).map_err(StartError::Client)?;
+                let contract =
+                    Contract::with_key(rpc, rules.postage, key, timeout).map_err(StartError::Client)?;
                 let poll_interval = chain.poll_interval;
                 Some(Slashing::new(store.clone(), chain_handle.clone(), contract, reporter, poll_interval))
             }
@@ -248,13 +250,8 @@ impl Node {
             Bounds { view_age_max: chain.max_age, waiting_bytes: limits.submission_bytes },
         );
         let stop = CancellationToken::new();
-        let streams = Arc::new(Semaphore::new(limits.streams));
-        let load = Load {
-            ingest: ingest.clone(),
-            submission_bytes: limits.submission_bytes,
-            streams: streams.clone(),
-            streams_max: limits.streams,
-        };
+        let streams = Places::default();
+        let load = Load { ingest: ingest.clone(), submission_bytes: limits.submission_bytes, streams: streams.clone() };
         let chain_id = info.chain_id;
         let api = Api {
             ingest,
@@ -269,7 +266,7 @@ impl Node {
             info,
             clock: clock.clone(),
             reads: Arc::new(Semaphore::new(READS_AT_ONCE)),
-            streams,
+            streams: Streams { places: streams, total_max: limits.streams, per_peer_max: limits.streams_per_ip },
             stop: stop.clone(),
         };
 

@@ -18,7 +18,7 @@ use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
@@ -31,12 +31,11 @@ use crate::config::{Limits, WebConfig};
 use crate::live::Live;
 use crate::metrics::{Metrics, NotServed};
 use crate::peer::Peer;
+use crate::places::{NoPlace, Places};
 use calls::{Calls, Counted};
-use places::Places;
 use receiving::Receiving;
 
 mod calls;
-mod places;
 mod receiving;
 mod tls;
 
@@ -76,7 +75,7 @@ struct Shared {
     publishing: Routes,
     routes: Routes,
     metrics: Metrics,
-    requests: Arc<Semaphore>,
+    requests: Places,
     receiving: Receiving,
 }
 
@@ -86,14 +85,13 @@ impl Server {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let Self { listener, cors, publishing, routes, live, metrics } = self;
         let places = Places::default();
-        let requests = Arc::new(Semaphore::new(live.borrow().limits.requests));
         let (publishing, routes) = (publishing.prepare(), routes.prepare());
         let shared = Arc::new(Shared {
             cors,
             publishing,
             routes,
             metrics: metrics.clone(),
-            requests,
+            requests: Places::default(),
             receiving: Receiving::new(),
         });
         let mut connections = JoinSet::new();
@@ -120,7 +118,8 @@ impl Server {
                             metrics.connections(places.taken());
                         }
                         // Closed at once: an answer would cost more than the question.
-                        Err(reason) => metrics.turned_away(reason),
+                        Err(NoPlace::Full) => metrics.turned_away(NotServed::Full),
+                        Err(NoPlace::PeerFull) => metrics.turned_away(NotServed::AddressFull),
                     }
                 }
                 Err(error) => {

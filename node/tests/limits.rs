@@ -139,6 +139,13 @@ impl Rude {
         Self::over(TcpStream::connect(address).await.unwrap()).await
     }
 
+    /// From an address of the loopback network that ends so.
+    async fn from(bench: &Bench, last: u8) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+        Self::over(socket.connect(bench.address()).await.unwrap()).await
+    }
+
     async fn over(socket: TcpStream) -> Self {
         let (requests, connection) = h2::client::handshake(socket).await.unwrap();
         let mut tasks = JoinSet::new();
@@ -330,11 +337,7 @@ async fn time_for_a_request_does_not_end_a_subscription() {
 #[tokio::test]
 async fn bytes_of_publishes_are_bounded_by_address_and_in_all_while_they_arrive() {
     let bench = Bench::start("submission_bytes = 250000\nsubmission_bytes_per_ip = 100000").await;
-    let from = async |last: u8| {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
-        Rude::over(socket.connect(bench.address()).await.unwrap()).await
-    };
+    let from = async |last: u8| Rude::from(&bench, last).await;
     // A call of 4 MiB of which so much comes and no more.
     let begin = async |rude: &mut Rude, bytes: usize| {
         let (response, mut body) = rude.open("Publish").unwrap();
@@ -383,6 +386,34 @@ async fn requests_are_bounded_in_all() {
     assert!(status.get_details_retry_info().unwrap().retry_delay.is_some());
     body.send_reset(Reason::CANCEL);
     until("the first request has gone", async || bench.is_served().await).await;
+}
+
+#[tokio::test]
+async fn address_has_its_share_of_requests_and_subscriptions_and_leaves_the_rest_to_others() {
+    let bench = Bench::start("requests_per_ip = 1\nstreams_per_ip = 1").await;
+    let ask = async |rude: &mut Rude, subscribe: bool| {
+        let (head, stream) = match subscribe {
+            true => rude.call("Subscribe", &subscription()).await,
+            false => rude.call("GetNetwork", &wire::GetNetworkRequest {}).await,
+        };
+        let Some(status) = Status::from_header_map(&head) else { return Ok(stream) };
+        assert_eq!(status.get_details_error_info().unwrap().reason, "overloaded");
+        Err(status.code())
+    };
+    let mut one = Rude::from(&bench, 2).await;
+    let (_response, mut held) = one.open("Query").unwrap();
+    held.send_data(Bytes::from_static(&[0]), false).unwrap();
+    until("its one request has come", async || ask(&mut Rude::from(&bench, 2).await, false).await.is_err()).await;
+    assert!(ask(&mut Rude::from(&bench, 3).await, false).await.is_ok());
+    held.send_reset(Reason::CANCEL);
+    until("it is given up", async || ask(&mut Rude::from(&bench, 2).await, false).await.is_ok()).await;
+
+    let (mut same, mut other) = (Rude::from(&bench, 2).await, Rude::from(&bench, 3).await);
+    let stream = ask(&mut one, true).await.unwrap();
+    assert_eq!(ask(&mut same, true).await.err(), Some(Code::ResourceExhausted));
+    assert!(ask(&mut other, true).await.is_ok());
+    drop((stream, one));
+    until("it has gone", async || ask(&mut Rude::from(&bench, 2).await, true).await.is_ok()).await;
 }
 
 #[tokio::test]

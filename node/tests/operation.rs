@@ -423,9 +423,9 @@ async fn configuration_is_read_again_when_told_to() {
 
     // More room than any disk has; and another file may say what is logged, and what waits.
     let changed =
-        format!("{config}filter = \"xmtp_node=debug\"\n[limits]\nrequests = 7\nmin_free_bytes = {}\n", i64::MAX);
+        format!("{config}filter = \"xmtp_node=debug\"\n[limits]\nstreams = 7\nmin_free_bytes = {}\n", i64::MAX);
     reload(&changed, "what is named waits for a restart").await;
-    assert_eq!(logged("limits.requests"), 1);
+    assert_eq!(logged("limits.streams"), 1);
     assert_eq!(logged("\"DEBUG\""), 0);
     assert_eq!(publish(&mut world, 2).await.unwrap_err(), Code::Overloaded);
     assert!(logged("\"DEBUG\"") > 0, "the filter is the old one");

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::stream::try_unfold;
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Response, Status};
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::postmark::Cursor;
@@ -19,7 +18,9 @@ use xmtp_proto::topic::Topic;
 use xmtp_proto::wire::{Record, SubscribeRequest, SubscribeResponse, TopicFilter, subscribe_response, topic_filter};
 
 use super::prefix::Prefix;
-use super::{Api, status};
+use super::{Api, Streams, status};
+use crate::peer::Peer;
+use crate::places::Place;
 use crate::store::Stretch;
 use crate::told::Told;
 
@@ -53,15 +54,20 @@ struct Reader {
     told: Option<Cursor>,
     /// The same, for who may cut it off.
     behind: Told,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Api {
-    pub(super) fn open_subscription(&self, request: SubscribeRequest) -> Result<Response<Subscription>, Status> {
+    pub(super) fn open_subscription(
+        &self,
+        peer: Peer,
+        request: SubscribeRequest,
+    ) -> Result<Response<Subscription>, Status> {
         let SubscribeRequest { filters, after } = request;
         let filter = Filter::new(filters).map_err(status::malformed)?;
-        let permit = self.streams.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| status::refused(&Refusal::Overloaded { retry_after: RETRY_AFTER }))?;
+        let Streams { places, total_max, per_peer_max } = &self.streams;
+        let place = places.take(peer, *total_max, *per_peer_max);
+        let place = place.map_err(|_| status::refused(&Refusal::Overloaded { retry_after: RETRY_AFTER }))?;
         let behind = Told::from(Cursor(after));
         let reader = Reader {
             api: self.clone(),
@@ -70,7 +76,7 @@ impl Api {
             seen: Cursor(after),
             told: None,
             behind: behind.clone(),
-            _permit: permit,
+            _place: place,
         };
         let events: Subscription = Box::pin(try_unfold(reader, |mut reader| async {
             let event = reader.next().await?;

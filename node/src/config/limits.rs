@@ -27,10 +27,14 @@ pub struct Limits {
     pub min_free_bytes: u64,
     /// Requests at once on all connections, until their answer begins; more are told to come back.
     pub requests: usize,
+    /// The same for one address; in IPv6, for one /64.
+    pub requests_per_ip: usize,
     /// Requests and subscriptions at once on one connection.
     pub streams_per_connection: u32,
     /// Subscriptions at once on all of them.
     pub streams: usize,
+    /// Subscriptions at once from one address; in IPv6, from one /64.
+    pub streams_per_ip: usize,
     /// Connections that the system completes before the node takes them; the system may allow fewer.
     pub backlog: u32,
     /// Connections at once; more are closed at once.
@@ -92,8 +96,10 @@ impl Default for Limits {
             new_accounts_per_minute: NonZeroU32::MIN.saturating_add(599),
             min_free_bytes: 1 << 30,
             requests: 512,
+            requests_per_ip: 128,
             streams_per_connection: 100,
             streams: 10_000,
+            streams_per_ip: 1_000,
             backlog: 1024,
             connections: 4096,
             connections_per_ip: 128,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body as _, Frame, SizeHint};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -28,6 +28,7 @@ use super::receiving::{self, Receiving};
 use crate::config::Limits;
 use crate::metrics::{Method, Metrics};
 use crate::peer::Peer;
+use crate::places::Places;
 use crate::told::Told;
 
 /// When to come back if there are too many requests.
@@ -39,7 +40,9 @@ const LOOKS: u32 = 4;
 pub(super) struct Calls {
     metrics: Metrics,
     /// Requests under way on all connections.
-    requests: Arc<Semaphore>,
+    requests: Places,
+    requests_max: usize,
+    requests_per_ip: usize,
     receiving: Receiving,
     submission_bytes: usize,
     submission_bytes_per_ip: usize,
@@ -52,14 +55,23 @@ pub(super) struct Calls {
 }
 
 impl Calls {
-    pub(super) fn new(metrics: Metrics, requests: Arc<Semaphore>, receiving: Receiving, limits: &Limits) -> Arc<Self> {
+    pub(super) fn new(metrics: Metrics, requests: Places, receiving: Receiving, limits: &Limits) -> Arc<Self> {
         let Limits {
-            publish_timeout, request_timeout, send_timeout, submission_bytes, submission_bytes_per_ip, ..
+            requests: requests_max,
+            requests_per_ip,
+            publish_timeout,
+            request_timeout,
+            send_timeout,
+            submission_bytes,
+            submission_bytes_per_ip,
+            ..
         } = *limits;
         let (open, answers) = (watch::Sender::new(0), Mutex::default());
         Arc::new(Self {
             metrics,
             requests,
+            requests_max,
+            requests_per_ip,
             receiving,
             submission_bytes,
             submission_bytes_per_ip,
@@ -131,18 +143,19 @@ impl Service<Request<Body>> for Counted {
         request.extensions_mut().insert(self.peer);
         let call = Call::start(&self.calls, request.uri().path());
         let mut routes = if call.method.publishes() { self.publishing.clone() } else { self.routes.clone() };
-        let calls = self.calls.clone();
+        let (calls, peer) = (self.calls.clone(), self.peer);
         // Held until the call is answered, for so long its submissions are in the node.
         let share = call
             .method
             .publishes()
-            .then(|| calls.receiving.share(self.peer, calls.submission_bytes, calls.submission_bytes_per_ip));
+            .then(|| calls.receiving.share(peer, calls.submission_bytes, calls.submission_bytes_per_ip));
         if let Some(share) = &share {
             request = request.map(|body| receiving::count(body, share.clone(), overloaded));
         }
         Box::pin(async move {
             let _share = share;
-            let Ok(_place) = calls.requests.clone().try_acquire_owned() else { return Ok(call.refuse(overloaded())) };
+            let place = calls.requests.take(peer, calls.requests_max, calls.requests_per_ip);
+            let Ok(_place) = place else { return Ok(call.refuse(overloaded())) };
             match tokio::time::timeout(calls.timeout(&call.method), routes.call(request)).await {
                 Ok(Ok(response)) => Ok(call.answer(response)),
                 Err(_) => {
