@@ -7,7 +7,7 @@
 //! no second tag in it.
 
 mod group;
-mod issuers;
+pub(crate) mod issuers;
 mod offered;
 mod view;
 
@@ -144,11 +144,12 @@ impl Claims {
         }
         let (threshold, terms) = (terms.threshold, terms.clone());
         let mut accepted = false;
-        // Each round takes a list away, or is the last.
+        // Each round takes a list away, or is the last of its snapshot.
         while let Some(agreed) = self.issuers.get_mut(&claim).and_then(|issuers| issuers.agree(threshold)) {
             let digest = agreed.digest;
             match self.accept(claim, &terms, agreed, accepted_at) {
                 Ok(()) => accepted = true,
+                // Another issuer's may.
                 Err(NotAccepted::OtherRoots(error)) => {
                     tracing::error!(%claim, %error, "a list does not count");
                     continue;

@@ -41,6 +41,7 @@ use xmtp_proto::topic::Topic;
 use xmtp_prover::{Group as Tree, Limit, leaves};
 
 use crate::chain::{Head, RpcError};
+use crate::claims::issuers::Issuers;
 use holders::Reader;
 use node::{Node, Published, Registered, Until, issuer_digest};
 use progress::{Progress, ProgressFile};
@@ -280,26 +281,39 @@ impl Issuer {
         let digest = snapshot.digest(claim, self.anchorage);
         let list: Vec<Commitment> = holders.into_keys().collect();
         let published = node.published(claim).await?;
-        let issued = |listed| Issued { claim, snapshot: snapshot.clone(), digest, listed };
+        let mut by_us = !is_listed(&published, digest, &list);
+        if by_us {
+            self.publish_list(node, claim, digest, &list).await?;
+        }
         let signed = published.iter().any(|it| {
             let of_it = matches!(&it.entry, Entry::Snapshot(signed) if signed.snapshot == snapshot);
             of_it && it.issuer == self.key.address()
         });
-        if signed {
-            return Ok(issued(false));
-        }
-        let listed = list.is_empty() || lists(&published, digest).values().any(|it| *it == list);
-        if !listed {
-            for (number, commitments) in list.chunks(PART_COMMITMENTS).enumerate() {
-                let first = u32::try_from(number * PART_COMMITMENTS).map_err(|_| IssueError::TooMany)?;
-                let part = Part { snapshot: digest, first, commitments: commitments.to_vec() };
-                node.publish(self.entry(claim, &Entry::Part(part))?).await?;
+        if !signed {
+            let entry = Entry::Snapshot(SignedSnapshot { snapshot: snapshot.clone(), signature: self.sign(digest) });
+            node.publish(self.entry(claim, &entry)?).await?;
+            // Whose list it was may have begun another one just before the signature came.
+            if !by_us && !is_listed(&node.published(claim).await?, digest, &list) {
+                self.publish_list(node, claim, digest, &list).await?;
+                by_us = true;
             }
         }
-        let signature = self.sign(digest);
-        let entry = Entry::Snapshot(SignedSnapshot { snapshot: snapshot.clone(), signature });
-        node.publish(self.entry(claim, &entry)?).await?;
-        Ok(issued(!listed))
+        Ok(Issued { claim, snapshot, digest, listed: by_us })
+    }
+
+    async fn publish_list(
+        &self,
+        node: &Node,
+        claim: ClaimId,
+        digest: B256,
+        list: &[Commitment],
+    ) -> Result<(), IssueError> {
+        for (number, commitments) in list.chunks(PART_COMMITMENTS).enumerate() {
+            let first = u32::try_from(number * PART_COMMITMENTS).map_err(|_| IssueError::TooMany)?;
+            let part = Part { snapshot: digest, first, commitments: commitments.to_vec() };
+            node.publish(self.entry(claim, &Entry::Part(part))?).await?;
+        }
+        Ok(())
     }
 
     fn entry(&self, claim: ClaimId, entry: &Entry) -> Result<Submission, IssueError> {
@@ -383,7 +397,19 @@ async fn compute(
     Ok(Computed { snapshot, holders })
 }
 
-/// The lists of a snapshot that are whole, by issuer. Entries come newest first.
+/// Whether nodes have this list of a snapshot now: they keep one of each issuer, the last that it began. Entries come newest
+/// first.
+fn is_listed(published: &[Published], digest: B256, list: &[Commitment]) -> bool {
+    let mut issuers = Issuers::default();
+    for Published { issuer, entry } in published.iter().rev() {
+        if let Entry::Part(part) = entry {
+            issuers.list(*issuer, part.clone());
+        }
+    }
+    list.is_empty() || issuers.lists(&digest).any(|it| it == list)
+}
+
+/// The lists of a snapshot that are whole, by issuer, those included that their issuer went on from. Entries come newest first.
 fn lists(published: &[Published], digest: B256) -> BTreeMap<Address, Vec<Commitment>> {
     let mut lists: BTreeMap<Address, Vec<Commitment>> = BTreeMap::new();
     for Published { issuer, entry } in published.iter().rev() {

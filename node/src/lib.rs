@@ -32,6 +32,7 @@ pub mod issuer;
 pub mod live;
 mod members;
 mod metrics;
+mod naming;
 pub mod node;
 pub mod operator;
 mod peer;

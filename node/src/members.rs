@@ -26,15 +26,13 @@ use xmtp_proto::topic::Topic;
 use xmtp_prover::{Bucket, Limit};
 
 use crate::groups::{Block, Groups, GroupsView, NoSuchBucket, Operation, RootRules, VolumeRoot};
+use crate::naming::Naming;
 use crate::store::{Store, StoreError, Stretch};
 
 /// Records read at once.
 const PAGE: usize = 100;
 /// Roots that are due although nobody joins are looked for this often.
 const TICK: Duration = Duration::from_secs(10);
-/// How often an account may name another commitment in a generation: after a leak, once. A fresh commitment is a fresh
-/// pseudonym and a fresh quota, so it must not be had for the asking.
-const CHANGES_MAX: u32 = 1;
 /// An entry is durable so long after its acceptance at the latest; one that is later counts from the next root on.
 const SETTLED_AFTER: Duration = Duration::from_secs(10);
 
@@ -56,8 +54,8 @@ pub(crate) struct Members {
     groups: Arc<RwLock<Groups>>,
     view: watch::Sender<GroupsView>,
     seen: Cursor,
-    /// What of an account is in the group, by generation, and how often that was changed.
-    named: HashMap<(Generation, Account), (Commitment, u32)>,
+    /// What of an account is in the group, by generation.
+    named: HashMap<(Generation, Account), Naming>,
     /// How many accounts name a commitment.
     namings: HashMap<(Generation, Commitment), u32>,
 }
@@ -152,17 +150,13 @@ impl Members {
         let group = Group::Members { operator: self.config.operator, generation: generation.0 };
         let (account, commitment) = (bundle.keys.account, bundle.keys.member_commitment);
         let before = self.named.get(&(generation, account)).copied();
-        let changes = match before {
-            None => 0,
-            Some((before, _)) if before == commitment => return Ok(()),
-            Some((_, changes)) if changes < CHANGES_MAX => changes + 1,
-            // What it named last stays, and the bundle joins nothing.
-            Some(_) => return Ok(()),
-        };
-        self.named.insert((generation, account), (commitment, changes));
+        let named = before.map_or_else(|| Some(Naming::first(commitment)), |before| before.changed(commitment));
+        // A bundle that changes nothing joins nothing.
+        let Some(named) = named else { return Ok(()) };
+        self.named.insert((generation, account), named);
         let mut operations = Vec::new();
-        if let Some((before, _)) = before {
-            operations.extend(self.release(group, generation, before));
+        if let Some(before) = before {
+            operations.extend(self.release(group, generation, before.commitment));
         }
         operations.extend(self.name(group, generation, commitment));
         let block = Block { number: cursor.0, hash: B256::ZERO, time: accepted_at, operations };

@@ -14,7 +14,7 @@ use std::time::Duration;
 use alloy::eips::BlockNumberOrTag;
 use alloy::network::EthereumWallet;
 use alloy::node_bindings::AnvilInstance;
-use alloy::primitives::{Address, U256};
+use alloy::primitives::{Address, B256, U256};
 use alloy::providers::ext::AnvilApi as _;
 use alloy::providers::{DynProvider, Provider as _, ProviderBuilder};
 use alloy::rpc::types::TransactionRequest;
@@ -31,7 +31,7 @@ use xmtp_node::issuer::{
 use xmtp_proto::derive::ClaimId;
 use xmtp_proto::field::Commitment;
 use xmtp_proto::requirement::Shown;
-use xmtp_proto::snapshot::Entry;
+use xmtp_proto::snapshot::{Entry, Part};
 use xmtp_proto::time::{Clock, Timestamp};
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
@@ -233,6 +233,68 @@ async fn collection_elsewhere_pays_for_a_letter_here_until_the_token_is_sold() {
     // The same moment again is the same snapshot, and nothing is published twice.
     let again = second.issue(moment(&world)).await.unwrap().remove(0);
     assert_eq!((again.digest, again.listed), (next.digest, false));
+}
+
+#[tokio::test]
+async fn issuer_who_goes_back_on_its_list_stops_nobody() {
+    let elsewhere = Elsewhere::start();
+    let collection = deploy_mock(&elsewhere.provider, elsewhere.deployer, Mock::Collection).await.unwrap();
+    let mut world = World::start().await;
+    let cats = claim("cats", Condition::Erc721 { collection }, (&[31, 32, 33], 2));
+    let id = cats.id(world.network);
+    world.offer(vec![cats]).await;
+    let alice = world.join(2).await;
+    elsewhere.mint(collection, &alice, 1).await;
+    let (first, second) = (
+        open(&world, &elsewhere, 31, &[("cats", None)]).await.unwrap(),
+        open(&world, &elsewhere, 32, &[("cats", None)]).await.unwrap(),
+    );
+    let at = moment(&world);
+    let goes_back = async |world: &mut World, by: u8| {
+        let commitments = vec![alice.claim_secret().commitment()];
+        let part = Part { snapshot: B256::repeat_byte(by), first: 0, commitments };
+        let submission = entry(world, id, &issuer(by), &Entry::Part(part));
+        world.publish(submission).await.unwrap();
+    };
+    assert!(first.issue(at).await.unwrap().remove(0).listed);
+    goes_back(&mut world, 31).await;
+    assert!(first.issue(at).await.unwrap().remove(0).listed, "its own list is there no more");
+    goes_back(&mut world, 31).await;
+    let issued = second.issue(at).await.unwrap().remove(0);
+    assert!(issued.listed, "the list that stood on the topic is there no more");
+    counts(&world, id, issued.snapshot.roots[0]).await;
+}
+
+#[tokio::test]
+async fn holder_changes_its_commitment_once_a_quarter_and_no_oftener() {
+    let elsewhere = Elsewhere::start();
+    let collection = deploy_mock(&elsewhere.provider, elsewhere.deployer, Mock::Collection).await.unwrap();
+    let mut world = World::start().await;
+    let cats = claim("cats", Condition::Erc721 { collection }, (&[31], 1));
+    let id = cats.id(world.network);
+    world.offer(vec![cats]).await;
+    let alice = world.join(2).await;
+    elsewhere.mint(collection, &alice, 1).await;
+    let issuer = open(&world, &elsewhere, 31, &[("cats", None)]).await.unwrap();
+    let [second, third] = [8, 9].map(|seed| Person {
+        wallet: alice.wallet.clone(),
+        identity: Person::new(seed).identity,
+        account: alice.account,
+    });
+    let mut holds = async |renewed: Option<(&Person, u32)>, expected: &Person| {
+        if let Some((renewed, revision)) = renewed {
+            let bundle = renewed.bundle(world.network, revision, 1).to_bytes();
+            let submission = renewed.own(&world, Topic::Contact(renewed.account), bundle);
+            world.publish(submission).await.unwrap();
+        }
+        elsewhere.pay(elsewhere.deployer, elsewhere.deployer, 1).await;
+        issuer.issue(moment(&world)).await.unwrap();
+        assert_eq!(listed(&world, id).await, [expected.claim_secret().commitment()].into());
+    };
+    holds(None, &alice).await;
+    holds(Some((&second, 2)), &second).await;
+    // A pseudonym a day would be a way out of every block.
+    holds(Some((&third, 3)), &second).await;
 }
 
 #[tokio::test]

@@ -24,6 +24,8 @@ use xmtp_proto::time::Timestamp;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire::{self, node_client::NodeClient, publish_result};
 
+use crate::naming::Naming;
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 const ANSWER_BYTES: usize = 8 << 20;
@@ -102,10 +104,10 @@ impl Node {
         OperatorId::new(self.operator)
     }
 
-    /// Reads the contact log from its beginning: of each account the newest bundle, if it is of this generation.
+    /// Reads the contact log from its beginning: of each account what it names in this generation, as members do.
     pub(super) async fn registered(&self, generation: u32, until: Until) -> Result<Registered, NodeFailure> {
         let mut client = self.client.clone();
-        let mut newest: BTreeMap<Account, (u32, Commitment)> = BTreeMap::new();
+        let mut named: BTreeMap<Account, Naming> = BTreeMap::new();
         let (mut seen, mut last) = (Cursor::default(), Cursor::default());
         'pages: loop {
             let request = wire::QueryContactsRequest { after: seen.0, limit: 0 };
@@ -129,7 +131,14 @@ impl Node {
                 if !is_its_own || bundle.verify(self.network).is_err() {
                     return Err(NodeFailure::Unfitting("a key bundle that does not prove itself"));
                 }
-                newest.insert(bundle.keys.account, (bundle.keys.generation, bundle.keys.claim_commitment));
+                if bundle.keys.generation != generation {
+                    continue;
+                }
+                let commitment = bundle.keys.claim_commitment;
+                named
+                    .entry(bundle.keys.account)
+                    .and_modify(|before| *before = before.changed(commitment).unwrap_or(*before))
+                    .or_insert_with(|| Naming::first(commitment));
             }
             if !answer.more {
                 break;
@@ -143,10 +152,9 @@ impl Node {
             Until::Before(_) => last,
             Until::Cursor(cursor) => cursor,
         };
-        let of_it = newest.into_iter().filter(|(_, (of, _))| *of == generation);
         Ok(Registered {
             read: Some(Contacts { operator: self.operator(), cursor }),
-            accounts: of_it.map(|(account, (_, commitment))| (account, commitment)).collect(),
+            accounts: named.into_iter().map(|(account, naming)| (account, naming.commitment)).collect(),
         })
     }
 
