@@ -227,8 +227,7 @@ impl Node {
             None => None,
             Some((SlashingConfig { beneficiary, .. }, key)) => {
                 let reporter = beneficiary.unwrap_or_else(|| key.address());
-                let contract =
-                    Contract::with_key(rpc, rules.postage, key, timeout).map_err(StartError::Client)?;
+                let contract = Contract::with_key(rpc, rules.postage, key, timeout).map_err(StartError::Client)?;
                 let poll_interval = chain.poll_interval;
                 Some(Slashing::new(store.clone(), chain_handle.clone(), contract, reporter, poll_interval))
             }

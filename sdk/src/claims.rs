@@ -1,20 +1,20 @@
 //! Claims: the proof that its maker is one of those of whom a claim holds, and not which (docs/protocol.md, "The pass circuit",
 //! "Snapshots").
 //!
-//! A node is believed neither that a root is the issuers' nor that a leaf is under it: as many issuers as the claim asks for must
-//! have signed a snapshot with this root, and the leaf's path must lead to it. Of a claim that holders register it is believed
-//! what it says of the chain, as with stamps.
+//! A node is believed neither that a root is the issuers', nor how many leaves are under it, nor which: as many issuers as the
+//! claim asks for must have signed a snapshot with this root, which says how many, and the leaf's path must lead to it. Of a
+//! claim that holders register it is believed what it says of the chain, as with stamps.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::Address;
 use xmtp_proto::claim::Terms;
-use xmtp_proto::derive::{self, ClaimId, Group, NetworkId, Purpose};
+use xmtp_proto::derive::{self, Group, NetworkId, Purpose};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::{Leaf, Root};
 use xmtp_proto::pass;
 use xmtp_proto::postmark::Cursor;
-use xmtp_proto::snapshot::{Anchorage, Entry};
+use xmtp_proto::snapshot::{Anchorage, Entry, Snapshot};
 use xmtp_proto::time::Epoch;
 use xmtp_proto::topic::Topic;
 use xmtp_prover::{Index, Limit, PassSecret, Path, ProvingKey, VerifyingKey, Witness};
@@ -29,6 +29,7 @@ pub const SMALL_CLAIM: u32 = 100;
 const PAGES: usize = 64;
 const PAGE: u32 = 100;
 const BUCKET_LEAVES: u32 = xmtp_prover::tree::BUCKET_LEAVES as u32;
+const VOLUME_LEAVES: u32 = xmtp_prover::tree::VOLUME_LEAVES;
 
 /// A claim's index that was set aside for an envelope.
 pub struct ClaimToUse<'a> {
@@ -64,14 +65,19 @@ pub async fn find_claim(
     (terms, at): (&Terms, Anchorage),
     leaf: Leaf,
 ) -> Result<Option<Standing>, FrankError> {
-    let roots = connection.roots(group).await?;
+    let mut roots = connection.roots(group).await?;
     if roots.is_empty() {
         return Ok(None);
     }
     let mut holders = roots.iter().fold(0_u32, |sum, root| sum.saturating_add(root.leaves));
     if !terms.issuers.is_empty() {
         let named: Vec<Root> = roots.iter().map(|it| it.root).collect();
-        require_issued(connection, group.id, (terms, at), (&named, holders)).await?;
+        holders = require_issued(connection, group, (terms, at), &named).await?.leaves;
+        let mut left = holders;
+        for root in &mut roots {
+            root.leaves = left.min(VOLUME_LEAVES);
+            left -= root.leaves;
+        }
     }
     for root in &roots {
         for index in 0..root.leaves.div_ceil(BUCKET_LEAVES) {
@@ -88,13 +94,13 @@ pub async fn find_claim(
     Ok(Some(Standing { holders, held: None }))
 }
 
-/// Looks for a snapshot with these roots, of so many accounts, that enough issuers signed, from the newest back.
+/// Looks for a snapshot of this generation with these roots that enough issuers signed, from the newest back.
 async fn require_issued(
     connection: &Connection,
-    claim: ClaimId,
+    ClaimGroup { id: claim, generation }: ClaimGroup,
     (terms, at): (&Terms, Anchorage),
-    (roots, leaves): (&[Root], u32),
-) -> Result<(), FrankError> {
+    roots: &[Root],
+) -> Result<Snapshot, FrankError> {
     let mut signers: BTreeMap<_, BTreeSet<Address>> = BTreeMap::new();
     let mut before = Cursor::default();
     for _ in 0..PAGES {
@@ -105,14 +111,14 @@ async fn require_issued(
                 continue;
             };
             let Ok(signer) = signed.signer(claim, at) else { continue };
-            let of_them = signed.snapshot.roots == roots && signed.snapshot.leaves == leaves;
+            let of_them = signed.snapshot.generation == generation && signed.snapshot.roots == roots;
             if !of_them || !terms.issuers.contains(&signer) {
                 continue;
             }
             let of_it = signers.entry(signed.snapshot.digest(claim, at)).or_default();
             of_it.insert(signer);
             if of_it.len() >= usize::from(terms.threshold.max(1)) {
-                return Ok(());
+                return Ok(signed.snapshot);
             }
         }
         if !page.more {
