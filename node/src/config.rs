@@ -249,6 +249,13 @@ pub struct SlashingConfig {
     /// Who is credited with a tenth of what is slashed; the key's own account by default.
     #[serde(default)]
     pub beneficiary: Option<Address>,
+    /// The most that a transaction offers for a unit of gas, in gwei: the RPC says what the chain asks for, and may lie.
+    #[serde(default = "default_fee_max_gwei")]
+    pub fee_max_gwei: NonZeroU32,
+}
+
+const fn default_fee_max_gwei() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(299)
 }
 
 /// TLS 1.2 and 1.3 on the API's port.

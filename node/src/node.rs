@@ -47,6 +47,8 @@ use crate::validate::{Rules, StakeRules};
 
 /// The chain id of development networks: there alone development keys are good.
 const DEVELOPMENT_CHAIN: u64 = 31337;
+/// Wei.
+const GWEI: u128 = 1_000_000_000;
 /// What an answer may be encoded to.
 pub(crate) const ANSWER_BYTES: usize = 4 << 20;
 /// A call that publishes nothing: a subscription with as many filters as it may have.
@@ -225,9 +227,11 @@ impl Node {
         let offer = Arc::new(Offer::new(store.clone(), rules.postage, contract));
         let slashing = match slashing.zip(slashing_key) {
             None => None,
-            Some((SlashingConfig { beneficiary, .. }, key)) => {
+            Some((SlashingConfig { beneficiary, fee_max_gwei, .. }, key)) => {
                 let reporter = beneficiary.unwrap_or_else(|| key.address());
-                let contract = Contract::with_key(rpc, rules.postage, key, timeout).map_err(StartError::Client)?;
+                let fee_max = u128::from(fee_max_gwei.get()) * GWEI;
+                let contract =
+                    Contract::with_key(rpc, rules.postage, (key, fee_max), timeout).map_err(StartError::Client)?;
                 let poll_interval = chain.poll_interval;
                 Some(Slashing::new(store.clone(), chain_handle.clone(), contract, reporter, poll_interval))
             }

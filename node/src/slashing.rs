@@ -358,7 +358,12 @@ impl Slashing {
         let before = match self.pending {
             None => None,
             Some((pending, of)) => match self.contract.look_for(&pending).await? {
-                Sent::Waiting if pending.since.elapsed() < REPLACED_AFTER => return Ok(()),
+                // It waits on if there is no more to offer for it.
+                Sent::Waiting
+                    if pending.since.elapsed() < REPLACED_AFTER || !self.contract.may_raise(&pending.fees) =>
+                {
+                    return Ok(());
+                }
                 Sent::Waiting => Some(pending.fees),
                 // In a block of which the head did not know yet, or that is gone by now: the next look tells.
                 Sent::Mined if of == name => {

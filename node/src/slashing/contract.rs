@@ -26,6 +26,8 @@ pub(crate) struct Contract {
     provider: DynProvider,
     postage: Address,
     account: Address,
+    /// Wei for a unit of gas at the most.
+    fee_max: u128,
     timeout: Duration,
 }
 
@@ -65,20 +67,20 @@ impl Contract {
     /// Asks, and does not send: for who has no key.
     pub(crate) fn to_ask(rpc: Url, postage: Address, timeout: Duration) -> Result<Self, RpcError> {
         let provider = ProviderBuilder::new().disable_recommended_fillers().connect_reqwest(client()?, rpc).erased();
-        Ok(Self { provider, postage, account: Address::ZERO, timeout })
+        Ok(Self { provider, postage, account: Address::ZERO, fee_max: 0, timeout })
     }
 
-    /// Sends what a key signs.
+    /// Sends what a key signs, for so many wei for a unit of gas at the most.
     pub(crate) fn with_key(
         rpc: Url,
         postage: Address,
-        key: PrivateKeySigner,
+        (key, fee_max): (PrivateKeySigner, u128),
         timeout: Duration,
     ) -> Result<Self, RpcError> {
         let account = key.address();
         let provider =
             ProviderBuilder::new().wallet(EthereumWallet::from(key)).connect_reqwest(client()?, rpc).erased();
-        Ok(Self { provider, postage, account, timeout })
+        Ok(Self { provider, postage, account, fee_max, timeout })
     }
 
     /// Who pays for the transactions.
@@ -117,6 +119,11 @@ impl Contract {
         Ok(if known.is_some() { Sent::Waiting } else { Sent::Lost })
     }
 
+    /// Whether more may be offered than was.
+    pub(super) const fn may_raise(&self, before: &Eip1559Estimation) -> bool {
+        before.max_fee_per_gas < self.fee_max
+    }
+
     /// Sends the slash of a case under the next nonce that the chain wants, for more than `before` if that is given.
     pub(super) async fn send(
         &self,
@@ -127,6 +134,7 @@ impl Contract {
         let nonce = self.provider.get_transaction_count(self.account).block_id(BlockNumberOrTag::Latest.into());
         let nonce = self.ask(nonce).await?;
         let fees = replacing(self.ask(self.provider.estimate_eip1559_fees()).await?, before);
+        let fees = capped(fees, self.fee_max);
         let request = TransactionRequest::default()
             .with_from(self.account)
             .with_to(case.contract(self.postage))
@@ -172,12 +180,33 @@ fn replacing(now: Eip1559Estimation, before: Option<Eip1559Estimation>) -> Eip15
     }
 }
 
+/// No more than may be offered.
+fn capped(fees: Eip1559Estimation, fee_max: u128) -> Eip1559Estimation {
+    Eip1559Estimation {
+        max_fee_per_gas: fees.max_fee_per_gas.min(fee_max),
+        max_priority_fee_per_gas: fees.max_priority_fee_per_gas.min(fee_max),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const fn fees(max_fee_per_gas: u128, max_priority_fee_per_gas: u128) -> Eip1559Estimation {
         Eip1559Estimation { max_fee_per_gas, max_priority_fee_per_gas }
+    }
+
+    #[test]
+    fn nothing_offers_more_than_it_may() {
+        for (asked, max, expected) in
+            [(fees(80, 8), 100, fees(80, 8)), (fees(800, 8), 100, fees(100, 8)), (fees(800, 700), 100, fees(100, 100))]
+        {
+            let offered = capped(asked, max);
+            assert_eq!(
+                (offered.max_fee_per_gas, offered.max_priority_fee_per_gas),
+                (expected.max_fee_per_gas, expected.max_priority_fee_per_gas)
+            );
+        }
     }
 
     #[test]
