@@ -30,8 +30,17 @@ const FAULTS_MAX: usize = 1_000;
 pub struct Held {
     /// Of stamps.
     pub issue: Issue,
-    /// Of stakes and memberships, and of what is counted by the day.
+    /// Of stakes, claims and memberships, and of what is counted by the day.
     pub epoch: Epoch,
+}
+
+impl Held {
+    const fn holds(self, shard: Shard) -> bool {
+        match shard {
+            Shard::Issue(issue) => issue.0 >= self.issue.0,
+            Shard::Epoch(epoch) => epoch.0 >= self.epoch.0,
+        }
+    }
 }
 
 /// What an audit found.
@@ -45,6 +54,8 @@ pub struct Audit {
     pub stamps: u64,
     /// And stakes.
     pub stakes: u64,
+    /// And claims.
+    pub claims: u64,
     /// And memberships.
     pub memberships: u64,
     /// Conversations that are open, or were.
@@ -227,21 +238,18 @@ impl Auditor<'_> {
 
     fn passes(&mut self, cursor: Cursor, passes: &[Pass]) -> Result<(), StoreError> {
         for pass in passes {
-            let (shard, nullifier) = match pass {
-                Pass::Stamp(stamp) if stamp.issue >= self.held.issue => {
-                    self.audit.stamps += 1;
-                    (Shard::Issue(stamp.issue), stamp.proof.nullifier)
-                }
-                Pass::Stake(stake) if stake.epoch >= self.held.epoch => {
-                    self.audit.stakes += 1;
-                    (Shard::Epoch(stake.epoch), stake.proof.nullifier)
-                }
-                Pass::Member(member) if member.epoch >= self.held.epoch => {
-                    self.audit.memberships += 1;
-                    (Shard::Epoch(member.epoch), member.proof.nullifier)
-                }
-                _ => continue,
+            let Some(nullifier) = pass.nullifier() else { continue };
+            let (shard, count) = match pass {
+                Pass::Stamp(stamp) => (Shard::Issue(stamp.issue), &mut self.audit.stamps),
+                Pass::Stake(stake) => (Shard::Epoch(stake.epoch), &mut self.audit.stakes),
+                Pass::Claim(claim) => (Shard::Epoch(claim.epoch), &mut self.audit.claims),
+                Pass::Member(member) => (Shard::Epoch(member.epoch), &mut self.audit.memberships),
+                Pass::Connection(_) | Pass::Posting(_) | Pass::Owner(_) | Pass::Issuer(_) => continue,
             };
+            if !self.held.holds(shard) {
+                continue;
+            }
+            *count += 1;
             if self.store.cancelled_at(shard, &nullifier)? != Some(cursor) {
                 self.fault(Fault::NotCancelled { cursor, nullifier });
             }

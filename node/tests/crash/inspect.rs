@@ -36,11 +36,10 @@ pub(crate) fn disk(machine: &Machine, world: &World, ledger: &mut Ledger) -> Fou
         Ok(store) => store,
         Err(error) => return all_is_lost(ledger, &error.to_string()),
     };
-    let Audit { records, dropped, stamps, stakes: _, memberships, conversations: _, receipts: _, faults } =
-        match store.audit(EVERYTHING) {
-            Ok(audit) => audit,
-            Err(error) => return all_is_lost(ledger, &error.to_string()),
-        };
+    let Audit { records, dropped, stamps, memberships, faults, .. } = match store.audit(EVERYTHING) {
+        Ok(audit) => audit,
+        Err(error) => return all_is_lost(ledger, &error.to_string()),
+    };
     for fault in faults {
         match fault {
             Fault::Gap { .. } => ledger.faults.cursor_reuse += 1,
