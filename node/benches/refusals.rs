@@ -1,8 +1,8 @@
 //! What a refusal costs the node, by its kind, beside what an accepted letter costs. `scripts/bench refusals` runs it.
 //!
 //! The node is a process of its own, and what counts is its CPU time, for receiving, judging and answering. Submissions are made
-//! beforehand and come in full calls, as a flood sends them. A bad proof is measured twice: where all are bad, and one among
-//! good ones, whose batch it spoils.
+//! beforehand and come in full calls, as a flood sends them, each kind in turn in every round. A bad proof is measured twice:
+//! where all are bad, and one among good ones, whose batch it spoils.
 
 #![allow(clippy::unwrap_used)] // A benchmark may.
 
@@ -11,7 +11,7 @@ mod hostile;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use clap::Parser;
 use hostile::{Kind, Materials, Process, call};
@@ -19,49 +19,77 @@ use serde_json::json;
 use support::{Tag, World};
 use tonic::transport::Channel;
 use xmtp_proto::pass::Pass;
-use xmtp_proto::refusal::Refusal;
+use xmtp_proto::refusal::{Code, Refusal};
 use xmtp_proto::submission::{MAX_PER_CALL, Submission};
 use xmtp_proto::wire::{self, node_client::NodeClient};
 
+/// Good proofs beside a bad one.
+const GOOD: usize = MAX_PER_CALL - 1;
+/// Behind it are addresses that never sent a bad proof.
+const FIRST_ADDRESS: u8 = 10;
+const AMONG_GOOD: &str = "bad_proof_among_good";
+
 #[derive(Parser)]
 struct Options {
-    /// Letters that are accepted: a proof each, made beforehand.
-    #[arg(long, default_value_t = 512)]
-    letters: u16,
-    /// Full calls of each kind that needs no pairing.
-    #[arg(long, default_value_t = 256)]
+    /// Each kind in turn, so often. A round takes 127 good letters: a proof each, made beforehand.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=200))]
+    rounds: u8,
+    /// In each, full calls of each kind that needs no pairing.
+    #[arg(long, default_value_t = 64)]
     cheap: u64,
-    /// Full calls of each kind that does.
-    #[arg(long, default_value_t = 16)]
+    /// Full calls of bad proofs.
+    #[arg(long, default_value_t = 4)]
     dear: u64,
     /// What cargo says to every benchmark.
     #[arg(long, hide = true)]
     bench: bool,
 }
 
-/// What calls cost the node for each of so many submissions.
+/// What a kind costs the node for each submission, in microseconds, a sample a round.
+type Costs = BTreeMap<&'static str, Vec<f64>>;
+
+/// What calls cost the node in all, and how each submission was answered.
+async fn spend(
+    process: &Process,
+    client: &mut NodeClient<Channel>,
+    calls: Vec<wire::PublishRequest>,
+) -> (f64, Vec<Option<Code>>) {
+    let (before, mut codes) = (process.threads(), Vec::new());
+    for call in calls {
+        let results = client.publish(call).await.unwrap().into_inner().results;
+        codes.extend(results.into_iter().map(|it| support::outcome(it).err().as_ref().map(Refusal::code)));
+    }
+    (process.threads().since(&before).as_secs_f64() * 1e6, codes)
+}
+
+/// The same for each submission, if all were answered so.
 async fn cost(
     process: &Process,
     client: &mut NodeClient<Channel>,
     calls: Vec<wire::PublishRequest>,
-    kind: Option<Kind>,
+    expected: Option<Code>,
 ) -> f64 {
-    let count: usize = calls.iter().map(|call| call.publications.len()).sum();
-    let cpu = process.cpu();
-    for call in calls {
-        for result in client.publish(call).await.unwrap().into_inner().results {
-            let code = support::outcome(result).err().as_ref().map(Refusal::code);
-            assert_eq!(code, kind.map(Kind::code), "{kind:?}");
-        }
-    }
-    (process.cpu() - cpu).as_secs_f64() * 1e6 / count as f64
+    let (spent, codes) = spend(process, client, calls).await;
+    assert!(codes.iter().all(|code| *code == expected), "{expected:?} was expected, and not {codes:?}");
+    spent / codes.len() as f64
+}
+
+fn median(samples: &[f64]) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+fn round(number: f64) -> f64 {
+    (number * 1e3).round() / 1e3
 }
 
 #[tokio::main]
 async fn main() {
-    let Options { letters, cheap, dear, bench: _ } = Options::parse();
+    let Options { rounds, cheap, dear, bench: _ } = Options::parse();
     let mut world = World::start().await;
     let bob = world.join(2).await;
+    let letters = u16::from(rounds) * u16::try_from(MAX_PER_CALL + GOOD).unwrap();
     let book = world.buy(1, u32::from(letters) + 1, 11).await;
     let materials = Materials::prepare(&mut world, &bob, &book).await;
     let mut honest = Vec::new();
@@ -77,52 +105,55 @@ async fn main() {
     ];
     let process = Process::run(&mut world, &environment).await;
     let mut client = process.client_from(2).await;
+    // From an address of their own: whoever sent some is verified apart from then on.
+    let mut culprit = process.client_from(3).await;
 
-    let accepted = honest.chunks(MAX_PER_CALL).map(|chunk| call(chunk.to_vec())).collect();
-    let accepted = cost(&process, &mut client, accepted, None).await;
-    println!("{:<24}{accepted:>9.1} µs of the node's CPU each", "accepted");
-    let mut rows = serde_json::Map::new();
-    let mut row = |name: &str, cost: f64| {
-        println!("{name:<24}{cost:>9.1} µs: {:>6.3} of an accepted letter", cost / accepted);
-        rows.insert(name.to_owned(), json!(cost));
-    };
-    for kind in Kind::ALL {
-        let is_dear = matches!(kind, Kind::Replayed | Kind::BadProof);
-        let full =
-            |number: u64| call((0..).take(MAX_PER_CALL).map(|it| materials.make(kind, number << 8 | it)).collect());
-        let calls = (0..if is_dear { dear } else { cheap }).map(full).collect();
-        // Bad proofs are sent from an address of their own: whoever sent some is verified apart from then on.
-        let mut client = if kind == Kind::BadProof { process.client_from(3).await } else { client.clone() };
-        row(kind.as_str(), cost(&process, &mut client, calls, Some(kind)).await);
-    }
-    // One bad proof among good ones that are refused behind it, each time from an address that never sent one.
-    let good = |bad: bool| {
-        let mut submissions: Vec<_> =
-            (1..).take(MAX_PER_CALL - 1).map(|it| materials.make(Kind::Replayed, it)).collect();
-        submissions.push(materials.make(if bad { Kind::BadProof } else { Kind::Replayed }, 0));
-        call(submissions)
-    };
-    let mut total = [Duration::ZERO; 2];
-    for number in 0..dear {
-        let mut client = process.client_from(10 + u8::try_from(number % 200).unwrap()).await;
-        for (bad, total) in [false, true].into_iter().zip(&mut total) {
-            let cpu = process.cpu();
-            client.publish(good(bad)).await.unwrap();
-            *total += process.cpu() - cpu;
+    let (mut accepted, mut refused) = (Vec::new(), Costs::new());
+    for of_round in 0..rounds {
+        let mut good = honest.split_off(honest.len() - MAX_PER_CALL - GOOD);
+        let beside = good.split_off(MAX_PER_CALL);
+        accepted.push(cost(&process, &mut client, vec![call(good)], None).await);
+        for kind in Kind::ALL {
+            let (client, count) = if kind == Kind::BadProof { (&mut culprit, dear) } else { (&mut client, cheap) };
+            let full = |number: u64| {
+                let number = u64::from(of_round) << 32 | number << 8;
+                call((0..).take(MAX_PER_CALL).map(|it| materials.make(kind, number | it)).collect())
+            };
+            let cost = cost(&process, client, (0..count).map(full).collect(), Some(kind.code())).await;
+            refused.entry(kind.as_str()).or_default().push(cost);
         }
+        let bad = materials.make(Kind::BadProof, u64::from(of_round) << 32 | 1 << 24);
+        let call = call(beside.into_iter().chain([bad]).collect());
+        let mut client = process.client_from(FIRST_ADDRESS + of_round).await;
+        let (spent, codes) = spend(&process, &mut client, vec![call]).await;
+        let (last, others) = codes.split_last().unwrap();
+        assert!(*last == Some(Code::ProofInvalid) && others.iter().all(Option::is_none), "{codes:?}");
+        refused.entry(AMONG_GOOD).or_default().push(spent);
     }
-    let beside = (total[1].as_secs_f64() - total[0].as_secs_f64()) * 1e6 / dear as f64;
-    row("bad_proof_among_good", beside.max(0.0));
+    // What is beyond what the good ones cost, which is known when all have been measured.
+    let letter = median(&accepted);
+    for spent in refused.get_mut(AMONG_GOOD).unwrap() {
+        *spent -= letter * GOOD as f64;
+    }
 
-    let dearest = rows.values().filter_map(serde_json::Value::as_f64).fold(0.0, f64::max);
+    let mut rows: Vec<(&str, f64)> = refused.iter().map(|(kind, samples)| (*kind, median(samples))).collect();
+    rows.sort_by(|(_, one), (_, other)| one.total_cmp(other));
+    println!("{:<24}{letter:>10.1} µs of the node's CPU", "an accepted letter");
+    for (kind, cost) in &rows {
+        println!("{kind:<24}{cost:>10.1} µs: {:>6.3} of it", cost / letter);
+    }
+    let dear = [Kind::BadProof.as_str(), AMONG_GOOD];
+    let dearest = rows.iter().rfind(|(kind, _)| !dear.contains(kind)).unwrap();
+    println!("{} is the dearest of those that need no pairing", dearest.0);
+    let samples = |samples: &[f64]| samples.iter().copied().map(round).collect::<Vec<_>>();
     let line = json!({
         "name": "refusals",
-        "ours": dearest,
-        "peer": accepted,
-        "unit": "µs of the node's CPU for the dearest refusal",
-        "ratio": accepted / dearest,
-        "samples": { "ours": [dearest], "peer": [accepted] },
-        "also": rows,
+        "ours": round(dearest.1),
+        "peer": round(letter),
+        "unit": "µs of the node's CPU for the dearest refusal that needs no pairing",
+        "ratio": round(letter / dearest.1),
+        "samples": { "ours": samples(&refused[dearest.0]), "peer": samples(&accepted) },
+        "also": rows.iter().map(|(kind, cost)| ((*kind).to_owned(), json!(round(*cost)))).collect::<serde_json::Map<_, _>>(),
         "versions": { "ours": concat!("xmtp-node ", env!("CARGO_PKG_VERSION")), "peer": "an accepted letter" },
     });
     println!("{line}");

@@ -8,7 +8,7 @@ mod support;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use hostile::{Kind, Materials, Process, call};
+use hostile::{GROWTH_MAX, Kind, Materials, Process, SUBMISSION_BYTES, call};
 use support::{Tag, World};
 use tonic::transport::Channel;
 use xmtp_proto::pass::Pass;
@@ -23,11 +23,6 @@ const CONNECTIONS: u8 = 32;
 const CALLS: u64 = 9;
 /// But of accounts, for whose keys this side has to sign.
 const ACCOUNTS: usize = 8;
-/// What the node may hold of submissions.
-const SUBMISSION_BYTES: u64 = 16 << 20;
-/// What its memory may grow by: that twice over (as it came, and as it was understood), what batches and groups of appends hold,
-/// and what the allocator keeps.
-const GROWTH_MAX: u64 = 96 << 20;
 /// Calls that are begun and not ended, of almost 4 MiB each.
 const HALF_CALLS: u8 = 96;
 
@@ -43,18 +38,6 @@ async fn world() -> (World, Materials, Submission) {
 
 fn code(result: wire::PublishResult) -> Option<Code> {
     support::outcome(result).err().as_ref().map(Refusal::code)
-}
-
-/// How much memory the node had at most, looked at every few milliseconds while something happened.
-async fn highest<T>(process: &Process, happening: impl Future<Output = T>) -> (u64, T) {
-    let mut highest = process.resident_bytes();
-    tokio::pin!(happening);
-    loop {
-        tokio::select! {
-            done = &mut happening => return (highest.max(process.resident_bytes()), done),
-            () = tokio::time::sleep(Duration::from_millis(5)) => highest = highest.max(process.resident_bytes()),
-        }
-    }
 }
 
 /// Calls of this kind, and of the others after it; returns how often each of them was not refused as it should be.
@@ -92,7 +75,7 @@ async fn floods_of_every_kind_leave_memory_bounded_and_nothing_in_the_log() {
         let floods = clients.into_iter().zip(0..).map(|(client, connection)| flood(client, &materials, connection));
         join_all(floods).await.into_iter().sum::<usize>()
     };
-    let (highest, wrong) = highest(&process, floods).await;
+    let (highest, wrong) = process.highest_while(floods).await;
     assert_eq!(wrong, 0, "submissions that were not refused as their kind is");
     let grown = highest.saturating_sub(before);
     assert!(grown < GROWTH_MAX, "{} MiB more than before", grown >> 20);
@@ -133,7 +116,7 @@ async fn growth_by_half_calls(world: &mut World, room: u64) -> u64 {
             connection.taken().await;
         }
     };
-    highest(&process, half_calls).await.0.saturating_sub(before)
+    process.highest_while(half_calls).await.0.saturating_sub(before)
 }
 
 /// A call of which all but the end was sent.

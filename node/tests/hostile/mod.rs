@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // Each program uses its part.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -26,6 +28,12 @@ use xmtp_proto::topic::Topic;
 use xmtp_proto::wire::{self, node_client::NodeClient};
 
 use crate::support::{Book, Person, Tag, World, until};
+
+/// What a node is told to hold of submissions at the most.
+pub(crate) const SUBMISSION_BYTES: u64 = 16 << 20;
+/// What its memory may grow by then: that twice over (as it came, and as it was understood), what batches and groups of appends
+/// hold, and what the allocator keeps.
+pub(crate) const GROWTH_MAX: u64 = 96 << 20;
 
 /// Older than any envelope may be.
 const LONG_AGO: Timestamp = Timestamp::from_secs(1_000_000_000);
@@ -239,12 +247,29 @@ impl Process {
         NodeClient::new(Endpoint::from_static("http://node").connect_with_connector(connector).await.unwrap())
     }
 
-    /// What it has used of the processors, to a hundredth of a second (proc(5): fields 14 and 15 of `stat`).
-    pub(crate) fn cpu(&self) -> Duration {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let behind_name = stat.rsplit_once(')').unwrap().1;
-        let ticks: u64 = behind_name.split_whitespace().skip(11).take(2).map(|it| it.parse::<u64>().unwrap()).sum();
-        Duration::from_millis(ticks * 10)
+    /// What its threads have used of the processors.
+    pub(crate) fn threads(&self) -> Threads {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap().map(|it| it.unwrap());
+        // One that has just ended has no file any more.
+        let used = tasks.filter_map(|task| {
+            let schedule = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            // Its first number is the time on a processor.
+            let nanoseconds = schedule.split_whitespace().next()?.parse().ok()?;
+            Some((task.file_name(), Duration::from_nanos(nanoseconds)))
+        });
+        Threads(used.collect())
+    }
+
+    /// How much memory it had at most, looked at every few milliseconds while something happened.
+    pub(crate) async fn highest_while<T>(&self, happening: impl Future<Output = T>) -> (u64, T) {
+        let mut highest = self.resident_bytes();
+        tokio::pin!(happening);
+        loop {
+            tokio::select! {
+                done = &mut happening => return (highest.max(self.resident_bytes()), done),
+                () = tokio::time::sleep(Duration::from_millis(5)) => highest = highest.max(self.resident_bytes()),
+            }
+        }
     }
 
     /// What it has of the machine's memory.
@@ -252,6 +277,19 @@ impl Process {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+}
+
+/// What each thread of a process had used of the processors at a time.
+pub(crate) struct Threads(BTreeMap<OsString, Duration>);
+
+impl Threads {
+    /// What was used since: by those that are still there, for only idle ones end.
+    pub(crate) fn since(&self, before: &Self) -> Duration {
+        let used = |(thread, now): (&OsString, &Duration)| {
+            now.saturating_sub(before.0.get(thread).copied().unwrap_or_default())
+        };
+        self.0.iter().map(used).sum()
     }
 }
 
