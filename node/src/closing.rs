@@ -2,18 +2,20 @@
 //! without waiting for a root to change (docs/protocol.md, "The pass circuit").
 //!
 //! A secret becomes known in two ways: this node sees one index on two envelopes, or the chain tells of a slash. A book is
-//! closed once, for its stamps have no epoch. A stake has a limit for every day, and its leaf is good until it is slashed,
-//! which may be never: so it is closed for one day after the other, each before it begins, for as long as a root may be
-//! good that has its leaf.
+//! closed once, for its stamps have no epoch. All else has a limit for every day: it is closed for one day after the other,
+//! each before it begins, for as long as a root may be good that has its leaf. Of a stake that is until it was slashed, which
+//! may be never; of memberships and claims, whose leaves nobody takes out, until their quarter is over
+//! (docs/decisions/0028-closed-memberships.md).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use alloy::primitives::B256;
 use tokio_util::sync::CancellationToken;
-use xmtp_proto::derive::{Group, Purpose};
+use xmtp_proto::derive::{ClaimId, Group, Purpose};
 use xmtp_proto::field::{Commitment, Nullifier};
-use xmtp_proto::time::{Clock, EPOCH_SKEW, Epoch, Timestamp};
+use xmtp_proto::time::{Clock, EPOCH_SKEW, Epoch, Generation, Timestamp};
 use xmtp_prover::{Index, Limit, PassSecret};
 
 use crate::chain::ChainHandle;
@@ -23,12 +25,17 @@ use crate::validate::Rules;
 
 /// Nullifiers that are written together.
 const WRITTEN_TOGETHER: usize = 4096;
-/// Stakes are closed so long before a day begins at the latest: time enough for many, and for a clock that is set.
+/// A day is closed so long before it begins at the latest: time enough for many, and for a clock that is set.
 const AHEAD: Duration = Duration::from_secs(60 * 60);
 /// No root that has a leaf is good for so long after it left.
 const ROOTS_OUTLIVE: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 /// Days that begin are looked for this often, should the chain have no news.
 const TICK: Duration = Duration::from_secs(60);
+
+/// So many passes of memberships and claims are closed for a day at most, a minute's work. They cost those who give them away
+/// no more than a new account, so there may be any number; who is above it is closed for the days at hand alone, and has
+/// what every account has: each index of a day once.
+const SHARED_A_DAY: usize = 1 << 20;
 
 /// Closes secrets. Clones share what they know.
 #[derive(Clone)]
@@ -37,29 +44,28 @@ pub(crate) struct Closing {
     chain: ChainHandle,
     store: Store,
     clock: Clock,
-    stakes: Arc<Mutex<HashMap<(Group, Commitment), Known>>>,
+    daily: Arc<Mutex<HashMap<(Group, Commitment), Known>>>,
 }
 
-/// A stake whose secret is known.
+/// A secret that is known, of something that has a limit for every day.
 struct Known {
     secret: Arc<PassSecret>,
+    /// How many passes it makes in a day.
+    passes: usize,
     /// Since when its leaf has been gone from the newest root; nothing while it stands.
     gone_since: Option<Timestamp>,
 }
 
 impl Closing {
     pub(crate) fn new(rules: Arc<Rules>, chain: ChainHandle, store: Store, clock: Clock) -> Self {
-        Self { rules, chain, store, clock, stakes: Arc::default() }
+        Self { rules, chain, store, clock, daily: Arc::default() }
     }
 
     /// Closes all that the holder of a secret could still show in its group, and returns how many passes that is. Takes
     /// seconds for thousands, on a thread that may block.
     pub(crate) async fn close(&self, group: Group, secret: PassSecret) -> Result<usize, StoreError> {
         let secret = Arc::new(secret);
-        if let Group::Stake { .. } = group {
-            let known = Known { secret: Arc::clone(&secret), gone_since: None };
-            self.stakes().entry((group, secret.commitment())).or_insert(known);
-        }
+        self.remember(group, &secret);
         self.blocking(move |this| this.close_now(group, &secret)).await
     }
 
@@ -95,22 +101,50 @@ impl Closing {
 
     async fn close_evident(&self, evidence: &Evidence) -> Result<(), StoreError> {
         match evidence.secret() {
-            Ok(secret) if evidence.is_slashable() => self.close(evidence.group, secret).await.map(drop),
+            Ok(secret) if !is_over(evidence.group, self.clock.now()) => {
+                self.close(evidence.group, secret).await.map(drop)
+            }
             _ => Ok(()),
         }
     }
 
-    /// Closes the days that have come near since the last time, of the stakes whose leaf a root may still have.
+    /// Has a secret closed for the days to come, too.
+    fn remember(&self, group: Group, secret: &Arc<PassSecret>) {
+        // One secret is for all claims of an account.
+        let of = match group {
+            Group::Claim { generation, .. } => Group::Claim { id: ClaimId(B256::ZERO), generation },
+            other => other,
+        };
+        let (mut daily, name) = (self.daily(), (of, secret.commitment()));
+        if matches!(group, Group::Stamps { .. }) || daily.contains_key(&name) {
+            return;
+        }
+        let passes = self.produced(group, secret).map(|(_, _, limit)| usize::from(last_index(limit)) + 1).sum();
+        let of_accounts = |group: &Group| matches!(group, Group::Claim { .. } | Group::Members { .. });
+        let shared = daily.iter().filter(|((group, _), _)| of_accounts(group)).map(|(_, known)| known.passes);
+        if of_accounts(&group) && shared.sum::<usize>() + passes > SHARED_A_DAY {
+            tracing::warn!("more accounts gave their secrets away than are closed for every day");
+            return;
+        }
+        daily.insert(name, Known { secret: Arc::clone(secret), passes, gone_since: None });
+    }
+
+    /// Closes the days that have come near since the last time, of all whose leaf a root may still have.
     async fn close_days(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         let standing: Vec<_> = {
-            let mut stakes = self.stakes();
-            stakes.retain(|(group, commitment), known| {
-                let stands = self.chain.fate(group, *commitment) == Some(Fate::Stands);
+            let mut daily = self.daily();
+            daily.retain(|(group, commitment), known| {
+                let stands = match group {
+                    Group::Claim { .. } | Group::Members { .. } => !is_over(*group, now),
+                    Group::Stake { .. } | Group::Stamps { .. } => {
+                        self.chain.fate(group, *commitment) == Some(Fate::Stands)
+                    }
+                };
                 known.gone_since = if stands { None } else { known.gone_since.or(Some(now)) };
                 known.gone_since.is_none_or(|since| now.since(since) <= ROOTS_OUTLIVE)
             });
-            stakes.iter().map(|((group, _), known)| (*group, Arc::clone(&known.secret))).collect()
+            daily.iter().map(|((group, _), known)| (*group, Arc::clone(&known.secret))).collect()
         };
         for (group, secret) in standing {
             self.blocking(move |this| this.close_now(group, &secret)).await?;
@@ -128,25 +162,57 @@ impl Closing {
     }
 
     fn close_now(&self, group: Group, secret: &PassSecret) -> Result<usize, StoreError> {
-        match group {
-            Group::Stamps { issue, .. } => self.close_shard(group, secret, Shard::Issue(issue)),
-            Group::Stake { .. } => near(self.clock.now())
-                .map(|epoch| self.close_shard(group, secret, Shard::Epoch(epoch)))
-                .try_fold(0, |sum, closed| Ok(sum + closed?)),
-            Group::Claim { .. } | Group::Members { .. } => Ok(0),
+        let shards: Vec<_> = match group {
+            Group::Stamps { issue, .. } => vec![Shard::Issue(issue)],
+            Group::Stake { .. } | Group::Claim { .. } | Group::Members { .. } => {
+                near(self.clock.now()).map(Shard::Epoch).collect()
+            }
+        };
+        let mut closed = 0;
+        for (group, purpose, limit) in self.produced(group, secret) {
+            for shard in &shards {
+                closed += self.close_shard((group, purpose), secret, limit, *shard)?;
+            }
         }
+        Ok(closed)
     }
 
-    fn close_shard(&self, group: Group, secret: &PassSecret, shard: Shard) -> Result<usize, StoreError> {
-        // A secret that stands in no leaf of the group produces nothing that a root admits.
-        let Some(leaf) = self.chain.book(&group, secret.commitment()) else { return Ok(0) };
+    /// What a secret that stands in a group makes passes of: the group, the purpose, and how many. Nothing, if it stands in no
+    /// leaf: it produces nothing that a root admits.
+    fn produced(&self, group: Group, secret: &PassSecret) -> impl Iterator<Item = (Group, Purpose, Limit)> {
+        const BOTH: [Purpose; 2] = [Purpose::Envelope, Purpose::Opening];
+        let (claims, members) = (&self.rules.claims, self.rules.member_limit);
+        let (groups, purposes): (Vec<_>, &[Purpose]) = match group {
+            Group::Stamps { .. } | Group::Stake { .. } => {
+                let leaf = self.chain.book(&group, secret.commitment());
+                (leaf.map(|leaf| (group, leaf.limit)).into_iter().collect(), &BOTH[..1])
+            }
+            Group::Members { .. } => (vec![(group, members)], &BOTH),
+            Group::Claim { generation, .. } => {
+                let of_it = |id: &ClaimId| {
+                    let limit = Limit::new(claims.terms(id)?.limit).ok()?;
+                    Some((Group::Claim { id: *id, generation }, limit))
+                };
+                (claims.ids().filter_map(of_it).collect(), &BOTH)
+            }
+        };
+        groups.into_iter().flat_map(|(group, limit)| purposes.iter().map(move |purpose| (group, *purpose, limit)))
+    }
+
+    fn close_shard(
+        &self,
+        (group, purpose): (Group, Purpose),
+        secret: &PassSecret,
+        limit: Limit,
+        shard: Shard,
+    ) -> Result<usize, StoreError> {
         let epoch = match shard {
             Shard::Issue(_) => None,
             Shard::Epoch(epoch) => Some(epoch),
         };
-        let external = group.id(self.rules.network, self.rules.postage).external_nullifier(Purpose::Envelope, epoch);
+        let external = group.id(self.rules.network, self.rules.postage).external_nullifier(purpose, epoch);
         let nullifier = |index: u16| secret.nullifier(external, Index::new(index));
-        let last = last_index(leaf.limit);
+        let last = last_index(limit);
         // Closed before, and to the end: the last one is written last.
         if self.store.is_closed(shard, &nullifier(last))? {
             return Ok(0);
@@ -159,8 +225,16 @@ impl Closing {
         Ok(indices.len())
     }
 
-    fn stakes(&self) -> MutexGuard<'_, HashMap<(Group, Commitment), Known>> {
-        self.stakes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn daily(&self) -> MutexGuard<'_, HashMap<(Group, Commitment), Known>> {
+        self.daily.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether nothing of a group counts any more: memberships and claims are for a quarter.
+fn is_over(group: Group, now: Timestamp) -> bool {
+    match group {
+        Group::Claim { generation, .. } | Group::Members { generation, .. } => !Generation(generation).counts_at(now),
+        Group::Stamps { .. } | Group::Stake { .. } => false,
     }
 }
 

@@ -11,7 +11,6 @@ use futures_util::future::join_all;
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use xmtp_proto::account::Account;
-use xmtp_proto::derive::Group;
 use xmtp_proto::key_bundle::KeyBundle;
 use xmtp_proto::policy::{Policy, SignedPolicy};
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
@@ -27,6 +26,7 @@ use crate::closing::Closing;
 use crate::congestion::Congestion;
 use crate::disk::DiskSpace;
 use crate::members::MembersHandle;
+use crate::metrics::Metrics;
 use crate::peer::Peer;
 use crate::proving::{NotAdmitted, Proving};
 use crate::store::{AppendError, Evidence, OwnTopic, Store, StoreError};
@@ -83,6 +83,7 @@ pub struct Ingest {
     checking: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     closing: Closing,
+    metrics: Metrics,
     disk: DiskSpace,
 }
 
@@ -104,6 +105,7 @@ pub(crate) struct Rooms {
     pub(crate) proving: Proving,
     pub(crate) congestion: Congestion,
     pub(crate) closing: Closing,
+    pub(crate) metrics: Metrics,
     pub(crate) store: Store,
     pub(crate) disk: DiskSpace,
     pub(crate) clock: Clock,
@@ -111,10 +113,11 @@ pub(crate) struct Rooms {
 
 impl Ingest {
     pub(crate) fn new(rooms: Rooms, bounds: Bounds) -> Self {
-        let Rooms { rules, chain, members, claims, proving, congestion, closing, store, disk, clock } = rooms;
+        let Rooms { rules, chain, members, claims, proving, congestion, closing, metrics, store, disk, clock } = rooms;
         let Bounds { view_age_max, waiting_bytes } = bounds;
         Self {
             closing,
+            metrics,
             disk,
             rules,
             chain,
@@ -321,15 +324,14 @@ impl Ingest {
     /// holds it can slash.
     async fn expose(&self, evidence: Evidence) -> Refusal {
         let Evidence { group, nullifier, first: _, second: _ } = evidence;
-        match (group, evidence.secret()) {
-            (Group::Stamps { .. } | Group::Stake { .. }, Ok(secret)) => match self.closing.close(group, secret).await {
+        self.metrics.exposed(&group);
+        match evidence.secret() {
+            Ok(secret) => match self.closing.close(group, secret).await {
                 Ok(passes) => tracing::warn!(passes, ?group, "one index went on two envelopes: its secret is closed"),
                 Err(error) => tracing::error!(%error, "a secret that is known could not be closed"),
             },
-            // Nothing to slash, and no more to gain than the epoch's indices, each of them once.
-            (_, Ok(_)) => tracing::warn!("a member, or the holder of a claim, used one index for two envelopes"),
             // Two envelopes have two signals but for a collision of keccak-256.
-            (_, Err(error)) => tracing::error!(%error, "one index for two envelopes, and no evidence in it"),
+            Err(error) => tracing::error!(%error, "one index for two envelopes, and no evidence in it"),
         }
         Refusal::NullifierUsed { nullifier }
     }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy::primitives::U256;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -15,6 +16,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use tonic::Code;
+use xmtp_proto::derive::Group;
 use xmtp_proto::refusal;
 
 use crate::store::RecordKind;
@@ -67,6 +69,16 @@ impl Default for ProvingMetrics {
             turned_away: Family::default(),
         }
     }
+}
+
+/// What slashing tells.
+#[derive(Default)]
+struct SlashingMetrics {
+    evidence: Family<Exposed, Counter>,
+    cases: Family<Cases, Gauge>,
+    sent: Counter,
+    failed: Counter,
+    funds: Gauge<f64, std::sync::atomic::AtomicU64>,
 }
 
 /// Which call, of those that there are; all others are `unknown`.
@@ -139,6 +151,16 @@ struct TurnedAway {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Exposed {
+    pass: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Cases {
+    state: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Dropped {
     kind: &'static str,
 }
@@ -189,6 +211,7 @@ struct Inner {
     refused: Family<Refused, Counter>,
     failed: Counter,
     proving: ProvingMetrics,
+    slashing: SlashingMetrics,
     congestion_load: Gauge<f64, std::sync::atomic::AtomicU64>,
     congestion_times: Gauge,
     connections: Gauge,
@@ -221,6 +244,7 @@ impl Metrics {
             refused: Family::default(),
             failed: Counter::default(),
             proving: ProvingMetrics::default(),
+            slashing: SlashingMetrics::default(),
             congestion_load: Gauge::default(),
             congestion_times: Gauge::default(),
             connections: Gauge::default(),
@@ -248,6 +272,12 @@ impl Metrics {
         }
         for kind in RecordKind::ALL {
             let _ = inner.dropped.get_or_create(&Dropped { kind: kind.as_str() });
+        }
+        for pass in PASSES {
+            let _ = inner.slashing.evidence.get_or_create(&Exposed { pass });
+        }
+        for state in [OPEN, SLASHED] {
+            let _ = inner.slashing.cases.get_or_create(&Cases { state });
         }
         inner.register(commits);
         Self(Arc::new(inner))
@@ -301,6 +331,33 @@ impl Metrics {
     /// A submission's proofs were not looked at.
     pub(crate) fn not_proved(&self, reason: NotProved) {
         self.0.proving.turned_away.get_or_create(&reason.label()).inc();
+    }
+
+    /// An index of a group went on two envelopes.
+    pub(crate) fn exposed(&self, group: &Group) {
+        self.0.slashing.evidence.get_or_create(&Exposed { pass: pass_of(group) }).inc();
+    }
+
+    /// So many secrets wait to be slashed, and so many were, and deep enough to count.
+    pub(crate) fn cases(&self, open: usize, slashed: usize) {
+        for (state, cases) in [(OPEN, open), (SLASHED, slashed)] {
+            self.0.slashing.cases.get_or_create(&Cases { state }).set(gauge(cases));
+        }
+    }
+
+    /// A slash was sent to the chain.
+    pub(crate) fn slash_sent(&self) {
+        self.0.slashing.sent.inc();
+    }
+
+    /// The chain took no slash, or it did nothing.
+    pub(crate) fn slash_failed(&self) {
+        self.0.slashing.failed.inc();
+    }
+
+    /// The account that pays for slashes has so much coin.
+    pub(crate) fn slashing_funds(&self, wei: U256) {
+        self.0.slashing.funds.set(f64::from(wei) / WEI_PER_ETHER);
     }
 
     /// So many submissions wait, smoothed; the network's stamps are asked so many times.
@@ -393,6 +450,28 @@ impl Inner {
             self.proving.turned_away.clone(),
         );
         it.register(
+            "xmtpn_slashing_evidence",
+            "Indices that went on two envelopes, by kind of pass",
+            self.slashing.evidence.clone(),
+        );
+        it.register(
+            "xmtpn_slashing_cases",
+            "Secrets that this node has evidence for and a key to slash with, by state",
+            self.slashing.cases.clone(),
+        );
+        it.register("xmtpn_slashing_sent", "Slashes sent to the chain", self.slashing.sent.clone());
+        it.register(
+            "xmtpn_slashing_failed",
+            "Slashes that the chain did not take, or that did nothing",
+            self.slashing.failed.clone(),
+        );
+        it.register_with_unit(
+            "xmtpn_slashing_funds",
+            "Coin of the account that pays for slashes, as it was seen last",
+            Unit::Other("ether".to_owned()),
+            self.slashing.funds.clone(),
+        );
+        it.register(
             "xmtpn_congestion_load",
             "Submissions that wait to be proved or stored, smoothed: what moves the price",
             self.congestion_load.clone(),
@@ -456,6 +535,21 @@ impl NotProved {
             Self::CutOff => "cut_off",
         };
         TurnedAway { reason }
+    }
+}
+
+/// Kinds of passes that can be exposed.
+const PASSES: [&str; 4] = ["stamp", "stake", "claim", "member"];
+const OPEN: &str = "open";
+const SLASHED: &str = "slashed";
+const WEI_PER_ETHER: f64 = 1e18;
+
+const fn pass_of(group: &Group) -> &'static str {
+    match group {
+        Group::Stamps { .. } => PASSES[0],
+        Group::Stake { .. } => PASSES[1],
+        Group::Claim { .. } => PASSES[2],
+        Group::Members { .. } => PASSES[3],
     }
 }
 
@@ -526,6 +620,8 @@ mod tests {
         for line in [
             "xmtpn_publish_accepted_total 0",
             "xmtpn_publish_refused_total{code=\"nullifier_used\"} 0",
+            "xmtpn_slashing_evidence_total{pass=\"member\"} 0",
+            "xmtpn_slashing_cases{state=\"open\"} 0",
             "xmtpn_chain_lag_blocks 2",
             "xmtpn_node_ready 0",
             "# EOF",

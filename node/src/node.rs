@@ -233,7 +233,8 @@ impl Node {
                 let contract =
                     Contract::with_key(rpc, rules.postage, (key, fee_max), timeout).map_err(StartError::Client)?;
                 let poll_interval = chain.poll_interval;
-                Some(Slashing::new(store.clone(), chain_handle.clone(), contract, reporter, poll_interval))
+                let (store, chain) = (store.clone(), chain_handle.clone());
+                Some(Slashing::new(store, chain, contract, reporter, poll_interval, metrics.clone()))
             }
         };
         let closing = Closing::new(rules.clone(), chain_handle.clone(), store.clone(), clock.clone());
@@ -246,6 +247,7 @@ impl Node {
                 proving: proving.clone(),
                 congestion: congestion.clone(),
                 closing: closing.clone(),
+                metrics: metrics.clone(),
                 store: store.clone(),
                 disk: disk.clone(),
                 clock: clock.clone(),

@@ -26,6 +26,7 @@ use xmtp_prover::PassSecret;
 
 use crate::chain::{ChainHandle, RpcError};
 use crate::groups::Fate;
+use crate::metrics::Metrics;
 use crate::store::{Evidence, Store, StoreError};
 
 mod contract;
@@ -39,6 +40,8 @@ const REPLACED_AFTER: Duration = Duration::from_secs(120);
 const REFUSED_PAUSE: Duration = Duration::from_secs(600);
 /// What is gone at the chain's head, but not yet where it counts, is asked for again after so many polls.
 const POLLS_AT_REST: u32 = 8;
+/// What the account has is asked this often, and after each transaction.
+const FUNDS_SEEN_EVERY: Duration = Duration::from_secs(600);
 /// Between two rounds, while the chain has no news or does not answer.
 const TICK: Duration = Duration::from_secs(15);
 
@@ -219,6 +222,8 @@ pub(crate) struct Slashing {
     cases: HashMap<(Group, Commitment), Open>,
     /// The transaction under way, and for what.
     pending: Option<(Pending, (Group, Commitment))>,
+    funds_seen: Option<Instant>,
+    metrics: Metrics,
 }
 
 /// A case, and how far it is.
@@ -247,9 +252,11 @@ impl Slashing {
         contract: Contract,
         reporter: Address,
         poll_interval: Duration,
+        metrics: Metrics,
     ) -> Self {
         let (seen, cases) = Default::default();
-        Self { store, chain, contract, reporter, poll_interval, seen, cases, pending: None }
+        let (pending, funds_seen) = (None, None);
+        Self { store, chain, contract, reporter, poll_interval, seen, cases, pending, funds_seen, metrics }
     }
 
     /// Slashes until it is told to stop.
@@ -293,6 +300,12 @@ impl Slashing {
         let names: Vec<_> = self.cases.keys().copied().collect();
         for name in names {
             self.look_at(name).await?;
+        }
+        let slashed = self.cases.values().filter(|open| open.slashed).count();
+        self.metrics.cases(self.cases.len() - slashed, slashed);
+        if self.funds_seen.is_none_or(|seen| seen.elapsed() >= FUNDS_SEEN_EVERY) {
+            self.metrics.slashing_funds(self.contract.funds().await?);
+            self.funds_seen = Some(Instant::now());
         }
         Ok(())
     }
@@ -371,6 +384,7 @@ impl Slashing {
                     return Ok(());
                 }
                 Sent::Reverted => {
+                    self.metrics.slash_failed();
                     self.pending = None;
                     self.rest(of, REFUSED_PAUSE);
                     return Ok(());
@@ -381,12 +395,14 @@ impl Slashing {
         match self.contract.send(case, self.reporter, before).await {
             Ok(pending) => {
                 tracing::info!(transaction = %pending.transaction, what = ?case.what(), "slashing");
-                self.pending = Some((pending, name));
+                self.metrics.slash_sent();
+                (self.pending, self.funds_seen) = (Some((pending, name)), None);
                 Ok(())
             }
             Err(SendError::Rpc(error)) => Err(error.into()),
             Err(SendError::Refused(message)) => {
                 tracing::warn!(account = %self.contract.account(), message, "the chain takes no slash; trying again later");
+                self.metrics.slash_failed();
                 self.rest(name, REFUSED_PAUSE);
                 Ok(())
             }

@@ -8,16 +8,18 @@ mod support;
 use std::time::Duration;
 
 use support::claims::{
-    claim_pass, counts, entry, issue, issuer, issuer_pass, offered, part, root_today, send, signed, snapshot,
+    LIMIT, claim_pass, counts, entry, issue, issuer, issuer_pass, offered, part, root_today, send, signed, snapshot,
 };
 use support::{Person, World};
-use xmtp_proto::derive::ClaimId;
+use xmtp_node::store::Shard;
+use xmtp_proto::derive::{ClaimId, Group, Purpose};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::pass::{Claim, Pass};
 use xmtp_proto::refusal::{Code, Refusal};
 use xmtp_proto::snapshot::Snapshot;
 use xmtp_proto::time::{Clock, Epoch, Generation, Timestamp};
 use xmtp_proto::topic::Topic;
+use xmtp_prover::Index;
 
 const DAY: u64 = 86_400;
 
@@ -33,7 +35,7 @@ async fn start(clock: Clock) -> (World, [ClaimId; 2], [Person; 3]) {
 
 #[tokio::test]
 async fn snapshot_counts_once_enough_issuers_have_signed_it_and_pays_for_letters() {
-    let (mut world, [cats, _], [alice, bob, carol]) = start(Clock::system()).await;
+    let (mut world, [cats, dogs], [alice, bob, carol]) = start(Clock::system()).await;
     world.set_policy(&bob, 1, &format!("claim({cats})")).await;
     let letter = world.letter(&bob, "letter");
     let today = world.clock.now().epoch();
@@ -67,9 +69,20 @@ async fn snapshot_counts_once_enough_issuers_have_signed_it_and_pays_for_letters
     assert_eq!(send(&mut world, &other, vec![again]).await.unwrap_err(), Code::NullifierUsed);
     // From then on nobody looks at a proof of it.
     assert_eq!(send(&mut world, &other, vec![pass]).await.unwrap_err(), Code::NullifierUsed);
-    let unused = claim_pass(&mut world, &alice, (cats, root), (today, 1), &letter).await;
-    assert_eq!(send(&mut world, &other, vec![unused]).await.unwrap_err(), Code::ProofInvalid);
+    // Her secret is known, and it is one for all claims.
+    let unused = claim_pass(&mut world, &alice, (cats, root), (today, 1), &other).await;
+    assert_eq!(send(&mut world, &other, vec![unused]).await.unwrap_err(), Code::SecretClosed);
+    let generation = Generation::at(world.clock.now()).0;
+    let of_dogs = Group::Claim { id: dogs, generation }.id(world.network, world.deployment.postage);
+    let store = world.node.as_ref().unwrap().store();
+    for (epoch, purpose) in [(today, Purpose::Envelope), (today, Purpose::Opening)] {
+        let last = Index::new(u16::try_from(LIMIT - 1).unwrap());
+        let nullifier = alice.claim_secret().nullifier(of_dogs.external_nullifier(purpose, Some(epoch)), last);
+        assert!(store.is_closed(Shard::Epoch(epoch), &nullifier).unwrap());
+    }
     // Carol has indices of her own, and another tag.
+    let for_another = claim_pass(&mut world, &carol, (cats, root), (today, 1), &letter).await;
+    assert_eq!(send(&mut world, &other, vec![for_another]).await.unwrap_err(), Code::ProofInvalid);
     let carols = claim_pass(&mut world, &carol, (cats, root), (today, 0), &other).await;
     let yesterday = Epoch(today.0 - 2);
     let old = claim_pass(&mut world, &carol, (cats, root), (yesterday, 1), &other).await;

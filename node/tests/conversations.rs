@@ -7,8 +7,9 @@ mod support;
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
-use support::{Person, Tag, World, until};
-use xmtp_proto::derive::{Group, OperatorId, Purpose, conversation_topic};
+use support::{MEMBER_LIMIT, Person, Tag, World, until};
+use xmtp_node::store::Shard;
+use xmtp_proto::derive::{Group, GroupId, OperatorId, Purpose, conversation_topic};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::FieldElement;
 use xmtp_proto::opening::{self, Opening};
@@ -21,6 +22,7 @@ use xmtp_proto::submission::Submission;
 use xmtp_proto::time::{Clock, Epoch, Generation, Timestamp};
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
+use xmtp_prover::Index;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -307,8 +309,63 @@ async fn membership_is_good_for_one_opening_of_one_conversation_in_its_time() {
     assert_eq!(evidence.group, Group::Members { operator: good.operator, generation: good.generation });
     let recovered = xmtp_prover::recover(evidence.first, evidence.second).unwrap();
     assert_eq!(recovered.commitment(), alice.secret().commitment());
-    // For letters the same index is another one.
-    open(&mut world, &alice, 5, &second).await.unwrap();
+    open(&mut world, &bob, 0, &second).await.unwrap();
+}
+
+/// Refuses what a membership may still do on a day, and not for its proof.
+async fn check_closed(world: &mut World, person: &Person, to: &Person, epoch: Epoch) {
+    let last = u16::try_from(MEMBER_LIMIT.get() - 1).unwrap();
+    for index in [1, last] {
+        let opening = Conversation::new(60).opening(world, 10, DAY);
+        let member = Pass::Member(world.member(person, Purpose::Opening, epoch, index, &opening).await);
+        check(world, "an opening", with(&opening, [member]), Code::SecretClosed).await;
+        let letter = world.letter(to, "letter");
+        let member = Pass::Member(world.member(person, Purpose::Envelope, epoch, index, &letter).await);
+        check(world, "a letter", with(&letter, [member]), Code::SecretClosed).await;
+    }
+}
+
+#[tokio::test]
+async fn index_on_two_envelopes_closes_the_membership_for_the_rest_of_its_quarter() {
+    let mut world = world_at_noon().await;
+    world.ask_at_invites("member").await;
+    let (alice, bob) = (world.join(2).await, world.join(3).await);
+    let today = world.clock.now().epoch();
+    let openings = [50, 51, 52].map(|seed| Conversation::new(seed).opening(&world, 10, DAY));
+    open(&mut world, &alice, 3, &openings[0]).await.unwrap();
+    assert_eq!(open(&mut world, &alice, 3, &openings[1]).await.unwrap_err().code(), Code::NullifierUsed);
+    check_closed(&mut world, &alice, &bob, today).await;
+    // What she opened stays open, and others are as they were.
+    open(&mut world, &bob, 3, &openings[1]).await.unwrap();
+
+    for (days, restart) in [(1, false), (2, true), (9, false)] {
+        let next = Epoch(today.0 + days);
+        if restart {
+            world.restart_in_place().await;
+        }
+        world.set_clock(next.starts_at().saturating_sub(Duration::from_secs(3_600))).await;
+        world.set_clock(next.starts_at().saturating_add(Duration::from_secs(3_600))).await;
+        let (store, group) = (world.node.as_ref().unwrap().store().clone(), group_of_members(&mut world).await);
+        let external = group.external_nullifier(Purpose::Opening, Some(next));
+        let last = alice.secret().nullifier(external, Index::new(255));
+        until("the day is closed", async || store.is_closed(Shard::Epoch(next), &last).unwrap()).await;
+        check_closed(&mut world, &alice, &bob, next).await;
+    }
+
+    // Another commitment, which is to be had once in a quarter, is another secret.
+    let mut moved = Person::new(2);
+    moved.identity = SigningKey::from_bytes(&[77; 32]);
+    let bundle = moved.bundle(world.network, 2, 1);
+    let submission = moved.own(&world, Topic::Contact(alice.account), bundle.to_bytes());
+    world.publish(submission).await.unwrap();
+    let opening = Conversation::new(52).opening(&world, 10, DAY);
+    open(&mut world, &moved, 3, &opening).await.unwrap();
+}
+
+/// The present group of members.
+async fn group_of_members(world: &mut World) -> GroupId {
+    let (operator, generation) = (world.operator().await, Generation::at(world.clock.now()).0);
+    Group::Members { operator, generation }.id(world.network, world.deployment.postage)
 }
 
 #[tokio::test]
@@ -437,8 +494,8 @@ async fn members_limit_is_in_the_network_and_in_the_leaf() {
     let mut world = World::start().await;
     let alice = world.join(2).await;
     let network = world.client.get_network(wire::GetNetworkRequest {}).await.unwrap().into_inner();
-    assert_eq!(network.member_limit, support::MEMBER_LIMIT.get());
-    let last = u16::try_from(support::MEMBER_LIMIT.get() - 1).unwrap();
+    assert_eq!(network.member_limit, MEMBER_LIMIT.get());
+    let last = u16::try_from(MEMBER_LIMIT.get() - 1).unwrap();
     let envelope = Conversation::new(50).opening(&world, 10, DAY);
     open(&mut world, &alice, last, &envelope).await.unwrap();
 

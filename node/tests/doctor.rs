@@ -9,8 +9,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, U256};
 use alloy::providers::Provider as _;
+use alloy::signers::local::PrivateKeySigner;
 use serde_json::Value;
 use support::World;
 use support::authority::{Authority, Good};
@@ -201,6 +202,9 @@ async fn doctor_finds_what_is_wrong_and_says_what_would_mend_it() {
     let strangers = deployment(&|it| it.postage = Address::repeat_byte(9));
     patient.fails(config, "contracts");
     drop(strangers);
+    let strangers = deployment(&|it| it.stake.as_mut().unwrap().contract = Address::repeat_byte(9));
+    assert!(patient.fails(config, "contracts").0.found.contains("0x0909"), "the stakes' contract");
+    drop(strangers);
     // The RPC of another chain than the contracts are on: it is not their fault.
     let elsewhere = deployment(&|it| it.chain_id = 7);
     let (finding, rest) = patient.fails(config, "rpc");
@@ -209,6 +213,24 @@ async fn doctor_finds_what_is_wrong_and_says_what_would_mend_it() {
     assert!(!rest.contains_key("contracts") && !rest.contains_key("rpc.head"));
     drop(elsewhere);
     assert!(patient.findings().0, "everything was put back");
+
+    // Who slashes pays for gas.
+    let slasher = support::keystore(&patient.folder, "slasher.json", [0x51; 32]);
+    restrict(&slasher, 0o600);
+    let slashing = format!(
+        "{config}[slashing]\nkey_file = \"{}\"\npassword_file = \"{}\"\n",
+        slasher.display(),
+        patient.file("operator.password").display()
+    );
+    let (healthy, found) = patient.configured(&slashing);
+    assert!(healthy, "it only waits");
+    let (slashing_funds, account) = (&found["slashing.funds"], PrivateKeySigner::from_slice(&[0x51; 32]).unwrap());
+    assert_eq!(slashing_funds.verdict, "warning", "{}", slashing_funds.found);
+    assert!(slashing_funds.mend.contains(&account.address().to_string()), "{}", slashing_funds.mend);
+    let ether = U256::from(10).pow(U256::from(18));
+    let _: Value = world.provider.raw_request("anvil_setBalance".into(), (account.address(), ether)).await.unwrap();
+    let (_, found) = patient.configured(&slashing);
+    assert_eq!(found["slashing.funds"].verdict, "good", "{}", found["slashing.funds"].found);
 
     // A machine whose clock is behind: the chain says so.
     let _: Value = world.provider.raw_request("evm_increaseTime".into(), [3600]).await.unwrap();

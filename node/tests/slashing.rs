@@ -6,12 +6,13 @@ mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Child, Command};
 
 use alloy::primitives::{Address, U256};
 use alloy::providers::Provider as _;
 use alloy::signers::local::PrivateKeySigner;
 use support::stakes::Staked;
-use support::{ADMIN, Book, Person, Tag, World, keystore, restart_with, until};
+use support::{ADMIN, Book, Person, Tag, World, keystore, metric, restart_with, until};
 use xmtp_contracts::{IPostage, IStake, IXmtpToken};
 use xmtp_node::config::{Config, Overrides};
 use xmtp_node::evidence;
@@ -19,6 +20,7 @@ use xmtp_node::slashing::{Standing, What};
 use xmtp_proto::pass::Pass;
 use xmtp_proto::refusal::Code;
 use xmtp_proto::submission::Submission;
+use xmtp_proto::wire::node_client::NodeClient;
 
 /// Who pays for the node's slashes.
 const KEY: [u8; 32] = [0x51; 32];
@@ -86,7 +88,7 @@ async fn sent(world: &World) -> u64 {
 #[tokio::test]
 async fn node_with_a_key_slashes_books_and_stakes_and_earns_a_tenth() {
     let mut world = World::start().await;
-    let section = with_a_key(&world, None).await;
+    let section = with_a_key(&world, None).await + ADMIN;
     restart_with(&mut world, &section).await;
     let bob = world.join(2).await;
     let (book, stake) = (world.buy(1, 100, 11).await, world.stake(1, 21).await);
@@ -111,6 +113,20 @@ async fn node_with_a_key_slashes_books_and_stakes_and_earns_a_tenth() {
         roots[0].root != root.as_bytes()
     })
     .await;
+    until("the node has seen both", async || metric(&world, "xmtpn_slashing_cases{state=\"slashed\"}").await == 2.0)
+        .await;
+    for (line, expected) in [
+        ("xmtpn_slashing_evidence_total{pass=\"stamp\"}", 1.0),
+        ("xmtpn_slashing_evidence_total{pass=\"stake\"}", 1.0),
+        ("xmtpn_slashing_evidence_total{pass=\"member\"}", 0.0),
+        ("xmtpn_slashing_cases{state=\"open\"}", 0.0),
+        ("xmtpn_slashing_sent_total", 2.0),
+        ("xmtpn_slashing_failed_total", 0.0),
+    ] {
+        assert_eq!(metric(&world, line).await, expected, "{line}");
+    }
+    let funds = metric(&world, "xmtpn_slashing_funds_ether").await;
+    assert!(0.9 < funds && funds < 1.0, "{funds} of one, less the gas");
     // One transaction each, and no more when all is done.
     raw(&world, "anvil_mine", [3]).await;
     let head = world.provider.get_block_number().await.unwrap();
@@ -251,4 +267,110 @@ async fn key_that_others_can_read_is_refused() {
     let config = Config::load(&file, &Overrides::default()).unwrap();
     let error = xmtp_node::node::Node::bind(config, world.clock.clone()).await.err().unwrap().to_string();
     assert!(error.contains("slasher.json") && error.contains("chmod 600"), "{error}");
+}
+
+/// A node in a process of its own, which dies with this.
+struct Process(Child);
+
+impl Process {
+    /// Runs the world's configuration, and has the world ask there.
+    async fn start(world: &mut World) -> Self {
+        let folder = world.folder.path();
+        let (config, ready) = (folder.join("node.toml"), folder.join("ready.json"));
+        let _ = fs::remove_file(&ready);
+        let log = fs::File::create(folder.join("node.log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xmtp-node"));
+        command.args(["run", "--config"]).arg(config).arg("--ready-file").arg(&ready).stderr(log);
+        let process = Self(command.spawn().unwrap());
+        let address = || {
+            let json: serde_json::Value = serde_json::from_str(&fs::read_to_string(&ready).ok()?).ok()?;
+            Some(json["listening"].as_str()?.to_owned())
+        };
+        until("the node serves", async || address().is_some()).await;
+        world.client = NodeClient::connect(format!("http://{}", address().unwrap())).await.unwrap();
+        until("the node sees its chain", async || {
+            let roots = world.client.clone().get_roots(support::stakes::roots_request(1)).await;
+            roots.err().is_none_or(|status| status.code() != tonic::Code::Unavailable)
+        })
+        .await;
+        process
+    }
+
+    /// SIGKILL.
+    fn kill(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn balance_of_slasher(world: &World, wei: u64) {
+    raw(world, "anvil_setBalance", (slasher(), U256::from(wei))).await;
+}
+
+/// Between the evidence and the slash that counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Killed {
+    BeforeItIsSent,
+    WhileItWaits,
+    WhenItIsInABlock,
+}
+
+#[tokio::test]
+async fn node_that_is_killed_between_evidence_and_slash_slashes_once() {
+    let mut world = World::start().await;
+    let section = with_a_key(&world, None).await;
+    restart_with(&mut world, &section).await;
+    world.node.take().unwrap().shutdown().await.unwrap();
+    let mut node = Process::start(&mut world).await;
+    let bob = world.join(2).await;
+    let tenth = U256::from(world.deployment.stake.as_ref().unwrap().tier(1).unwrap().amount / 10);
+    for (slashes, killed) in (1..).zip([Killed::BeforeItIsSent, Killed::WhileItWaits, Killed::WhenItIsInABlock]) {
+        let stake = world.stake(1, 20 + u8::try_from(slashes).unwrap()).await;
+        match killed {
+            // The chain takes nothing from who has nothing.
+            Killed::BeforeItIsSent => balance_of_slasher(&world, 0).await,
+            Killed::WhileItWaits => drop(raw(&world, "evm_setAutomine", [false]).await),
+            Killed::WhenItIsInABlock => {}
+        }
+        cheat(&mut world, &bob, &stake).await;
+        match killed {
+            Killed::BeforeItIsSent => {
+                let log = world.folder.path().join("node.log");
+                until("it was tried", async || fs::read_to_string(&log).unwrap().contains("takes no slash")).await;
+            }
+            Killed::WhileItWaits => {
+                let waits =
+                    async || world.provider.get_transaction_count(slasher()).pending().await.unwrap() == slashes;
+                until("it was sent", waits).await;
+            }
+            Killed::WhenItIsInABlock => until("it is slashed", async || !is_open(&world, &stake).await).await,
+        }
+        node.kill();
+        assert_eq!(is_open(&world, &stake).await, killed != Killed::WhenItIsInABlock, "{killed:?}");
+
+        balance_of_slasher(&world, 10_u64.pow(18)).await;
+        node = Process::start(&mut world).await;
+        if killed == Killed::WhileItWaits {
+            raw(&world, "evm_setAutomine", [true]).await;
+            raw(&world, "anvil_mine", [1]).await;
+        }
+        until("it is slashed", async || !is_open(&world, &stake).await).await;
+        // And not again, whatever it learns of the chain.
+        let root = world.stake_root(1).await;
+        for _ in 0..3 {
+            raw(&world, "anvil_mine", [1]).await;
+        }
+        let other = world.stake(1, 40 + u8::try_from(slashes).unwrap()).await;
+        assert_ne!(world.stake_root(1).await, root, "it has seen the blocks behind the slash");
+        assert_eq!(sent(&world).await, slashes, "{killed:?}");
+        assert_eq!(credit(&world, slasher()).await.1, tenth * U256::from(slashes), "{killed:?}");
+        assert!(is_open(&world, &other).await);
+    }
 }

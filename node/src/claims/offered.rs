@@ -25,6 +25,11 @@ impl Offered {
         self.terms.contains_key(claim)
     }
 
+    /// All of them.
+    pub fn ids(&self) -> impl Iterator<Item = &ClaimId> {
+        self.terms.keys()
+    }
+
     /// What a claim is about, and who vouches for it.
     #[must_use]
     pub fn terms(&self, claim: &ClaimId) -> Option<&Terms> {

@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use alloy::eips::BlockId;
+use alloy::primitives::utils::format_ether;
+use alloy::primitives::{Address, U256};
 use alloy::providers::{Provider, ProviderBuilder, RootProvider};
 use xmtp_contracts::{Deployment, VerifyError};
 use xmtp_proto::time::{Clock, MAX_AHEAD, Timestamp};
@@ -11,7 +13,12 @@ use xmtp_proto::time::{Clock, MAX_AHEAD, Timestamp};
 use super::Finding;
 use crate::config::Config;
 use crate::groups::Checkpoints;
+use crate::node;
 
+/// What a slash takes, and some more.
+const SLASH_GAS: u64 = 150_000;
+/// Who can pay for fewer slashes is told.
+const SLASHES_MIN: u64 = 10;
 const UNREACHABLE: &str = "see that chain.rpc_url is right and answers from this machine";
 
 pub(super) async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
@@ -43,7 +50,29 @@ pub(super) async fn examine(config: &Config, clock: &Clock) -> Vec<Finding> {
     if let Some(deployment) = deployment {
         findings.push(contracts(&deployment, &rpc, timeout).await);
     }
+    // Whether there is such a key was looked at with the files.
+    if let Some(Ok(key)) = config.slashing.as_ref().map(node::slashing_key) {
+        findings.push(funds(key.address(), &rpc, timeout).await);
+    }
     findings
+}
+
+/// What the account has that pays for slashes.
+async fn funds(account: Address, rpc: &RootProvider, timeout: Duration) -> Finding {
+    const CHECK: &str = "slashing.funds";
+    let asked = async { tokio::try_join!(rpc.get_balance(account).into_future(), rpc.get_gas_price()) };
+    let Ok(Ok((balance, gas_price))) = tokio::time::timeout(timeout, asked).await else {
+        return Finding::bad(CHECK, "the RPC does not answer", UNREACHABLE);
+    };
+    let one = U256::from(gas_price).saturating_mul(U256::from(SLASH_GAS)).max(U256::from(1));
+    let slashes = balance / one;
+    let found = format!("{account} has {} of the chain's coin", format_ether(balance));
+    if slashes < U256::from(SLASHES_MIN) {
+        let found = format!("{found}, enough for {slashes} slashes at today's price of gas");
+        Finding::warning(CHECK, found, format!("send coin to {account}; until then the evidence waits"))
+    } else {
+        Finding::good(CHECK, found)
+    }
 }
 
 async fn head(config: &Config, rpc: &RootProvider, clock: &Clock, timeout: Duration) -> Vec<Finding> {
@@ -77,7 +106,13 @@ async fn contracts(deployment: &Deployment, rpc: &RootProvider, timeout: Duratio
     const CHECK: &str = "contracts";
     let mend = "name the file that the deploy script wrote for this chain in chain.deployment";
     match tokio::time::timeout(timeout, deployment.verify(rpc)).await {
-        Ok(Ok(())) => Finding::good(CHECK, format!("Postage at {} is what the deployment says", deployment.postage)),
+        Ok(Ok(())) => {
+            let Deployment { postage, stake, claims, .. } = deployment;
+            let stake = stake.iter().map(|stake| format!(", Stake at {}", stake.contract));
+            let claims = claims.iter().map(|claims| format!(", Claims at {claims}"));
+            let others: String = stake.chain(claims).collect();
+            Finding::good(CHECK, format!("what the deployment says: Postage at {postage}{others}"))
+        }
         Ok(Err(VerifyError::Rpc(_))) | Err(_) => Finding::bad(CHECK, "the RPC does not answer", UNREACHABLE),
         Ok(Err(VerifyError::NotPostage(_))) => {
             Finding::bad(CHECK, format!("the contract at {} is no Postage", deployment.postage), mend)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use alloy::eips::BlockNumberOrTag;
 use alloy::network::{EthereumWallet, TransactionBuilder as _};
-use alloy::primitives::{Address, TxHash};
+use alloy::primitives::{Address, TxHash, U256};
 use alloy::providers::utils::Eip1559Estimation;
 use alloy::providers::{DynProvider, Provider, ProviderBuilder};
 use alloy::rpc::types::TransactionRequest;
@@ -86,6 +86,11 @@ impl Contract {
     /// Who pays for the transactions.
     pub(crate) const fn account(&self) -> Address {
         self.account
+    }
+
+    /// What that account has, in wei.
+    pub(super) async fn funds(&self) -> Result<U256, RpcError> {
+        self.ask(self.provider.get_balance(self.account)).await
     }
 
     /// How a case stands at the chain's head.

@@ -24,6 +24,7 @@ pub(crate) struct Found {
     pub(crate) dropped: u64,
     pub(crate) stamps: u64,
     pub(crate) memberships: u64,
+    pub(crate) receipts: u64,
     pub(crate) unanswered_stored: u64,
 }
 
@@ -36,7 +37,7 @@ pub(crate) fn disk(machine: &Machine, world: &World, ledger: &mut Ledger) -> Fou
         Ok(store) => store,
         Err(error) => return all_is_lost(ledger, &error.to_string()),
     };
-    let Audit { records, dropped, stamps, memberships, faults, .. } = match store.audit(EVERYTHING) {
+    let Audit { records, dropped, stamps, memberships, receipts, faults, .. } = match store.audit(EVERYTHING) {
         Ok(audit) => audit,
         Err(error) => return all_is_lost(ledger, &error.to_string()),
     };
@@ -71,7 +72,7 @@ pub(crate) fn disk(machine: &Machine, world: &World, ledger: &mut Ledger) -> Fou
     for (id, signed) in &stored {
         ledger.give(signed.postmark.cursor, *id);
     }
-    Found { records, dropped, stamps, memberships, unanswered_stored: stored.len().try_into().unwrap() }
+    Found { records, dropped, stamps, memberships, receipts, unanswered_stored: stored.len().try_into().unwrap() }
 }
 
 fn all_is_lost(ledger: &mut Ledger, why: &str) -> Found {

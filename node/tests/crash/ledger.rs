@@ -88,6 +88,13 @@ impl Ledger {
         self.give(cursor, id);
     }
 
+    /// Letters that a connection let in, among what was acknowledged.
+    pub(crate) fn connected(&self) -> u64 {
+        let shows = |pass: &wire::Pass| matches!(pass.pass, Some(wire::pass::Pass::Connection(_)));
+        let is_so = |id: &&EnvelopeId| self.sent[*id].passes.iter().any(shows);
+        self.promised.keys().filter(is_so).count().try_into().unwrap()
+    }
+
     pub(crate) fn refuse(&mut self, id: EnvelopeId) {
         self.open.remove(&id);
         if self.promised.remove(&id).is_some() {

@@ -20,8 +20,9 @@ use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 use xmtp_prover::{Bucket, Index, Limit, PassSecret, Path, Statement, Witness, prove};
 
+use crate::friends::Reader;
 use crate::support::{Person, World, proving_key, until};
-use crate::talk::{Talk, is_over};
+use crate::talk::{CONTESTS, Talk, is_over};
 
 /// Contests of two letters for one stamp.
 const PAIRS: usize = 16;
@@ -44,6 +45,8 @@ pub(crate) struct Pool {
     dear: Person,
     /// Who opens conversations.
     member: Person,
+    /// Who open two with one index, each once.
+    rivals: Vec<Person>,
 }
 
 pub(crate) struct Contest {
@@ -96,6 +99,7 @@ impl Pool {
     /// Buys the stamps and proves every letter's.
     pub(crate) async fn make(world: &mut World) -> Self {
         let (plain, dear, member) = (person(1), person(2), person(3));
+        let rivals: Vec<_> = (10..10 + u64::from(CONTESTS)).map(person).collect();
         let mut books = Vec::new();
         let mut contests: Vec<Vec<Plan>> = Vec::new();
         for number in 0..PAIRS {
@@ -115,11 +119,11 @@ impl Pool {
         }
         let trees = buy(world, &books).await;
         let letters = tokio::task::block_in_place(|| frank(world, &books, &trees, contests));
-        for person in [&plain, &dear, &member] {
+        for person in [&plain, &dear, &member].into_iter().chain(&rivals) {
             let (_, bundle) = bundle(person, world.network);
             world.publish_wire(bundle, None).await.unwrap();
         }
-        let mut talk = Talk::make(world, &member).await;
+        let mut talk = Talk::make(world, &member, &rivals).await;
         // Dealt out evenly, for a round takes a stretch of them.
         let mut openings = std::mem::take(&mut talk.contests).into_iter();
         let mut contests = Vec::new();
@@ -127,12 +131,17 @@ impl Pool {
             contests.push(contest);
             contests.extend((number % 2 == 0).then(|| openings.next()).flatten());
         }
-        Self { contests, talk, plain, dear, member }
+        Self { contests, talk, plain, dear, member, rivals }
     }
 
     pub(crate) fn describe(&self) -> String {
         let letters: usize = self.contests.iter().map(|contest| contest.letters.len()).sum();
         format!("{letters} letters in {} contests for one stamp or two", self.contests.len())
+    }
+
+    /// Who says that it has read its letters.
+    pub(crate) fn reader(&self) -> Reader {
+        Reader::new(person(1))
     }
 
     pub(crate) const fn recipients(&self) -> [Account; 2] {
@@ -143,8 +152,8 @@ impl Pool {
     pub(crate) fn join(&self, network: NetworkId) -> Vec<(EnvelopeId, wire::Submission)> {
         let policy = self.dear.policy(network, 1, "stamp(2)").to_bytes();
         let policy = own(&self.dear, network, Topic::Policy(self.dear.account), policy);
-        let [plain, dear, member] = [&self.plain, &self.dear, &self.member].map(|it| bundle(it, network));
-        vec![plain, dear, member, policy]
+        let people = [&self.plain, &self.dear, &self.member].into_iter().chain(&self.rivals);
+        people.map(|it| bundle(it, network)).chain([policy]).collect()
     }
 }
 

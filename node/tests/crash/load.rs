@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use xmtp_proto::account::Account;
 use xmtp_proto::derive::{EnvelopeId, NetworkId};
+use xmtp_proto::malformed::Malformed;
 use xmtp_proto::postmark::SignedPostmark;
 use xmtp_proto::refusal::{Code, Refusal};
 use xmtp_proto::submission::MAX_PER_CALL;
@@ -18,6 +19,7 @@ use xmtp_proto::wire;
 use xmtp_proto::wire::node_client::NodeClient;
 
 use crate::dice::Dice;
+use crate::friends::{Friend, Host, Reader};
 use crate::ledger::Ledger;
 use crate::letters::{Contest, Letter, Pool, own, person};
 use crate::machine::Machine;
@@ -53,12 +55,17 @@ pub(crate) struct Publishers {
     network: NetworkId,
     writers: Vec<Writer>,
     talkers: Vec<Talker>,
+    host: Host,
+    friends: Vec<Friend>,
+    readers: Vec<Reader>,
 }
 
 /// Who comes back from a round, to go on in the next.
 enum Back {
     Writer(Box<Writer>),
     Talker(Box<Talker>),
+    Friend(Box<Friend>),
+    Reader(Box<Reader>),
     Nobody,
 }
 
@@ -82,7 +89,10 @@ impl Publishers {
         };
         let writers = (1_000..1_000 + WRITERS).map(writer).collect();
         let talkers = pool.talk.opened.iter().map(|(key, _)| Talker::new(key.clone(), dice.fork()));
-        Self { network, writers, talkers: talkers.collect() }
+        let talkers = talkers.collect();
+        let host = Host::new(network, dice);
+        let friends = host.friends(dice);
+        Self { network, writers, talkers, host, friends, readers: vec![pool.reader()] }
     }
 }
 
@@ -140,6 +150,15 @@ pub(crate) async fn run(
         let client = node.connect().await.expect("the node takes connections");
         tasks.spawn(talk(talker, client, publishers.network, ledger.clone(), crashing.clone()));
     }
+    for friend in std::mem::take(&mut publishers.friends) {
+        let client = node.connect().await.expect("the node takes connections");
+        tasks.spawn(befriend(friend, client, publishers.network, ledger.clone(), crashing.clone()));
+    }
+    for reader in std::mem::take(&mut publishers.readers) {
+        let client = node.connect().await.expect("the node takes connections");
+        let to_read = letters_of(contests, reader.topic());
+        tasks.spawn(read(reader, to_read, client, publishers.network, ledger.clone(), crashing.clone()));
+    }
     // All letters at about the same time, so that they meet in one commit.
     let burst = Duration::from_millis(dice.between(0, 400));
     for contest in contests.iter().filter(|it| !it.is_over()) {
@@ -173,6 +192,8 @@ pub(crate) async fn run(
         match ended.unwrap() {
             Back::Writer(writer) => publishers.writers.push(*writer),
             Back::Talker(talker) => publishers.talkers.push(*talker),
+            Back::Friend(friend) => publishers.friends.push(*friend),
+            Back::Reader(reader) => publishers.readers.push(*reader),
             Back::Nobody => {}
         }
     }
@@ -219,6 +240,55 @@ async fn talk(
         }
     }
     Back::Talker(Box::new(talker))
+}
+
+/// Writes to who let it in until the node is gone, or the day's quota is.
+async fn befriend(
+    mut friend: Friend,
+    mut client: NodeClient<Channel>,
+    network: NetworkId,
+    ledger: Shared,
+    crashing: Arc<AtomicBool>,
+) -> Back {
+    while !crashing.load(Ordering::SeqCst) {
+        let letter = friend.letter(network);
+        let id = letter.0;
+        let answered = publish(&mut client, &[letter], &ledger, &crashing, is_quota).await;
+        if !answered || !ledger.lock().unwrap().promised.contains_key(&id) {
+            break;
+        }
+    }
+    Back::Friend(Box::new(friend))
+}
+
+/// Says of letters that they were read, as they come, until the node is gone.
+async fn read(
+    mut reader: Reader,
+    letters: Vec<EnvelopeId>,
+    mut client: NodeClient<Channel>,
+    network: NetworkId,
+    ledger: Shared,
+    crashing: Arc<AtomicBool>,
+) -> Back {
+    while !crashing.load(Ordering::SeqCst) {
+        let here = {
+            let ledger = ledger.lock().unwrap();
+            letters.iter().filter(|id| ledger.promised.contains_key(*id)).copied().collect::<Vec<_>>()
+        };
+        let Some(receipts) = reader.read(network, here) else {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            continue;
+        };
+        if !publish(&mut client, &[receipts], &ledger, &crashing, is_gone).await {
+            break;
+        }
+    }
+    Back::Reader(Box::new(reader))
+}
+
+fn letters_of(contests: &[Contest], topic: Topic) -> Vec<EnvelopeId> {
+    let is_there = |letter: &&Letter| letter.submission.envelope.as_ref().unwrap().topic == topic.to_string();
+    contests.iter().flat_map(|contest| &contest.letters).filter(is_there).map(|letter| letter.id).collect()
 }
 
 /// Sends the letters of a contest at the same time, over two connections.
@@ -318,9 +388,24 @@ fn is_quota(refusal: &Refusal) -> bool {
     refusal.code() == Code::QuotaExhausted
 }
 
+/// The host revoked what let it in.
+fn is_unwanted(refusal: &Refusal) -> bool {
+    refusal.code() == Code::TagBlocked
+}
+
+/// What was read was dropped before that was said.
+fn is_gone(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Malformed { reason } if *reason == Malformed::NoSuchLetter.to_string())
+}
+
 /// The members' root is not known yet: they are counted soon after they have joined.
 fn is_early(refusal: &Refusal) -> bool {
     refusal.code() == Code::RootUnknown
+}
+
+/// What was open when the node went down may have come too late.
+fn is_right_later(refusal: &Refusal) -> bool {
+    is_gone(refusal) || is_quota(refusal)
 }
 
 /// The stamp was used for a rival; or, since two rivals give the secret away, is no good any more.
@@ -330,7 +415,7 @@ fn is_used(refusal: &Refusal) -> bool {
 
 /// After a start: settles all that a crash left open, asks again for some of what was acknowledged, and sees to it that the
 /// recipients are there.
-pub(crate) async fn settle(node: &Node, ledger: &Shared, pool: &Pool, publishers: &Publishers, dice: &mut Dice) {
+pub(crate) async fn settle(node: &Node, ledger: &Shared, pool: &Pool, publishers: &mut Publishers, dice: &mut Dice) {
     let calm = AtomicBool::new(false);
     let mut client = node.connect().await.unwrap();
     let is_new = ledger.lock().unwrap().sent.is_empty();
@@ -342,6 +427,16 @@ pub(crate) async fn settle(node: &Node, ledger: &Shared, pool: &Pool, publishers
             open(&mut client, ledger, opening, &calm).await;
         }
     }
+    // Behind the openings: nobody joins before the members' root, under which those are proved, is there.
+    for call in if is_new { publishers.host.join().to_vec() } else { Vec::new() } {
+        assert!(publish(&mut client, &[call], ledger, &calm, |_| false).await, "the node is gone");
+    }
+    let unwanted = publishers.host.unwanted();
+    let id = unwanted.0;
+    assert!(publish(&mut client, &[unwanted], ledger, &calm, is_unwanted).await, "the node is gone");
+    if ledger.lock().unwrap().promised.contains_key(&id) {
+        ledger.lock().unwrap().unexpected(format!("{id:?} was let in, and its attestation is revoked"));
+    }
     for contest in pool.contests.iter().filter(|it| !it.is_over()) {
         let touched = contest.letters.iter().any(|it| ledger.lock().unwrap().sent.contains_key(&it.id));
         if touched {
@@ -350,7 +445,7 @@ pub(crate) async fn settle(node: &Node, ledger: &Shared, pool: &Pool, publishers
     }
     // In the order in which an account wrote: a writer has one write open at the most.
     let unanswered: Vec<_> = ledger.lock().unwrap().open.clone().into_iter().collect();
-    assert!(publish_all(&mut client, &unanswered, ledger, &calm).await, "the node is gone");
+    assert!(publish_all(&mut client, &unanswered, ledger, &calm, is_right_later).await, "the node is gone");
     let promised: Vec<_> = ledger.lock().unwrap().promised.keys().copied().collect();
     let one_in = (promised.len() as u64 / 100).max(1);
     ask_again(&mut client, ledger, promised.into_iter().filter(|_| dice.one_in(one_in)).collect()).await;
@@ -391,9 +486,10 @@ async fn publish_all(
     all: &[(EnvelopeId, wire::Submission)],
     ledger: &Shared,
     calm: &AtomicBool,
+    expected: fn(&Refusal) -> bool,
 ) -> bool {
     for call in chunks(all) {
-        if !publish(client, call, ledger, calm, |_| false).await {
+        if !publish(client, call, ledger, calm, expected).await {
             return false;
         }
     }
@@ -424,7 +520,7 @@ async fn ask_again(client: &mut NodeClient<Channel>, ledger: &Shared, ids: Vec<E
         let ledger = ledger.lock().unwrap();
         ids.into_iter().map(|id| (id, ledger.sent[&id].clone())).collect()
     };
-    assert!(publish_all(client, &sent, ledger, &calm).await, "the node is gone");
+    assert!(publish_all(client, &sent, ledger, &calm, |_| false).await, "the node is gone");
 }
 
 /// At the end of a life: every postmark once more, and the letters as their recipients see them.

@@ -11,6 +11,7 @@
 #![allow(clippy::unwrap_used)] // A test may.
 
 mod dice;
+mod friends;
 mod inspect;
 mod ledger;
 mod letters;
@@ -59,8 +60,12 @@ struct Report {
     acknowledged: u64,
     unanswered: u64,
     unanswered_stored: u64,
-    /// On the disk at the end of lives: memberships that opened conversations, and records that were dropped.
+    /// Letters that connections let in.
+    connected: u64,
+    /// On the disk at the end of lives: memberships that opened conversations, letters that were said to be read, and records
+    /// that were dropped.
     memberships: u64,
+    receipts: u64,
     dropped: u64,
     faults: Faults,
 }
@@ -87,12 +92,15 @@ async fn main() -> ExitCode {
     campaign.crash(Crash::Kill, kills).await;
     campaign.crash(Crash::PowerCut, cuts).await;
     let control = if cuts > 0 { Some(campaign.control().await) } else { None };
-    let Report { acknowledged, unanswered, unanswered_stored, memberships, dropped, faults } = campaign.report;
+    let Report { acknowledged, unanswered, unanswered_stored, connected, memberships, receipts, dropped, faults } =
+        campaign.report;
 
     eprintln!("── {kills} kills, {cuts} power cuts");
     eprintln!("acknowledged   {acknowledged}");
     eprintln!("unanswered     {unanswered}, of which {unanswered_stored} were stored");
+    eprintln!("connected      {connected}");
     eprintln!("memberships    {memberships}");
+    eprintln!("receipts       {receipts}");
     eprintln!("dropped        {dropped}, as told to");
     eprintln!("lost           {}", faults.lost);
     eprintln!("doubled        {}", faults.doubled);
@@ -107,8 +115,9 @@ async fn main() -> ExitCode {
     }
     let control = control.map(|(promised, lost)| serde_json::json!({ "acknowledged": promised, "lost": lost }));
     let void = acknowledged == 0
+        || connected == 0
         || memberships == 0
-        || (kills.max(cuts) > 1 && dropped == 0)
+        || (kills.max(cuts) > 1 && (dropped == 0 || receipts == 0))
         || control.as_ref().is_some_and(|control| control["lost"] == 0);
     if void {
         eprintln!("void: nothing was at stake");
@@ -121,7 +130,9 @@ async fn main() -> ExitCode {
         "acknowledged": acknowledged,
         "unanswered": unanswered,
         "unanswered_stored": unanswered_stored,
+        "connected": connected,
         "memberships": memberships,
+        "receipts": receipts,
         "dropped": dropped,
         "lost": faults.lost,
         "doubled": faults.doubled,
@@ -186,9 +197,11 @@ impl Campaign {
         machine.stop().await;
         let found = inspect::disk(&machine, &self.world, &mut ledger.lock().unwrap());
         self.report.memberships += found.memberships;
+        self.report.receipts += found.receipts;
         self.report.dropped += found.dropped;
         let mut ledger = ledger.lock().unwrap();
         self.report.acknowledged += ledger.acknowledged;
+        self.report.connected += ledger.connected();
         self.report.faults.add(std::mem::take(&mut ledger.faults));
     }
 

@@ -21,8 +21,8 @@ use crate::dice::Dice;
 use crate::letters::{Contest, Letter};
 use crate::support::{MEMBER_LIMIT, Person, World, proving_key};
 
-/// Contests of two openings for one index of a membership.
-const CONTESTS: u16 = 8;
+/// Contests of two openings for one index of a membership. Each membership is another's, for a second use of its index ends it.
+pub(crate) const CONTESTS: u16 = 8;
 /// Conversations that are opened at the beginning of a life, and written to from then on.
 pub(crate) const TALKERS: u16 = 6;
 const QUOTA: u32 = 10_000;
@@ -39,23 +39,31 @@ pub(crate) struct Talk {
 }
 
 impl Talk {
-    /// Proves all openings, by one member who has joined.
-    pub(crate) async fn make(world: &mut World, member: &Person) -> Self {
-        let path = world.admitted(member).await;
+    /// Proves all openings: those of the talkers by one member, those of each contest by another. All have joined, the last of
+    /// `rivals` as the last of all.
+    pub(crate) async fn make(world: &mut World, member: &Person, rivals: &[Person]) -> Self {
+        // Under one root, which has all of them.
+        world.admitted(rivals.last().unwrap()).await;
+        let mut paths = Vec::new();
+        for person in std::iter::once(member).chain(rivals) {
+            paths.push(world.path_of(person.secret().commitment()).await.unwrap());
+        }
+        let (own, others) = paths.split_first().unwrap();
         let operator = world.operator().await;
         let epoch = world.clock.now().epoch();
         let mut rng = ChaCha20Rng::from_seed([3; 32]);
-        let mut open =
-            |key: &SigningKey, index: u16| opening(world, operator, &path, member, epoch, key, index, &mut rng);
+        let mut open = |(by, path): (&Person, &Path), key: &SigningKey, index: u16| {
+            opening(world, operator, path, by, epoch, key, index, &mut rng)
+        };
         let key = |number: u16| SigningKey::from_bytes(&[u8::try_from(number).unwrap(); 32]);
-        let contests = (0..CONTESTS).map(|index| {
-            let letters = vec![open(&key(100 + 2 * index), index), open(&key(101 + 2 * index), index)];
+        let contests = (0..).zip(rivals.iter().zip(others)).map(|(number, by)| {
+            let letters = [100, 101].map(|first| open(by, &key(first + 2 * number), number)).to_vec();
             Contest { letters, epoch: Some(epoch) }
         });
         let contests = contests.collect();
         let opened = (0..TALKERS).map(|number| {
             let key = key(1 + number);
-            let letter = open(&key, CONTESTS + number);
+            let letter = open((member, own), &key, number);
             (key, letter)
         });
         Self { contests, opened: opened.collect(), epoch }
