@@ -11,7 +11,7 @@ use crate::wire;
 
 mod text;
 
-pub use text::{InvalidText, Names, check as check_text};
+pub use text::{InvalidText, MAX_TEXT_BYTES, Names, check as check_text};
 
 /// The deepest nesting.
 pub const MAX_DEPTH: usize = 8;

@@ -17,7 +17,7 @@ use super::{InvalidRequirement, MAX_DEPTH, Requirement};
 use crate::derive::ClaimId;
 
 /// The longest text.
-const MAX_TEXT_BYTES: usize = 16 * 1024;
+pub const MAX_TEXT_BYTES: usize = 16 * 1024;
 
 /// The text is no requirement. Points at where the reader stopped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +32,9 @@ pub enum InvalidText {
         /// What stands there.
         found: String,
     },
+    /// It has more than [`MAX_TEXT_BYTES`].
+    #[error("longer than {MAX_TEXT_BYTES} bytes: {0}")]
+    TooLong(usize),
     /// It reads well and breaks a limit.
     #[error(transparent)]
     Limit(#[from] InvalidRequirement),
@@ -88,7 +91,7 @@ pub fn check(text: &str) -> Result<(), InvalidText> {
 fn read(text: &str, names: Option<&Names>) -> Result<Requirement, InvalidText> {
     let mut reader = Reader { text, at: 0, names };
     if text.len() > MAX_TEXT_BYTES {
-        return Err(InvalidRequirement::TooManyNodes.into());
+        return Err(InvalidText::TooLong(text.len()));
     }
     let requirement = reader.requirement(1)?;
     reader.skip_space();
