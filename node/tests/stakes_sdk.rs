@@ -14,10 +14,10 @@ use support::World;
 use tempfile::TempDir;
 use xmtp_contracts::{IXmtpToken, STAKE_COOLDOWN};
 use xmtp_proto::requirement::Shown;
-use xmtp_sdk::chain::StakeError;
+use xmtp_sdk::chain::{Amount, StakeError};
 use xmtp_sdk::client::{Client, SendError, StakingError};
 use xmtp_sdk::inbox::Which;
-use xmtp_sdk::state::Lock;
+use xmtp_sdk::state::{Lock, StakesError};
 
 const ALICE: usize = 1;
 const BOB: usize = 2;
@@ -75,7 +75,8 @@ async fn stake_is_made_pays_for_letters_and_comes_back() {
     let (alice, bob) = people(&world, &homes).await;
     let to = bob.account().to_string();
     let Err(SendError::NoPass(no_pass)) = alice.send(&to, "Dear Bob").await else { panic!("sent for nothing") };
-    assert!(no_pass.to_string().contains("stake(1)"), "{no_pass}");
+    assert_eq!(no_pass.locks, [(1, Amount(amount(&world)))]);
+    assert!(no_pass.to_string().ends_with("; what would: stake(1); a stake of tier 1 locks 100 XMTP"), "{no_pass}");
 
     let made = alice.stake(1).await.unwrap();
     assert_eq!((made.amount.0, balance(&world, &alice).await), (amount(&world), U256::ZERO));
@@ -144,4 +145,44 @@ async fn copies_of_a_client_never_use_one_index_of_a_day_for_two_letters() {
     assert_eq!(bob.inbox(Which::All).await.unwrap().messages.len(), 8);
     let store = world.node.as_ref().unwrap().store();
     assert_eq!(store.evidence().count(), 0, "no index went with two letters");
+}
+
+#[tokio::test]
+async fn stake_of_an_installation_that_is_gone_is_listed_and_taken_over() {
+    let world = World::start().await;
+    let homes = [(); 2].map(|()| TempDir::new().unwrap());
+    let (alice, bob) = people(&world, &homes).await;
+    let to = bob.account().to_string();
+    let made = alice.stake(1).await.unwrap().stake;
+    alice.send(&to, "from the first").await.unwrap();
+
+    let home = TempDir::new().unwrap();
+    let other = client(&world, ALICE, home.path()).await;
+    other.restore_identity().await.unwrap();
+    let [listed] = other.stakes().await.unwrap().try_into().unwrap();
+    assert_eq!((listed.stake.id, listed.stake.lock, listed.left_today), (made.id, Lock::Elsewhere, 0));
+    assert_eq!(listed.stake.commitment, made.commitment, "its secret follows from the account's");
+    let Err(SendError::NoPass(_)) = other.send(&to, "without asking").await else { panic!("it was not taken over") };
+    let again = alice.take_over_stake(made.id).await.unwrap_err();
+    assert!(matches!(again, StakingError::Stakes(StakesError::Here(_))), "{again}");
+
+    let taken = other.take_over_stake(made.id).await.unwrap();
+    assert_eq!((taken.stake.lock, taken.left_today), (made.lock, made.limit.get() - 1));
+    // The first one was not gone after all.
+    for round in 0..2 {
+        let (one, two) = (format!("{round} from the first"), format!("{round} from the other"));
+        let (one, two) = tokio::join!(alice.send(&to, &one), other.send(&to, &two));
+        assert_eq!(
+            (one.unwrap().passes, two.unwrap().passes),
+            (vec![Shown::Stake { tier: 1 }], vec![Shown::Stake { tier: 1 }])
+        );
+    }
+    assert_eq!(bob.inbox(Which::All).await.unwrap().messages.len(), 5);
+    assert_eq!(world.node.as_ref().unwrap().store().evidence().count(), 0, "no index went with two letters");
+    let [status] = other.stakes().await.unwrap().try_into().unwrap();
+    assert_eq!(status.left_today, made.limit.get() - 5);
+
+    // And left by it.
+    let left = other.exit_stake(made.id).await.unwrap();
+    assert!(matches!(left.stake.lock, Lock::Leaving { .. }), "{:?}", left.stake.lock);
 }

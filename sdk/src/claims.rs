@@ -11,7 +11,7 @@ use alloy::primitives::Address;
 use xmtp_proto::claim::Terms;
 use xmtp_proto::derive::{self, Group, NetworkId, Purpose};
 use xmtp_proto::envelope::Envelope;
-use xmtp_proto::field::{Leaf, Root};
+use xmtp_proto::field::{ExternalNullifier, Leaf, Root};
 use xmtp_proto::pass;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::snapshot::{Anchorage, Entry, Snapshot};
@@ -142,12 +142,21 @@ pub fn claim(
     to_use: &ClaimToUse<'_>,
     path: &Path,
 ) -> Result<pass::Claim, FrankError> {
-    let ClaimToUse { group: ClaimGroup { id, generation }, secret, limit, epoch, index } = *to_use;
-    let group = Group::Claim { id, generation }.id(network, postage);
-    let external_nullifier = group.external_nullifier(Purpose::Envelope, Some(epoch));
+    let ClaimToUse { group, secret, limit, epoch, index } = *to_use;
+    let external_nullifier = claim_external_nullifier((network, postage), group, epoch);
     let witness = Witness { secret, limit, index, path };
     let scope = derive::scope(network, &envelope.topic);
     let signal = envelope.id(network).signal();
     let proof = proof(key, verifying_key, &witness, external_nullifier, signal, scope)?;
+    let ClaimGroup { id, generation } = group;
     Ok(pass::Claim { id, generation, epoch, proof })
+}
+
+/// What the nullifiers of a claim's holders are bound to on a day.
+pub(crate) fn claim_external_nullifier(
+    (network, postage): (NetworkId, Address),
+    ClaimGroup { id, generation }: ClaimGroup,
+    epoch: Epoch,
+) -> ExternalNullifier {
+    Group::Claim { id, generation }.id(network, postage).external_nullifier(Purpose::Envelope, Some(epoch))
 }

@@ -24,6 +24,7 @@
 
 mod account;
 mod ask;
+mod belonging;
 mod claims;
 mod frank;
 mod holdings;

@@ -216,17 +216,20 @@ impl Client {
         self.care_for_keys().await?;
         let identity = self.identity()??;
         self.journal_books(&identity).await?;
+        self.journal_stakes(&identity).await?;
         let copies = self.journal_conversations(&identity, Copies::All).await?;
         self.read_journal(&identity).await?;
         Ok(copies)
     }
 
-    /// Sees to it that the account's other installations find its books and its conversations. For whoever wants something else: it is
+    /// Sees to it that the account's other installations find its books, its stakes and its conversations. For whoever wants something else: it is
     /// tried again with the next message.
     pub(crate) async fn care_for_journal(&self, identity: &Identity) -> Result<(), StateError> {
-        for result in
-            [self.journal_books(identity).await, self.journal_conversations(identity, Copies::Due).await.map(drop)]
-        {
+        for result in [
+            self.journal_books(identity).await,
+            self.journal_stakes(identity).await,
+            self.journal_conversations(identity, Copies::Due).await.map(drop),
+        ] {
             if let Err(ConversationError::State(error)) = result {
                 return Err(error);
             }

@@ -10,6 +10,7 @@ mod stock;
 
 use std::fmt;
 
+use alloy::primitives::U256;
 use xmtp_contracts::Deployment;
 use xmtp_proto::derive::Denomination;
 use xmtp_proto::requirement::{Requirement, Shown};
@@ -104,6 +105,22 @@ impl Offer {
     }
 }
 
+impl Offer {
+    /// The stakes among it: the tier of each and what that locks, the cheapest one where any tier will do. It comes back a week
+    /// after it was left.
+    #[must_use]
+    pub fn locks(&self, deployment: &Deployment) -> Vec<(u32, Amount)> {
+        let tiers = || (1..).zip(deployment.stake.iter().flat_map(|staking| &staking.tiers));
+        let lock = |requirement: &Requirement| {
+            let Requirement::Stake(asked) = requirement else { return None };
+            let fits = tiers().filter(|(tier, _)| asked.is_none_or(|asked| asked == *tier));
+            let (tier, terms) = fits.min_by_key(|(_, terms)| terms.amount)?;
+            Some((tier, Amount(U256::from(terms.amount))))
+        };
+        self.with.iter().filter_map(lock).collect()
+    }
+}
+
 impl fmt::Display for Offer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let with = self.with.iter().map(ToString::to_string);
@@ -120,14 +137,26 @@ pub struct NoPass {
     pub demand: Demand,
     /// The cheapest that would do, and the price of its stamps; none if nothing would.
     pub offer: Option<(Offer, Amount)>,
+    /// The stakes of that: tiers, and what each locks.
+    pub locks: Vec<(u32, Amount)>,
 }
 
 impl NoPass {
+    /// With the cheapest that would do, at a network's prices.
+    #[must_use]
+    pub fn new(demand: Demand, deployment: &Deployment) -> Self {
+        let offer = demand.offer().map(|offer| {
+            let price = offer.price(deployment);
+            (offer, price)
+        });
+        let locks = offer.iter().flat_map(|(offer, _)| offer.locks(deployment)).collect();
+        Self { demand, offer, locks }
+    }
+
     fn remedy(&self) -> String {
-        match &self.offer {
-            Some((offer, _)) if offer.stamps.is_empty() => format!("; what would: {offer}"),
-            Some((offer, price)) => format!("; what would: {offer}, for {price} (bond included)"),
-            None => "; nothing would".to_owned(),
-        }
+        let Some((offer, price)) = &self.offer else { return "; nothing would".to_owned() };
+        let stamps = if offer.stamps.is_empty() { String::new() } else { format!(", for {price} (bond included)") };
+        let locks = self.locks.iter().map(|(tier, amount)| format!("; a stake of tier {tier} locks {amount}"));
+        format!("; what would: {offer}{stamps}{}", locks.collect::<String>())
     }
 }

@@ -9,13 +9,15 @@
 //! Who was first in the log has it. So neither two installations, nor two copies of one, ever use one index twice.
 //!
 //! Stamps of books are reserved in runs: see `runs`. Indices of a stake's day are reserved as memberships' are, one for one
-//! envelope, but without slots: a stake belongs to the installation that made it, and to copies of that.
+//! envelope, but without slots: a stake belongs to the installation that made it, and to copies of that. One that took it over
+//! on the owner's word reserves from the highest index downwards.
 //!
 //! To write, the journal must be open, and to open it takes an index: the one with number 0, which belongs to the journal.
 //! On any day there is one opening that every installation makes to the bit, so it does not matter which of them comes first.
 
 mod runs;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use alloy::primitives::B256;
@@ -84,6 +86,29 @@ pub(crate) enum Entry {
     },
     /// What the account said to another one about writing to it, or heard.
     Word(Word),
+    /// A stake that was made.
+    Stake(KnownStake),
+}
+
+/// A stake, as the account's other installations learn of it; how it stands the chain knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KnownStake {
+    pub(crate) id: BookId,
+    pub(crate) tier: u32,
+    pub(crate) limit: Limit,
+}
+
+impl KnownStake {
+    /// Stake 20, tier u32, limit u32.
+    fn to_bytes(self) -> Vec<u8> {
+        let Self { id, tier, limit } = self;
+        [id.to_bytes().as_slice(), &tier.to_be_bytes(), &limit.get().to_be_bytes()].concat()
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let (id, tier) = (BookId::read(reader)?, reader.u32()?);
+        Ok(Self { id, tier, limit: Limit::new(reader.u32()?).map_err(|_| Unreadable)? })
+    }
 }
 
 /// An index of a membership, among those of its day.
@@ -182,7 +207,7 @@ impl IndexName {
         bytes
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, Unreadable> {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Unreadable> {
         let epoch = Epoch(reader.u64()?);
         let for_opening = match reader.u8()? {
             0 => false,
@@ -197,7 +222,7 @@ impl Entry {
     /// Version u8, kind u8; then for 1, a claim: installation 16, slot u16, epoch u64; for 2, a reservation: installation 16,
     /// epoch u64, purpose u8, index u16, envelope 32; for 3, a conversation: the letter; for 4, a book: see there; for 5, a run,
     /// and for 6, one that is handed over: see there; for 7, a reservation of a stake's: stake 20, epoch u64, index u16,
-    /// envelope 32; for 8, a word: see there.
+    /// envelope 32; for 8, a word: see there; for 9, a stake: see there.
     pub(crate) fn to_secret_bytes(&self) -> Zeroizing<Vec<u8>> {
         match self {
             Self::Claim { installation, slot, epoch } => {
@@ -214,6 +239,7 @@ impl Entry {
                 join(&[&[VERSION, 7], &index.to_bytes(), envelope.as_bytes()])
             }
             Self::Word(word) => join(&[&[VERSION, 8], &word.to_bytes()]),
+            Self::Stake(stake) => join(&[&[VERSION, 9], &stake.to_bytes()]),
         }
     }
 
@@ -243,6 +269,7 @@ impl Entry {
                 envelope: EnvelopeId::from(*reader.array::<32>()?),
             },
             8 => Self::Word(Word::read(&mut reader)?),
+            9 => Self::Stake(KnownStake::read(&mut reader)?),
             _ => return Ok(None),
         };
         reader.end()?;
@@ -259,7 +286,7 @@ impl View {
             Entry::Reservation { installation, index, envelope } => {
                 self.reserve(installation, index, envelope, accepted_at);
             }
-            Entry::Conversation(_) | Entry::Word(_) => {}
+            Entry::Conversation(_) | Entry::Word(_) | Entry::Stake(_) => {}
             Entry::Book(ref book) => self.books.tell(book, accepted_at, issue_seconds),
             Entry::Run(ref run) => return self.books.reserve(run),
             Entry::HandOver(ref run) => self.books.hand_over(run),
@@ -268,7 +295,7 @@ impl View {
         None
     }
 
-    /// Whoever was first has it: a stake belongs to one installation, and its copies find out.
+    /// Whoever was first has it; copies of an installation, and whoever took the stake over, find out.
     fn reserve_stake(&mut self, index: StakeIndex, envelope: EnvelopeId, accepted_at: Timestamp) {
         if index.epoch.counts_at(accepted_at) {
             self.stakes.entry(index).or_insert(envelope);
@@ -305,6 +332,19 @@ impl View {
         }
         let index = u16::try_from(free).ok().filter(|_| free < limit.get())?;
         Some(StakeIndex { stake, epoch, index: Index::new(index) })
+    }
+
+    /// The highest index of a stake's day that is not reserved. None if all are.
+    pub(crate) fn last_stake_index_to_reserve(&self, stake: BookId, epoch: Epoch, limit: Limit) -> Option<StakeIndex> {
+        let mut free = limit.get().checked_sub(1)?;
+        for (index, _) in self.reserved_of(stake, epoch).collect::<Vec<_>>().into_iter().rev() {
+            match u32::from(index.index.get()).cmp(&free) {
+                Ordering::Less => break,
+                Ordering::Equal => free = free.checked_sub(1)?,
+                Ordering::Greater => {}
+            }
+        }
+        Some(StakeIndex { stake, epoch, index: Index::new(u16::try_from(free).ok()?) })
     }
 
     /// The books, and what of them is reserved.

@@ -103,7 +103,7 @@ pub fn member(
     path: &Path,
 ) -> Result<pass::Member, FrankError> {
     let MemberToUse { group, secret, limit, purpose, epoch, index } = *to_use;
-    let external_nullifier = external_nullifier((network, postage), group, purpose, epoch);
+    let external_nullifier = member_external_nullifier((network, postage), group, purpose, epoch);
     let witness = Witness { secret, limit, index, path };
     let scope = derive::scope(network, &envelope.topic);
     let signal = envelope.id(network).signal();
@@ -113,7 +113,7 @@ pub fn member(
 }
 
 /// What the nullifiers of a group's members are bound to on a day.
-fn external_nullifier(
+pub(crate) fn member_external_nullifier(
     (network, postage): (NetworkId, Address),
     MemberGroup { operator, generation }: MemberGroup,
     purpose: Purpose,

@@ -51,7 +51,7 @@ use xmtp_proto::derive::NetworkId;
 
 pub use books::{Book, BookId, BooksError, Bought, InvalidBookId, Purchase, StampUse, Supply};
 pub use conversations::{JournalCopy, Kept};
-pub use journal::{ClaimIndex, MemberIndex, MembershipsError};
+pub use journal::{ClaimIndex, MemberIndex, MembershipsError, SharedIndex};
 pub use letters::{Delivery, Letter, LettersError, Outgoing};
 pub use seen::{Order, Record, RememberError, Seen};
 pub use stakes::{Lock, Stake, StakesError};

@@ -342,26 +342,41 @@ async fn postmark_is_believed_if_the_operator_signed_it_for_this_envelope() {
 }
 
 #[tokio::test]
-async fn postmark_of_an_earlier_attempt_may_name_others_of_the_letters_stamps() {
-    let stamps = [1, 2, 3].map(|it| FieldElement::from(it).into());
-    let [one, two, three] = stamps;
-    for (cancelled, good) in [
-        (vec![one, two], true),
-        (vec![two], true),
-        (vec![one], true),
+async fn postmark_of_an_earlier_attempt_may_name_others_of_the_letters_passes() {
+    let [stake_today, stake_before, stamp, other] = [1, 2, 3, 4].map(|it| FieldElement::from(it).into());
+    for (sentence, cancelled, good) in [
+        ("both", vec![stake_today, stamp], true),
+        ("both, on another day", vec![stake_before, stamp], true),
+        ("the first alone", vec![stake_today], true),
+        ("the first alone, on another day", vec![stake_before], true),
+        ("the second alone", vec![stamp], true),
         // It was accepted before with a pass that cancels nothing, such as a connection.
-        (vec![], true),
-        (vec![two, one], false),
-        (vec![one, two, three], false),
-        (vec![three], false),
+        ("none", vec![], true),
+        ("in another order", vec![stamp, stake_today], false),
+        ("one source on two days", vec![stake_before, stake_today], false),
+        ("one more", vec![stake_today, stamp, other], false),
+        ("another one", vec![other], false),
     ] {
         let (world, connection) = connected().await;
         let given = signed(Postmark { cancelled: cancelled_hash(&cancelled), ..postmark(4) }, &operator());
         let result = wire::PublishResult { result: Some(publish_result::Result::Postmark(given.into())) };
         world.said.lock().unwrap().results = vec![result];
-        let got = connection.publish_letter(submission(), &[one, two]).await;
-        assert_eq!(got.is_ok(), good, "{cancelled:?}: {got:?}");
+        let belonging = vec![vec![stake_before, stake_today], vec![stamp]];
+        let got = connection.publish_letter(submission(), belonging).await;
+        assert_eq!(got.is_ok(), good, "{sentence}: {got:?}");
     }
+}
+
+#[tokio::test]
+async fn postmark_is_not_looked_for_among_more_choices_than_a_letter_has() {
+    let nullifiers: Vec<_> = (1..=20_u64).map(|it| vec![FieldElement::from(it).into()]).collect();
+    let last = *nullifiers.last().unwrap().first().unwrap();
+    let (world, connection) = connected().await;
+    let given = signed(Postmark { cancelled: cancelled_hash(&[last]), ..postmark(4) }, &operator());
+    let result = wire::PublishResult { result: Some(publish_result::Result::Postmark(given.into())) };
+    world.said.lock().unwrap().results = vec![result];
+    let got = connection.publish_letter(submission(), nullifiers).await;
+    assert!(matches!(got, Err(TransportError::Postmark(WrongPostmark::Cancelled))), "{got:?}");
 }
 
 #[tokio::test]

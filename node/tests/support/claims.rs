@@ -94,7 +94,13 @@ pub(crate) fn issuer_pass(world: &World, envelope: &Envelope, by: &PrivateKeySig
 
 /// Has one issuer publish a snapshot with its list, and another sign it; returns the first root.
 pub(crate) async fn issue(world: &mut World, claim: ClaimId, people: &[&Person], block: u64) -> Root {
-    let (snapshot, list) = snapshot(world, people, block);
+    issue_to(world, claim, people.iter().map(|it| it.claim_secret().commitment()).collect(), block).await
+}
+
+/// As [`issue`], to whom these commitments are.
+pub(crate) async fn issue_to(world: &mut World, claim: ClaimId, to: Vec<Commitment>, block: u64) -> Root {
+    let offered = world.deployment.offered_claims.iter().find(|it| it.id(world.network) == claim).unwrap();
+    let (snapshot, list) = snapshot_of(world, to, Limit::new(offered.limit).unwrap(), block);
     let part = part(world, claim, &snapshot, list);
     let [first, second] = [31, 32].map(issuer);
     let entries = [

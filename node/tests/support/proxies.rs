@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use xmtp_proto::topic::Topic;
 
@@ -149,4 +150,73 @@ impl MockTunnel {
         });
         Self { address, heads, _tasks: tasks }
     }
+}
+
+/// What gets over a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gets {
+    /// All of it.
+    Through,
+    /// What the client says; what the node answers is lost.
+    Lost,
+    /// Nothing: who tries is hung up on.
+    Nowhere,
+}
+
+/// The way to a node, which may break.
+pub(crate) struct Line {
+    pub(crate) address: SocketAddr,
+    gets: watch::Sender<Gets>,
+    _tasks: JoinSet<()>,
+}
+
+impl Line {
+    pub(crate) async fn to(node: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (gets, seen) = watch::channel(Gets::Through);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                connections.spawn(carry(client, node, seen.clone()));
+            }
+        });
+        Self { address, gets, _tasks: tasks }
+    }
+
+    pub(crate) fn set(&self, gets: Gets) {
+        self.gets.send_replace(gets);
+    }
+
+    /// For who sets it while somebody waits for the client.
+    pub(crate) fn setter(&self) -> watch::Sender<Gets> {
+        self.gets.clone()
+    }
+}
+
+async fn carry(mut client: TcpStream, node: SocketAddr, mut gets: watch::Receiver<Gets>) {
+    let now = gets.clone();
+    let hung_up = async move {
+        let _ = gets.wait_for(|gets| *gets == Gets::Nowhere).await;
+    };
+    let carried = async move {
+        let mut server = TcpStream::connect(node).await.unwrap();
+        let (mut client, mut to_client) = client.split();
+        let (mut server, mut to_server) = server.split();
+        let outwards = async {
+            let _ = tokio::io::copy(&mut client, &mut to_server).await;
+        };
+        let inwards = async {
+            let mut bytes = vec![0; 16 << 10];
+            while let Ok(read @ 1..) = server.read(&mut bytes).await {
+                if *now.borrow() == Gets::Through && to_client.write_all(&bytes[..read]).await.is_err() {
+                    break;
+                }
+            }
+        };
+        tokio::select! { () = outwards => {}, () = inwards => {} }
+    };
+    tokio::select! { () = carried => {}, () = hung_up => {} }
 }

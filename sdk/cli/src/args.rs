@@ -316,8 +316,14 @@ pub(crate) enum Stake {
         #[arg(long, default_value = "1")]
         tier: u32,
     },
-    /// List the network's tiers, and this installation's stakes.
+    /// List the network's tiers, and the account's stakes: those of this installation, and those of its others.
     List,
+    /// Use another installation's stake here too: for when that one is gone. From then on both can use it, and never one index
+    /// of a day twice.
+    TakeOver {
+        /// Which, as `xmtp stake list` names it.
+        stake: BookId,
+    },
     /// Leave a stake for good: it pays for no letters any more, and a week later it can be withdrawn.
     Exit {
         /// Which, as `xmtp stake list` names it.

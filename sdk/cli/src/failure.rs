@@ -282,6 +282,7 @@ impl From<StakingError> for Failure {
             StakingError::NoIdentity(error) => error.into(),
             StakingError::NoRpc => Self::new("rpc", &error).hint("name the endpoint with --rpc or $XMTP_RPC"),
             StakingError::Chain(error) => error.into(),
+            StakingError::Journal(error) => error.into(),
             StakingError::Stakes(error) => error.into(),
             StakingError::State(error) => error.into(),
         }
@@ -292,7 +293,9 @@ impl From<StakesError> for Failure {
     fn from(error: StakesError) -> Self {
         match error {
             StakesError::State(error) => error.into(),
-            StakesError::Unknown(_) => Self::new("no_such_stake", &error).hint("xmtp stake list"),
+            StakesError::Unknown(_) | StakesError::Here(_) => {
+                Self::new("no_such_stake", &error).hint("xmtp stake list")
+            }
             StakesError::UsedUp(_) => Self::new("quota_exhausted", &error),
             other => Self::new("state", &other),
         }
@@ -400,12 +403,13 @@ impl From<ConnectionError> for Failure {
 impl From<NoPass> for Failure {
     fn from(error: NoPass) -> Self {
         let failure = Self::new("no_pass", &error);
-        let Some((offer, _)) = &error.offer else { return failure };
-        let buy = offer
-            .stamps
-            .iter()
+        let lock = error.locks.iter().map(|(tier, _)| format!("xmtp stake lock --tier {tier}"));
+        let stamps = error.offer.iter().flat_map(|(offer, _)| &offer.stamps);
+        let buy = stamps
             .map(|(denomination, count)| format!("xmtp stamps buy --denomination {denomination} --count {count}"));
-        failure.hint(buy.collect::<Vec<_>>().join("; "))
+        let commands: Vec<_> = lock.chain(buy).collect();
+        // The rest is to be had for no money.
+        if commands.is_empty() { failure } else { failure.hint(commands.join("; ")) }
     }
 }
 
@@ -450,7 +454,7 @@ impl From<SendError> for Failure {
             SendError::Account(_) => Self::new("usage", &error),
             SendError::NoIdentity(error) => error.into(),
             SendError::Ask(error) => error.into(),
-            SendError::NoPass(error) => error.into(),
+            SendError::NoPass(error) => (*error).into(),
             SendError::SpendLimit { needed, times, .. } => Self::new("spend_limit", &error).hint(match times {
                 1 => format!("allow it with --max-price {needed}, or buy stamps of a smaller denomination"),
                 _ => format!("allow it with --max-price {needed}, or send it when the node is less busy"),
@@ -549,12 +553,34 @@ impl From<StreamError> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use alloy::primitives::U256;
+    use xmtp_sdk::chain::Amount;
+    use xmtp_sdk::franking::Demand;
+
     use super::*;
 
     #[test]
     fn nodes_words_do_not_steer_the_terminal() {
         let failure = Failure::new("node_failed", &"\u{1b}[2Kfine\n  next: \u{9b}1m");
         assert_eq!(failure.to_string(), "error [node_failed]: \u{fffd}[2Kfine\u{fffd}  next: \u{fffd}1m");
+    }
+
+    #[test]
+    fn who_has_no_pass_is_told_what_to_lock_or_to_buy_or_nothing_if_it_is_not_for_money() {
+        let hint = |asked: &str, locks: &[(u32, Amount)]| {
+            let demand = Demand::new(&asked.parse().unwrap(), None, 1);
+            let offer = demand.offer().map(|offer| (offer, Amount(U256::ZERO)));
+            Failure::from(NoPass { demand, offer, locks: locks.to_vec() }).hint
+        };
+        let lock = [(2, Amount(U256::from(5)))];
+        assert_eq!(hint("stake(any)", &lock).as_deref(), Some("xmtp stake lock --tier 2"));
+        assert_eq!(hint("stamp(5)", &[]).as_deref(), Some("xmtp stamps buy --denomination 5 --count 1"));
+        assert_eq!(
+            hint("all(stake(2), stamp(1))", &lock).as_deref(),
+            Some("xmtp stake lock --tier 2; xmtp stamps buy --denomination 1 --count 1")
+        );
+        assert_eq!(hint("connection", &[]), None);
+        assert_eq!(hint("any()", &[]), None);
     }
 
     #[test]

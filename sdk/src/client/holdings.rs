@@ -125,7 +125,9 @@ impl Client {
         // Before the node was asked what it offers, nothing is chosen for a letter.
         let limit = self.node.get().and_then(|node| node.network().member_limit);
         let member = match limit {
-            Some(limit) if !self.is_member_blocked(identity, recipient) => self.has_free_letters(identity, limit)?,
+            Some(limit) if !self.is_member_blocked(identity, recipient) => {
+                self.has_free_letters(identity, limit, envelope)?
+            }
             _ => false,
         };
         let member = member.then_some((Source::Member, Holding::Member));
@@ -212,7 +214,10 @@ impl Client {
         let epoch = self.clock.now().epoch();
         let usable = |stake: &Stake| {
             let own = envelope.and_then(|envelope| view.stake_index_of(stake.id, epoch, envelope));
+            let is_here = stake.id.installation == self.state.installation();
+            // What was taken over is shared by the journal, or not used.
             stake.position().is_some()
+                && (is_here || self.node.get().is_some_and(|node| node.network().member_limit.is_some()))
                 && (own.is_some() || left_of_day(&view, stake, epoch) > 0)
                 && !recipient.is_some_and(|it| self.is_tag_blocked(identity, it, stake.id))
         };

@@ -22,7 +22,7 @@ use crate::journal::{self, Entry, IndexName, JOURNAL_INDEX, View};
 use crate::keys::{NoRandomness, random_up_to};
 use crate::membership::{Found, MemberToUse, find_member, member};
 use crate::message::{Channel, SealMessageError};
-use crate::state::{JournalCopy, KeptWord, Letter, MemberIndex, StateError};
+use crate::state::{JournalCopy, KeptWord, Letter, MemberIndex, Stake, StateError};
 use crate::transport::{Connection, MemberGroup, Role};
 
 /// The longest wait before a conversation, or the journal, is opened, since somebody waits for it.
@@ -70,6 +70,7 @@ impl Client {
             return Ok(());
         }
         let (mut conversations, mut words, mut grants) = (Vec::new(), Vec::new(), Vec::new());
+        let mut stakes = Vec::new();
         for record in records {
             let envelope = record.submission.envelope();
             if envelope.topic != channel.topic() || record.postmark.postmark.cursor <= from {
@@ -82,10 +83,11 @@ impl Client {
             match entry {
                 Entry::Conversation(letter) => conversations.push(*letter),
                 Entry::Word(word) => words.push(word),
+                Entry::Stake(known) => stakes.push(Stake::elsewhere(identity, known)),
                 _ => {}
             }
         }
-        self.state.read_journal(from, (&view, seen), &conversations, &words)?;
+        self.state.read_journal(from, (&view, seen), &conversations, &words, &stakes)?;
         self.receive(grants)
     }
 
@@ -333,13 +335,20 @@ impl Client {
         self.prove_member(identity, (group, limit), Purpose::Envelope, index, letter).await
     }
 
-    /// Whether the journal, as far as it was read, has an index of today left for a letter.
-    pub(super) fn has_free_letters(&self, identity: &Identity, limit: Limit) -> Result<bool, StateError> {
+    /// Whether the journal, as far as it was read, has an index of today left for a letter, or has one that is the letter's
+    /// already.
+    pub(super) fn has_free_letters(
+        &self,
+        identity: &Identity,
+        limit: Limit,
+        letter: Option<EnvelopeId>,
+    ) -> Result<bool, StateError> {
         let (view, _) = self.state.journal()?;
         let (installation, now) = (self.state.installation(), self.now());
         let slot = view.slot(installation, now.epoch()).or_else(|| view.slot_to_claim(installation, now.epoch()));
-        let index = slot.and_then(|slot| view.index_to_reserve(slot, Purpose::Envelope, now.epoch(), limit));
-        Ok(index.is_some() && Generation(identity.generation()).counts_at(now))
+        let own = letter.and_then(|letter| view.index_of(letter, Purpose::Envelope, now.epoch()));
+        let next = || slot.and_then(|slot| view.index_to_reserve(slot, Purpose::Envelope, now.epoch(), limit));
+        Ok(own.or_else(next).is_some() && Generation(identity.generation()).counts_at(now))
     }
 
     async fn prove_member(

@@ -6,7 +6,6 @@
 
 use xmtp_proto::account::{Account, InvalidAccount};
 use xmtp_proto::derive::{Denomination, EnvelopeId};
-use xmtp_proto::field::Nullifier;
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::pass::Pass;
 use xmtp_proto::postmark::SignedPostmark;
@@ -22,16 +21,11 @@ use super::outbox::is_passing;
 use super::{AskError, Client, DEV_CHAIN, NoIdentity, ProvingKeyError, Recipient, Resent, SMALL_GROUP, Step, Unsent};
 use crate::content::{Content, InvalidContent};
 use crate::conversation::ConversationError;
-use crate::franking::{
-    Demand, FrankError, Holding, NoPass, choose, choose_more, external_nullifier, stake_external_nullifier,
-};
+use crate::franking::{FrankError, Holding, NoPass, choose, choose_more};
 use crate::identity::Identity;
 use crate::invite::{Invitation, SealError, seal_invite};
-use crate::journal::StakeIndex;
 use crate::keys::NoRandomness;
-use crate::state::{
-    BookId, BooksError, Delivery, Letter, LettersError, Outgoing, StakesError, StampUse, StateError, Supply,
-};
+use crate::state::{BookId, BooksError, Delivery, Letter, LettersError, Outgoing, StakesError, StateError, Supply};
 use crate::transport::{Connection, Role, RootKind, StampGroup, TransportError, VolumeRoot};
 
 /// How often stamps are chosen because another client of the account took the rest of a book meanwhile, or the chain took one back.
@@ -104,7 +98,7 @@ pub enum SendError {
     Seal(#[from] SealError),
     /// See there.
     #[error(transparent)]
-    NoPass(#[from] NoPass),
+    NoPass(#[from] Box<NoPass>),
     /// The cheapest stamps at hand are worth more than may be spent without asking. The user's to decide.
     #[error(
         "the cheapest stamps at hand that suffice are worth {needed} units, and at most {limit} may be spent on this letter{}",
@@ -196,11 +190,18 @@ impl Client {
     pub async fn send_draft(&self, draft: Draft) -> Result<Sent, SendError> {
         self.care_for_keys().await?;
         let identity = self.identity()??;
-        let same = |outgoing: &Outgoing| is_same(outgoing, &draft);
-        let resent = self.resume(&identity, |outgoing| !same(outgoing)).await?;
+        let resent = self.resume(&identity, |outgoing| !is_same(outgoing, &draft)).await?;
         let mut errand = self.errand(draft.to).await?;
-        let now = self.clock.now();
-        let before = self.state.outbox()?.into_iter().find(|outgoing| is_open(outgoing, now) && same(outgoing));
+        let mut before = self.begun_before(&draft)?;
+        if let Some(outgoing) = before.take_if(|it| it.delivery == Delivery::Pending) {
+            before = if self.is_paid_for(&errand, &identity, &outgoing).await? {
+                Some(outgoing)
+            } else if let Some(sent) = self.arrived(&mut errand, &identity, outgoing, draft.without_passes).await? {
+                return Ok(Sent { before: resent, ..sent });
+            } else {
+                self.begun_before(&draft)?
+            };
+        }
         let begun = match before {
             Some(outgoing) => self.take_up(&mut errand, &identity, &draft, outgoing).await?,
             None => None,
@@ -271,6 +272,34 @@ impl Client {
         Ok(outgoing)
     }
 
+    /// A letter from before that says the same, and may still be sent.
+    fn begun_before(&self, draft: &Draft) -> Result<Option<Outgoing>, StateError> {
+        let now = self.clock.now();
+        Ok(self.state.outbox()?.into_iter().find(|outgoing| is_open(outgoing, now) && is_same(outgoing, draft)))
+    }
+
+    /// Whether the stamps that belong to a letter, and what is no stamp, suffice now.
+    async fn is_paid_for(&self, errand: &Errand, identity: &Identity, outgoing: &Outgoing) -> Result<bool, SendError> {
+        let demand = errand.recipient.demand(outgoing.envelope.units());
+        self.look_for_claims(identity, &demand).await;
+        Ok(choose(&demand, &self.holdings_of(identity, &errand.recipient, outgoing)?.all).is_some())
+    }
+
+    /// Sends a letter again of which it is not known whether it arrived, with what is left of its passes: a node that has it
+    /// says so, whatever goes with it now. None if it has not.
+    async fn arrived(
+        &self,
+        errand: &mut Errand,
+        identity: &Identity,
+        outgoing: Outgoing,
+        without_passes: bool,
+    ) -> Result<Option<Sent>, SendError> {
+        match self.deliver(errand, identity, outgoing, without_passes).await {
+            Err(SendError::Refused(refusal)) if !is_passing(&refusal) => Ok(None),
+            other => other.map(Some),
+        }
+    }
+
     /// Goes on with a letter that says the same, with more stamps if the price rose. None if it can no longer be paid for
     /// with what is at hand and a new one must be made.
     async fn take_up(
@@ -283,12 +312,11 @@ impl Client {
         if draft.without_passes {
             return Ok(outgoing.stamps.is_empty().then_some(outgoing));
         }
-        let units = outgoing.envelope.units();
-        let demand = errand.recipient.demand(units);
-        let own = self.holdings_of(identity, &errand.recipient, &outgoing)?;
-        if choose(&demand, &own.all).is_some() {
+        if self.is_paid_for(errand, identity, &outgoing).await? {
             return Ok(Some(outgoing));
         }
+        let units = outgoing.envelope.units();
+        let own = self.holdings_of(identity, &errand.recipient, &outgoing)?;
         // With their tags, where those are not blocked: that is the most they can show.
         let already: Vec<Shown> = own.all.iter().filter_map(most_shown).collect();
         match self.take_stamps(errand, identity, units, &already, draft).await {
@@ -347,7 +375,7 @@ impl Client {
             holdings = self.holdings(Some(&errand.recipient), network)?;
             choice = choose_more(demand, already, &holdings.all);
         }
-        let choice = choice.ok_or_else(|| self.no_pass(demand))?;
+        let choice = choice.ok_or_else(|| Box::new(NoPass::new(demand.clone(), &self.deployment)))?;
         let needed = choice.cost.units + already.iter().map(units_of).sum::<u32>();
         let limit = draft.max_price.unwrap_or_else(|| errand.recipient.spending_limit(units));
         if needed > limit {
@@ -363,14 +391,6 @@ impl Client {
         Ok(books)
     }
 
-    fn no_pass(&self, demand: &Demand) -> NoPass {
-        let offer = demand.offer().map(|offer| {
-            let price = offer.price(&self.deployment);
-            (offer, price)
-        });
-        NoPass { demand: demand.clone(), offer }
-    }
-
     /// Proves the passes of a letter, publishes it, and writes down what became of it.
     async fn deliver(
         &self,
@@ -382,21 +402,16 @@ impl Client {
         let id = outgoing.letter.id;
         self.look_for_claims(identity, &errand.recipient.demand(outgoing.envelope.units())).await;
         let to_show = if without_passes { Vec::new() } else { self.to_show(&errand.recipient, identity, &outgoing)? };
-        let stamps = self.nullifiers(identity, &outgoing)?;
-        // On an earlier day it may have been accepted with an index of that day.
-        let before = self.stake_nullifiers(identity, id)?;
         let (mut refusal, mut holder) = (None, None);
         for _ in 0..PROOFS {
             let mut prepared = self.prepare(errand, &to_show).await?;
             let passes = self.frank(identity, &outgoing, &mut prepared).await?;
             holder = passes.iter().find_map(|it| if let Pass::Connection(it) = it { Some(it.holder) } else { None });
-            let others = passes.iter().filter(|pass| !matches!(pass, Pass::Stamp(_))).filter_map(Pass::nullifier);
-            let mut belonging: Vec<Nullifier> = others.chain(stamps.iter().copied()).collect();
-            let earlier: Vec<_> = before.iter().copied().filter(|it| !belonging.contains(it)).collect();
-            belonging.splice(..0, earlier);
+            // What it is shown with now is on record too.
+            let belonging = self.belonging(identity, &outgoing)?;
             let submission = Submission::new(outgoing.envelope.clone(), passes)?;
             self.step(Step::Publishing);
-            let result = errand.connection.publish_letter(submission, &belonging).await.map_err(SendError::Unknown)?;
+            let result = errand.connection.publish_letter(submission, belonging).await.map_err(SendError::Unknown)?;
             self.step(Step::Published);
             match result {
                 Ok(postmark) => {
@@ -449,33 +464,6 @@ impl Client {
             shows: Shown::Stamp { denomination, tagged: false },
         });
         Ok(to_show.collect())
-    }
-
-    /// The nullifiers of all stamps of a letter: an earlier attempt may have shown others of them than this one.
-    fn nullifiers(&self, identity: &Identity, outgoing: &Outgoing) -> Result<Vec<Nullifier>, LettersError> {
-        let groups = self.groups(outgoing)?.into_iter().zip(&outgoing.stamps);
-        let nullifier = |(group, StampUse { book, index }): (StampGroup, &StampUse)| {
-            let secret = identity.postal_seed().book_secret(&book.installation, book.counter);
-            secret.nullifier(external_nullifier(self.place(), group), *index)
-        };
-        Ok(groups.map(nullifier).collect())
-    }
-
-    /// The nullifiers of all indices of stakes that belong to an envelope.
-    fn stake_nullifiers(&self, identity: &Identity, envelope: EnvelopeId) -> Result<Vec<Nullifier>, SendError> {
-        let Some(staking) = &self.deployment.stake else { return Ok(Vec::new()) };
-        let mut nullifiers = Vec::new();
-        for StakeIndex { stake, epoch, index } in self.state.stakes_of(envelope)? {
-            let tier = self.state.stake(stake)?.ok_or(StakesError::Unknown(stake))?.tier;
-            let secret = identity.postal_seed().book_secret(&stake.installation, stake.counter);
-            let external = stake_external_nullifier(self.place(), (staking.contract, tier), epoch);
-            nullifiers.push(secret.nullifier(external, index));
-        }
-        Ok(nullifiers)
-    }
-
-    fn groups(&self, outgoing: &Outgoing) -> Result<Vec<StampGroup>, LettersError> {
-        outgoing.stamps.iter().map(|usage| self.book(usage.book).map(|(_, group, _)| group)).collect()
     }
 }
 

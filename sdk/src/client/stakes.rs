@@ -11,7 +11,7 @@ use super::{Client, NoIdentity, SendError, Step};
 use crate::chain::{Amount, BuyError, Chain, ChainStake, StakeError};
 use crate::conversation::ConversationError;
 use crate::identity::Identity;
-use crate::journal::{Entry, StakeIndex, View};
+use crate::journal::{Entry, KnownStake, StakeIndex, View};
 use crate::state::{BookId, Lock, Stake, StakesError, StateError};
 
 /// How often an index is asked for because another session was faster.
@@ -28,7 +28,7 @@ pub struct MadeStake {
     pub transaction: Option<TxHash>,
 }
 
-/// A stake of this installation, as far as could be found out.
+/// A stake of the account, as far as could be found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StakeStatus {
     /// The stake.
@@ -49,6 +49,9 @@ pub enum StakingError {
     /// See there.
     #[error(transparent)]
     Chain(#[from] StakeError),
+    /// The journal cannot be read, so nothing is known of other installations' stakes. See there.
+    #[error(transparent)]
+    Journal(#[from] ConversationError),
     /// See there.
     #[error(transparent)]
     Stakes(#[from] StakesError),
@@ -71,6 +74,12 @@ impl Client {
     /// [`StakingError`].
     pub async fn stake(&self, tier: u32) -> Result<MadeStake, StakingError> {
         let identity = self.identity()??;
+        let made = self.make_stake(&identity, tier).await?;
+        self.care_for_journal(&identity).await?;
+        Ok(made)
+    }
+
+    async fn make_stake(&self, identity: &Identity, tier: u32) -> Result<MadeStake, StakingError> {
         let chain = self.chain_for_stakes()?;
         self.step(Step::Buying);
         // What cannot be paid for need not be remembered.
@@ -83,7 +92,7 @@ impl Client {
             None => {
                 chain.check_stake(Signer::address(&*self.wallet), tier).await?;
                 let limit = Limit::new(terms.limit).map_err(|_| StakeError::NoSuchTier(tier))?;
-                self.state.intend_stake(&identity, tier, limit)?
+                self.state.intend_stake(identity, tier, limit)?
             }
         };
         if let Some(stake) = self.look_for_stake(chain, &stake).await? {
@@ -109,13 +118,58 @@ impl Client {
         }
     }
 
-    /// The stakes of this installation, the oldest first. Asks the chain how they stand, if it can.
+    /// Uses a stake of another installation here too, from a day's highest index downwards. For one whose installation is gone,
+    /// **on the owner's word**; if it is not gone, both can go on, and never use one index twice.
+    ///
+    /// # Errors
+    /// [`StakingError`].
+    pub async fn take_over_stake(&self, id: BookId) -> Result<StakeStatus, StakingError> {
+        let chain = self.chain_for_stakes()?;
+        let identity = self.identity()??;
+        if self.state.stake(id)?.is_none() {
+            self.read_journal(&identity).await?;
+        }
+        let stake = self.state.stake(id)?.ok_or(StakesError::Unknown(id))?;
+        if stake.lock != Lock::Elsewhere {
+            return Err(StakesError::Here(id).into());
+        }
+        let stake = self.look_for_stake(chain, &stake).await?.ok_or(StakeError::Unknown)?;
+        Ok(self.stake_status(&self.state.journal()?.0, stake))
+    }
+
+    /// Tells the account's other installations of the stakes that were made here, once they are.
+    pub(crate) async fn journal_stakes(&self, identity: &Identity) -> Result<(), ConversationError> {
+        let mut untold = Vec::new();
+        for Stake { id, tier, limit, lock, .. } in self.state.stakes()? {
+            let is_own = id.installation == self.state.installation();
+            if is_own && matches!(lock, Lock::Locked { .. } | Lock::Leaving { .. }) && !self.state.is_told(id)? {
+                untold.push(Entry::Stake(KnownStake { id, tier, limit }));
+            }
+        }
+        if untold.is_empty() || !self.keeps_journal().await? {
+            return Ok(());
+        }
+        self.step(Step::Journaling);
+        self.write_journal(identity, &untold).await?;
+        self.read_journal(identity).await?;
+        self.step(Step::Journaled);
+        Ok(())
+    }
+
+    /// The stakes of this installation, the oldest first, then those of the account's others. Asks the chain how they stand, and
+    /// reads the journal, if it can.
     ///
     /// # Errors
     /// [`StateError`].
     pub async fn stakes(&self) -> Result<Vec<StakeStatus>, StateError> {
+        if let Some(identity) = self.state.identity()?
+            && let Err(ConversationError::State(error)) = self.read_journal(&identity).await
+        {
+            return Err(error);
+        }
         if let Some(chain) = &self.chain {
-            for stake in self.state.stakes()?.iter().filter(|stake| stake.lock != Lock::Gone) {
+            let is_settled = |stake: &Stake| matches!(stake.lock, Lock::Gone | Lock::Elsewhere);
+            for stake in self.state.stakes()?.iter().filter(|stake| !is_settled(stake)) {
                 match self.look_for_stake(chain, stake).await {
                     Err(StakingError::State(error)) => return Err(error),
                     // An answer, and about this stake alone.
@@ -128,12 +182,13 @@ impl Client {
             }
         }
         let (view, _) = self.state.journal()?;
+        Ok(self.state.stakes()?.into_iter().map(|stake| self.stake_status(&view, stake)).collect())
+    }
+
+    fn stake_status(&self, view: &View, stake: Stake) -> StakeStatus {
         let epoch = self.clock.now().epoch();
-        let status = |stake: Stake| {
-            let left_today = if stake.position().is_some() { left_of_day(&view, &stake, epoch) } else { 0 };
-            StakeStatus { stake, left_today }
-        };
-        Ok(self.state.stakes()?.into_iter().map(status).collect())
+        let left_today = if stake.position().is_some() { left_of_day(view, &stake, epoch) } else { 0 };
+        StakeStatus { stake, left_today }
     }
 
     /// Takes a stake out of its group for good; a week later it can be withdrawn.
@@ -199,8 +254,13 @@ impl Client {
     ) -> Result<StakeIndex, SendError> {
         // One letter after the other: what one of them reserves the next one must know.
         let _turn = self.reserving.lock().await;
+        let is_own = stake.id.installation == self.state.installation();
         if !self.keeps_journal().await? {
-            return self.next_on_record(stake, envelope);
+            return if is_own {
+                self.next_on_record(stake, envelope)
+            } else {
+                Err(StakesError::Shared(stake.id).into())
+            };
         }
         // What was read last may be old; the log decides, and says so.
         let (mut view, mut is_fresh) = (self.state.journal()?.0, false);
@@ -209,7 +269,8 @@ impl Client {
             if let Some(index) = view.stake_index_of(stake.id, epoch, envelope) {
                 return Ok(index);
             }
-            match view.stake_index_to_reserve(stake.id, epoch, stake.limit) {
+            let next = if is_own { View::stake_index_to_reserve } else { View::last_stake_index_to_reserve };
+            match next(&view, stake.id, epoch, stake.limit) {
                 None if is_fresh => return Err(StakesError::UsedUp(stake.id).into()),
                 None => view = self.read_journal(identity).await?,
                 Some(index) => {

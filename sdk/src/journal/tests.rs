@@ -177,6 +177,12 @@ fn index_of_a_stakes_day_belongs_to_the_first_envelope_it_was_reserved_for() {
         view.apply(&stake_reservation(1, 9, index, envelope), day(9), ISSUE_SECONDS);
         assert_eq!(next(&view), expected);
     }
+    // From the other end, for who took it over.
+    let last = |stake, limit| {
+        let last = view.last_stake_index_to_reserve(id(stake), Epoch(9), Limit::new(limit).unwrap());
+        last.map(|it| it.index.get())
+    };
+    assert_eq!([last(1, 3), last(1, 4), last(2, 1), last(2, 2), last(3, 9)], [None, Some(3), None, Some(1), Some(8)]);
     assert_eq!((view.stakes_reserved(id(1), Epoch(9)), view.stakes_reserved(id(2), Epoch(9))), (3, 1));
     assert_eq!(View::from_bytes(&view.to_bytes()), Ok(view.clone()));
     view.apply(&stake_reservation(1, 12, 0, 0xa6), day(12), ISSUE_SECONDS);
@@ -212,6 +218,10 @@ fn entries_are_read_as_they_were_written_and_later_ones_are_passed_over() {
         (
             stake_reservation(2, 9, 17, 0xa1),
             format!("0107 01010101010101010101010101010101 00000002 0000000000000009 0011 {}", "a1".repeat(32)),
+        ),
+        (
+            Entry::Stake(KnownStake { id, tier: 2, limit: Limit::new(100).unwrap() }),
+            "0109 07070707070707070707070707070707 00000001 00000002 00000064".to_owned(),
         ),
         (
             Entry::HandOver(run),

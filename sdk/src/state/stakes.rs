@@ -10,10 +10,11 @@ use xmtp_proto::field::Commitment;
 use xmtp_prover::{Limit, Position};
 
 use super::books::{self, BookId};
-use super::store::Table;
+use super::store::{Entries, Table};
 use super::{State, StateError};
 use crate::identity::Identity;
-use crate::journal::StakeIndex;
+use crate::journal::{KnownStake, StakeIndex};
+use crate::keys::InstallationId;
 use crate::layout::{Reader, Unreadable, join};
 
 /// Tokens that are locked, from the wish to lock them on.
@@ -55,6 +56,8 @@ pub enum Lock {
     Gone,
     /// The transaction failed, and the chain has no such stake; the commitment is not used again.
     Failed,
+    /// Another installation of the account made it. It is not used here, but on the owner's word.
+    Elsewhere,
 }
 
 /// A stake cannot serve.
@@ -73,6 +76,14 @@ pub enum StakesError {
     /// All indices of the day are taken. Wait for midnight UTC, or use another.
     #[error("stake {0} is used up for today: the count starts anew at midnight UTC")]
     UsedUp(BookId),
+    /// This installation uses it already. The caller's fault.
+    #[error("this installation has stake {0} already")]
+    Here(BookId),
+    /// Another installation made it, and only a journal keeps the two from one index. Use a node that has members.
+    #[error(
+        "stake {0} is shared with another installation, and this node keeps no journal to share it by: use another node"
+    )]
+    Shared(BookId),
     /// Counters have run out.
     #[error("this installation can make no more stakes")]
     Counters,
@@ -82,12 +93,23 @@ pub enum StakesError {
 }
 
 impl Stake {
+    /// What another installation made.
+    pub(crate) fn elsewhere(identity: &Identity, KnownStake { id, tier, limit }: KnownStake) -> Self {
+        let commitment = identity.postal_seed().book_secret(&id.installation, id.counter).commitment();
+        Self { id, tier, limit, commitment, lock: Lock::Elsewhere }
+    }
+
     /// Where its leaf is, while it has one.
     #[must_use]
     pub const fn position(&self) -> Option<Position> {
         match self.lock {
             Lock::Locked { position } => Some(position),
-            Lock::Intended | Lock::Submitted { .. } | Lock::Leaving { .. } | Lock::Gone | Lock::Failed => None,
+            Lock::Intended
+            | Lock::Submitted { .. }
+            | Lock::Leaving { .. }
+            | Lock::Gone
+            | Lock::Failed
+            | Lock::Elsewhere => None,
         }
     }
 }
@@ -135,14 +157,22 @@ impl State {
         self.store.read(Table::Stakes, &id.to_bytes(), Stake::from_bytes)
     }
 
-    /// All stakes that this installation made, the oldest first.
+    /// All stakes of the account that are known: those that this installation made first, each installation's oldest first.
     ///
     /// # Errors
     /// [`StateError::Damaged`], [`StateError::Database`].
     pub fn stakes(&self) -> Result<Vec<Stake>, StateError> {
         let mut stakes = self.store.read_all(Table::Stakes, Stake::from_bytes)?;
-        stakes.sort_by_key(|stake| stake.id.counter);
+        stakes.sort_by_key(|stake| {
+            let BookId { installation, counter } = stake.id;
+            (installation != self.installation, *installation.as_bytes(), counter)
+        });
         Ok(stakes)
+    }
+
+    /// Whether the journal has a stake of this installation's.
+    pub(crate) fn is_told(&self, id: BookId) -> Result<bool, StateError> {
+        Ok(self.store.read(Table::Journal, &told_name(id), |_| Ok(()))?.is_some())
     }
 
     /// Writes down that an index belongs to an envelope for ever. **Call this before a proof is made.**
@@ -181,6 +211,23 @@ impl State {
     }
 }
 
+/// Keeps what the journal tells of stakes: another installation's, unless it is known, and that it has one of this one's.
+pub(super) fn tell(entries: &Entries<'_>, installation: InstallationId, told: &Stake) -> Result<(), StateError> {
+    let name = told.id.to_bytes();
+    if told.id.installation == installation {
+        return entries.put(Table::Journal, &told_name(told.id), &[]);
+    }
+    match entries.get(Table::Stakes, &name, Stake::from_bytes)? {
+        Some(_) => Ok(()),
+        None => entries.put(Table::Stakes, &name, &Stake { lock: Lock::Elsewhere, ..*told }.to_bytes()),
+    }
+}
+
+/// Longer than the name of what the journal says.
+fn told_name(id: BookId) -> [u8; 20] {
+    id.to_bytes()
+}
+
 /// Longer than the name of an index.
 fn uses_name(envelope: EnvelopeId) -> [u8; 32] {
     *envelope.as_bytes()
@@ -201,7 +248,7 @@ fn read_uses(bytes: &[u8]) -> Result<Vec<StakeIndex>, Unreadable> {
 
 impl Stake {
     /// Id 20, tier u32, limit u32, commitment 32; then 0, or 1 and the transaction 32, or 2 and volume u32, index u32, or 3 and
-    /// the time u64, or 4, or 5.
+    /// the time u64, or 4, or 5, or 6.
     fn to_bytes(self) -> Vec<u8> {
         let Self { id, tier, limit, commitment, lock } = self;
         let lock = match lock {
@@ -213,6 +260,7 @@ impl Stake {
             Lock::Leaving { from } => [&[3], from.to_be_bytes().as_slice()].concat(),
             Lock::Gone => vec![4],
             Lock::Failed => vec![5],
+            Lock::Elsewhere => vec![6],
         };
         let numbers = [tier, limit.get()].map(u32::to_be_bytes);
         join(&[&id.to_bytes(), numbers.as_flattened(), commitment.as_bytes(), &lock]).to_vec()
@@ -232,6 +280,7 @@ impl Stake {
                 3 => Lock::Leaving { from: reader.u64()? },
                 4 => Lock::Gone,
                 5 => Lock::Failed,
+                6 => Lock::Elsewhere,
                 _ => return Err(Unreadable),
             },
         };

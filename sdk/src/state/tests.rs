@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use alloy::primitives::{B256, hex};
 use tempfile::TempDir;
 use xmtp_proto::attestation::Attestation;
-use xmtp_proto::derive::{Denomination, EnvelopeId, Issue, OperatorId, Purpose};
+use xmtp_proto::derive::{ClaimId, Denomination, EnvelopeId, Issue, OperatorId, Purpose};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::Commitment;
 use xmtp_proto::postmark::{Cursor, Postmark, SignedPostmark};
@@ -412,7 +412,7 @@ async fn record_alone_goes_on_behind_what_a_journal_reserved_for_anybody() {
         let run = session.run_to_reserve(installation, &known, unused, 0, count).unwrap();
         assert!(view.apply(&Entry::Run(run), now(), u64::MAX).is_some());
     }
-    state.read_journal(Cursor(0), (&view, Cursor(3)), &[], &[]).unwrap();
+    state.read_journal(Cursor(0), (&view, Cursor(3)), &[], &[], &[]).unwrap();
     let (letter, envelope) = letter("hello").await;
     let begun = state.begin_letter(letter, envelope, &unshared(&[book.id])).unwrap();
     assert_eq!(begun.stamps[0].index.get(), 16);
@@ -688,7 +688,7 @@ async fn delivered_letter_begins_a_conversation_that_the_journal_is_told_of_once
     };
     assert_eq!(kept(), [(id, false)]);
     let view = View::default();
-    state.read_journal(Cursor(0), (&view, Cursor(3)), &[Letter::from_bytes_of(&copy)], &[]).unwrap();
+    state.read_journal(Cursor(0), (&view, Cursor(3)), &[Letter::from_bytes_of(&copy)], &[], &[]).unwrap();
     assert_eq!(kept(), [(id, true)]);
     state.keep_conversation(&copy).unwrap();
     assert_eq!(kept(), [(id, true)], "what the journal has, it has for good");
@@ -702,8 +702,8 @@ async fn journal_is_read_on_from_where_it_was_read_to_and_no_reader_sets_another
     let installation = state.installation();
     let claim = Entry::Claim { installation, slot: 0, epoch: now().epoch() };
     view.apply(&claim, now(), 1);
-    state.read_journal(Cursor(0), (&view, Cursor(7)), &[], &[]).unwrap();
-    state.read_journal(Cursor(0), (&View::default(), Cursor(3)), &[], &[]).unwrap();
+    state.read_journal(Cursor(0), (&view, Cursor(7)), &[], &[], &[]).unwrap();
+    state.read_journal(Cursor(0), (&View::default(), Cursor(3)), &[], &[], &[]).unwrap();
     let (found, cursor) = state.journal().unwrap();
     assert_eq!((found.slot(installation, now().epoch()), cursor), (Some(0), Cursor(7)));
 }
@@ -723,6 +723,13 @@ async fn index_of_a_membership_goes_with_one_envelope() {
     for another in [index(32, 1), index(16, 2)] {
         state.use_index(another, two).unwrap();
     }
+    let claim = ClaimIndex { claim: ClaimId(B256::repeat_byte(1)), generation: 1, index: index(16, 1).index };
+    state.use_claim_index(claim, two).unwrap();
+    // Each envelope's are known by it, whatever they are of.
+    let of_two = [SharedIndex::Member(index(32, 1)), SharedIndex::Member(index(16, 2)), SharedIndex::Claim(claim)];
+    assert_eq!(state.indices_of(one).unwrap(), [SharedIndex::Member(index(16, 1))]);
+    assert_eq!(state.indices_of(two).unwrap(), of_two);
+    assert_eq!(state.indices_of([3; 32].into()).unwrap(), []);
     // The leaf's place has a name of its own.
     let position = Position { volume: 1, index: 70_000 };
     assert_eq!(state.member_position(OperatorId(B256::ZERO), 1).unwrap(), None);
@@ -826,7 +833,7 @@ async fn newest_word_about_an_account_stands_and_the_journal_has_it_for_good() {
     let due = Timestamp::from_secs(9);
     state.plan_word_copies(&[(said, due), (word(4, Said::Revoked), due)]).unwrap();
     let view = View::default();
-    state.read_journal(Cursor(0), (&view, Cursor(1)), &[], &[held, word(3, Said::Declined)]).unwrap();
+    state.read_journal(Cursor(0), (&view, Cursor(1)), &[], &[held, word(3, Said::Declined)], &[]).unwrap();
     let copies = [(said, JournalCopy::Due(due)), (held, JournalCopy::Made)];
     assert_eq!(state.words().unwrap(), copies.map(|(word, copy)| KeptWord { word, copy }));
     state.keep_word(&held).unwrap();

@@ -8,12 +8,16 @@ use xmtp_proto::pass::Pass;
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
 use xmtp_proto::record::Record;
 use xmtp_proto::refusal::Refusal;
-use xmtp_proto::submission::{MAX_PASSES, MAX_STAMPS, Submission};
+use xmtp_proto::submission::Submission;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::wire;
 
 use super::connection::Connection;
 use super::error::TransportError;
+
+/// So many ways in which a letter may have been paid for are tried, and a postmark that says another is not believed: more than
+/// the passes of a submission and the days of a letter make.
+const MAX_CHOICES: usize = 1 << 16;
 
 /// What is wrong with a postmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,29 +94,36 @@ pub(super) fn check_order(last: Cursor, record: &Record) -> Result<Cursor, Trans
 /// What a postmark must name.
 pub(super) struct Sent {
     pub(super) envelope: EnvelopeId,
+    /// What its passes show.
     pub(super) nullifiers: Vec<Nullifier>,
+    /// What its passes may have shown when it was accepted: of each of these one, or none.
+    pub(super) belonging: Vec<Vec<Nullifier>>,
     /// Whether it may have been accepted with none of them.
     pub(super) bare: bool,
 }
 
 impl Sent {
     pub(super) fn of(submission: &Submission, network: NetworkId) -> Self {
-        Self {
-            envelope: submission.envelope().id(network),
-            nullifiers: submission.passes().iter().filter_map(Pass::nullifier).collect(),
-            bare: false,
-        }
+        let nullifiers: Vec<_> = submission.passes().iter().filter_map(Pass::nullifier).collect();
+        let belonging = nullifiers.iter().map(|nullifier| vec![*nullifier]).collect();
+        Self { envelope: submission.envelope().id(network), nullifiers, belonging, bare: false }
     }
 
     /// An envelope that was accepted before keeps its first postmark, and may have had fewer passes then, or ones without a
     /// nullifier: some of these, in their order. A submission has so few that all choices are tried.
     fn may_cancel(&self, cancelled: B256) -> bool {
-        let count = self.nullifiers.len().min(MAX_PASSES + MAX_STAMPS);
-        let choices = u32::from(count > 0 && !self.bare)..1 << count;
-        choices.into_iter().any(|choice| {
-            let chosen = self.nullifiers.iter().enumerate().filter(|(position, _)| choice >> position & 1 == 1);
-            let chosen: Vec<_> = chosen.map(|(_, nullifier)| *nullifier).collect();
-            derive::cancelled_hash(&chosen) == cancelled
+        if derive::cancelled_hash(&self.nullifiers) == cancelled {
+            return true;
+        }
+        let choices = self.belonging.iter().try_fold(vec![Vec::new()], |choices: Vec<Vec<Nullifier>>, source| {
+            let with =
+                |choice: &Vec<_>| source.iter().map(|it| [choice.as_slice(), &[*it]].concat()).collect::<Vec<_>>();
+            let more: Vec<_> = choices.iter().flat_map(with).collect();
+            (choices.len() + more.len() <= MAX_CHOICES).then(|| [choices, more].concat())
+        });
+        choices.is_some_and(|choices| {
+            let mut choices = choices.iter().filter(|choice| self.bare || !choice.is_empty());
+            choices.any(|choice| derive::cancelled_hash(choice) == cancelled)
         })
     }
 }

@@ -179,18 +179,19 @@ impl Connection {
         results.pop().ok_or(TransportError::Unfitting("no result"))
     }
 
-    /// Publishes a letter. `belonging` are the nullifiers of all passes that ever belonged to it, in the order in which they
-    /// are shown: an envelope that was accepted before keeps its first postmark, and may have shown others of them then, or
-    /// none.
+    /// Publishes a letter. `belonging` are the nullifiers of all passes that ever belonged to it, those of one source (a stamp;
+    /// a stake, a claim or a membership, which has another every day) together, and the sources in the order in which they
+    /// are shown: an envelope that was accepted before keeps its first postmark, and may have shown others of them then, of
+    /// each source one at most, or none.
     ///
     /// # Errors
     /// [`TransportError`] if the call failed, or the postmark is wrong.
     pub async fn publish_letter(
         &self,
         submission: Submission,
-        belonging: &[Nullifier],
+        belonging: Vec<Vec<Nullifier>>,
     ) -> Result<Result<SignedPostmark, Refusal>, TransportError> {
-        let sent = Sent { nullifiers: belonging.to_vec(), bare: true, ..Sent::of(&submission, self.network.id) };
+        let sent = Sent { belonging, bare: true, ..Sent::of(&submission, self.network.id) };
         let mut results = self.send(vec![(submission, None)], &[sent]).await?;
         results.pop().ok_or(TransportError::Unfitting("no result"))
     }

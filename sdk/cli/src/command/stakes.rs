@@ -17,6 +17,7 @@ pub(super) async fn run(command: args::Stake, client: &Client, output: &Output) 
     match command {
         args::Stake::Lock { tier } => output.say(&Bill::from(client.stake(tier).await?)),
         args::Stake::List => output.say(&Stakes::new(client.deployment(), client.stakes().await?)),
+        args::Stake::TakeOver { stake } => output.say(&Entry::from(client.take_over_stake(stake).await?)),
         args::Stake::Exit { stake } => output.say(&Entry::from(client.exit_stake(stake).await?)),
         args::Stake::Withdraw { stake } => output.say(&Entry::from(client.withdraw_stake(stake).await?)),
     }
@@ -56,7 +57,7 @@ struct Entry {
     /// Letters a day.
     limit: u32,
     left_today: u32,
-    /// `pending`, `locked`, `leaving`, `gone` or `failed`.
+    /// `pending`, `locked`, `leaving`, `gone`, `failed`, or `elsewhere`: another installation's, and not taken over.
     status: &'static str,
     /// From when on it may be withdrawn; null before its exit was requested.
     withdrawable_from: Option<String>,
@@ -99,6 +100,7 @@ impl From<StakeStatus> for Entry {
                 Lock::Leaving { .. } => "leaving",
                 Lock::Gone => "gone",
                 Lock::Failed => "failed",
+                Lock::Elsewhere => "elsewhere",
             },
             withdrawable_from: match lock {
                 Lock::Leaving { from } => Some(shown::seconds(from)),
@@ -126,6 +128,7 @@ impl Said for Entry {
         write!(f, "Stake {id}: tier {tier}, {status}")?;
         match (withdrawable_from, *status) {
             (Some(from), _) => writeln!(f, ", to be withdrawn from {from} on"),
+            (None, "elsewhere") => writeln!(f, ", another installation's: xmtp stake take-over {id}"),
             (None, "locked") => writeln!(f, ", {left_today} of {limit} letters left today"),
             (None, _) => writeln!(f),
         }
