@@ -4,11 +4,16 @@
 
 mod support;
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::time::Duration;
 
+use alloy::primitives::B256;
+use futures_util::FutureExt as _;
 use support::World;
 use tempfile::TempDir;
+use xmtp_proto::envelope::Envelope;
+use xmtp_proto::field::{FieldElement, Tag};
 use xmtp_proto::pass::Pass;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::requirement::Shown;
@@ -16,17 +21,28 @@ use xmtp_proto::submission::Submission;
 use xmtp_proto::time::Clock;
 use xmtp_proto::topic::Topic;
 use xmtp_prover::Limit;
-use xmtp_sdk::client::{Client, SendError};
+use xmtp_sdk::client::{Client, SendError, Step};
 use xmtp_sdk::connection::{ConnectionError, Standing, Terms};
 use xmtp_sdk::inbox::Which;
-use xmtp_sdk::state::JournalCopy;
+use xmtp_sdk::state::{JournalCopy, Said};
 
 const ALICE: usize = 1;
 const BOB: usize = 2;
 const CAROL: usize = 3;
 
 async fn client(world: &World, person: usize, home: &Path) -> Client {
-    world.builder(person, home).clock(world.clock.clone()).run_length(1).connect().await.unwrap()
+    client_that(world, person, home, |_| ()).await
+}
+
+/// A client whose steps somebody watches.
+async fn client_that(
+    world: &World,
+    person: usize,
+    home: &Path,
+    on_step: impl Fn(Step) + Send + Sync + 'static,
+) -> Client {
+    let builder = world.builder(person, home).clock(world.clock.clone()).run_length(1);
+    builder.on_step(on_step).connect().await.unwrap()
 }
 
 struct People {
@@ -95,8 +111,7 @@ async fn accepted_request_lets_its_author_write_for_nothing() {
     assert_eq!(bob.inbox(Which::All).await.unwrap().messages.len(), 5);
 
     // Another installation of Alice's, restored from the wallet, has the connection out of the journal or the conversation.
-    world.clock.set(world.clock.now().saturating_add(Duration::from_secs(86_400)));
-    world.node.as_ref().unwrap().chain().wait_for(|view| view.as_of() >= Some(world.clock.now())).await.unwrap();
+    a_while_passes(&world, Duration::from_secs(86_400)).await;
     alice.sync().await.unwrap();
     assert!(alice.state().words().unwrap().iter().all(|kept| kept.copy == JournalCopy::Made));
     let home = tempfile::tempdir().unwrap();
@@ -147,6 +162,139 @@ async fn revoked_and_blocked_ones_are_shut_out_however_they_try() {
     alice.relations().await.unwrap();
     assert_eq!(shown(&alice, &bob, "thank you").await, [Shown::Connection]);
     assert!(!bob.inbox(Which::All).await.unwrap().messages.is_empty());
+}
+
+/// What an account vouched for is taken until it is named, so all of it is named: also what is said once more because nobody
+/// knows whether it arrived, and what another installation said.
+#[tokio::test]
+async fn accepted_twice_is_shut_out_of_both() {
+    let world = World::start().await;
+    let People { alice, bob, carol, homes } = people(&world).await;
+    shown(&alice, &bob, "Dear Bob").await;
+    bob.conversation(alice.account()).await.unwrap().unwrap().send("Dear Alice").await.unwrap();
+    drop(bob);
+    // The message arrives, and the process dies before it knows.
+    let dies = client_that(&world, BOB, homes[1].path(), |step| {
+        assert!(step != Step::Recorded, "the process dies here, and the test knows");
+    });
+    let dies = dies.await;
+    AssertUnwindSafe(dies.accept(alice.account(), Terms::default())).catch_unwind().await.unwrap_err();
+    let words: Vec<_> = dies.state().words().unwrap().into_iter().map(|kept| kept.word.said).collect();
+    assert!(matches!(words[..], [Said::Issued(_)]), "written down before anybody has it: {words:?}");
+    drop(dies);
+    // Alice reads of it, and nothing further.
+    alice.relations().await.unwrap();
+    let bob = client(&world, BOB, homes[1].path()).await;
+    let again = bob.accept(alice.account(), Terms { quota: 2, ..Terms::default() }).await.unwrap();
+    assert_eq!(standing(&bob, &alice).await, Standing::Accepted(again.attestation));
+    assert_eq!(shown(&alice, &bob, "by the first").await, [Shown::Connection]);
+
+    // Another installation has them out of the journal and the conversation.
+    bob.sync().await.unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let second = client(&world, BOB, home.path()).await;
+    second.restore_identity().await.unwrap();
+    second.sync().await.unwrap();
+    let revoked = second.revoke(alice.account()).await.unwrap();
+    assert_eq!((revoked.revoked, revoked.policy.signed.policy().revoked_attestations.len()), (2, 2));
+    let paid = shown(&alice, &bob, "for a stamp").await;
+    assert!(matches!(paid[..], [Shown::Stamp { .. }]), "{paid:?}");
+
+    // The first one had another quota, and other terms than the third: all are named.
+    for quota in [1, 3] {
+        bob.accept(alice.account(), Terms { quota, ..Terms::default() }).await.unwrap();
+        alice.relations().await.unwrap();
+    }
+    assert_eq!(shown(&alice, &bob, "a second chance").await, [Shown::Connection]);
+    let blocked = bob.block(alice.account()).await.unwrap();
+    assert_eq!((blocked.tags, blocked.revoked, blocked.left_out), (1, 2, 0));
+    assert_eq!(blocked.policy.unwrap().signed.policy().revoked_attestations.len(), 4);
+    let again = bob.block(alice.account()).await.unwrap();
+    assert_eq!((again.tags, again.revoked, again.policy), (0, 0, None), "nothing is left to name");
+    drop(carol);
+}
+
+#[tokio::test]
+async fn block_that_was_cut_short_revokes_when_it_is_said_again() {
+    let world = World::start().await;
+    let People { alice, bob, carol, homes } = people(&world).await;
+    for to in [&bob, &carol] {
+        shown(&alice, to, "a letter").await;
+        to.accept(alice.account(), Terms::default()).await.unwrap();
+    }
+    alice.relations().await.unwrap();
+    let nobody = bob.account();
+    drop((bob, carol));
+    for (person, name) in [(BOB, "Bob"), (CAROL, "Carol")] {
+        let home = homes[person - 1].path();
+        let dies = client_that(&world, person, home, |step| {
+            assert!(step != Step::Publishing, "the process dies here, and the test knows");
+        });
+        let dies = dies.await;
+        AssertUnwindSafe(dies.block(alice.account())).catch_unwind().await.unwrap_err();
+        assert_eq!(standing(&dies, &alice).await, Standing::Blocked);
+        drop(dies);
+        let again = client(&world, person, home).await;
+        assert_eq!(shown(&alice, &again, "nodes know nothing yet").await, [Shown::Connection], "{name}");
+        if person == CAROL {
+            // Whoever else is blocked, what was left undone is done with it.
+            let policy = again.block(nobody).await.unwrap().policy.unwrap();
+            assert_eq!(policy.signed.policy().revoked_attestations.len(), 1);
+        }
+        let blocked = again.block(alice.account()).await.unwrap();
+        assert_eq!((blocked.tags, blocked.revoked), (1, usize::from(person == BOB)), "{name}");
+        let refused = alice.send(&again.account().to_string(), "please").await.unwrap_err();
+        assert!(matches!(refused, SendError::NoPass(_)), "{name}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn policy_forgets_what_is_over_and_says_what_it_has_no_room_for() {
+    let mut world = World::start_with("all()", Clock::manual(Clock::system().now())).await;
+    let People { alice, bob, carol, homes: _homes } = people(&world).await;
+    let a_day = Duration::from_secs(86_400);
+    shown(&alice, &bob, "Dear Bob").await;
+    bob.accept(alice.account(), Terms { life: a_day, ..Terms::default() }).await.unwrap();
+    assert_eq!(bob.revoke(alice.account()).await.unwrap().revoked, 1);
+    a_while_passes(&world, 3 * a_day).await;
+    let second = bob.accept(alice.account(), Terms::default()).await.unwrap();
+    let policy = bob.revoke(alice.account()).await.unwrap().policy.signed.policy().clone();
+    assert_eq!(policy.revoked_attestations, [second.attestation.hash()], "the first one is over");
+
+    // As many pseudonyms as there may be, of nobody whose letters are known: hers has no room, and what she holds has.
+    let third = bob.accept(alice.account(), Terms::default()).await.unwrap();
+    let tags = (0..256_u64).map(|it| FieldElement::from(it).into()).collect();
+    set_names(&mut world, &bob, policy.version + 1, tags, policy.revoked_attestations).await;
+    let blocked = bob.block(alice.account()).await.unwrap();
+    assert_eq!((blocked.tags, blocked.revoked, blocked.left_out), (0, 1, 1));
+    let policy = blocked.policy.unwrap().signed.policy().clone();
+    assert!(policy.revoked_attestations.contains(&third.attestation.hash()));
+
+    // As many attestations, and hers forgotten: all three that she ever had have no room, and are not said to be revoked.
+    let fourth = bob.accept(alice.account(), Terms::default()).await.unwrap();
+    let version = bob.policy(bob.account()).await.unwrap().unwrap().version;
+    let attestations = (0..=255).map(B256::repeat_byte).collect();
+    set_names(&mut world, &bob, version + 1, Vec::new(), attestations).await;
+    let refused = bob.revoke(alice.account()).await.unwrap_err();
+    assert!(matches!(refused, ConnectionError::Full { missing: 3 }), "{refused}");
+    assert_eq!(standing(&bob, &alice).await, Standing::Accepted(fourth.attestation));
+    drop(carol);
+}
+
+/// Publishes a policy as a client that knows nothing of this one would.
+async fn set_names(world: &mut World, of: &Client, version: u64, tags: Vec<Tag>, attestations: Vec<B256>) {
+    let identity = of.state().identity().unwrap().unwrap();
+    let requirement = "any(connection, stamp(1, tagged))".parse().unwrap();
+    let signed = identity.sign_policy(version, requirement, tags, attestations).unwrap();
+    let (topic, sent_at) = (Topic::Policy(of.account()), world.clock.now());
+    let envelope = Envelope { topic, sent_at, ciphertext: signed.to_bytes() };
+    let owner = identity.sign_owner(envelope.id(world.network));
+    world.publish(Submission::new(envelope, vec![Pass::Owner(owner)]).unwrap()).await.unwrap();
+}
+
+async fn a_while_passes(world: &World, time: Duration) {
+    world.clock.set(world.clock.now().saturating_add(time));
+    world.node.as_ref().unwrap().chain().wait_for(|view| view.as_of() >= Some(world.clock.now())).await.unwrap();
 }
 
 #[tokio::test]

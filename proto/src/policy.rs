@@ -19,6 +19,9 @@ pub const MAX_BLOCKED_TAGS: usize = 256;
 /// The most revoked attestations.
 pub const MAX_REVOKED_ATTESTATIONS: usize = 256;
 
+/// What a blocked tag or a revoked attestation takes of a policy's encoding: its field, its length, and 32 bytes.
+const NAME_BYTES: usize = 34;
+
 /// Who may write to an account, and who may not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -32,6 +35,14 @@ pub struct Policy {
     pub blocked_tags: Vec<Tag>,
     /// keccak-256 of the signatures of attestations that count no more; at most [`MAX_REVOKED_ATTESTATIONS`].
     pub revoked_attestations: Vec<B256>,
+}
+
+impl Policy {
+    /// How many more tags and attestations its encoding has room for, beside the limit of each.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        MAX_BYTES.saturating_sub(wire::Policy::from(self.clone()).encoded_len()) / NAME_BYTES
+    }
 }
 
 /// A policy with the bytes that were signed, which are kept and never encoded again.
@@ -136,5 +147,31 @@ impl From<Policy> for wire::Policy {
             blocked_tags: blocked_tags.iter().map(|tag| tag.as_bytes().to_vec()).collect(),
             revoked_attestations: revoked_attestations.iter().map(|hash| hash.to_vec()).collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_primitives::U256;
+
+    use super::*;
+    use crate::field::FieldElement;
+
+    #[test]
+    fn room_is_what_still_fits() {
+        let mut policy = Policy {
+            account: "0xd8dA6BF26964aF9D7eEd9e03E53415D37aA96045".parse().unwrap(),
+            version: 1,
+            requirement: Requirement::nothing(),
+            blocked_tags: vec![FieldElement::from(7).into(); MAX_BLOCKED_TAGS],
+            revoked_attestations: Vec::new(),
+        };
+        let sign = |policy: &Policy| SignedPolicy::new(NetworkId(B256::ZERO), policy.clone(), |_| [0; 64]);
+        let room = policy.room();
+        assert!(room < MAX_REVOKED_ATTESTATIONS, "both lists do not fit: {room}");
+        policy.revoked_attestations = (0..room).map(|it| U256::from(it).into()).collect();
+        assert_eq!((sign(&policy).is_ok(), policy.room()), (true, 0));
+        policy.revoked_attestations.push(B256::ZERO);
+        assert!(sign(&policy).is_err());
     }
 }

@@ -17,24 +17,29 @@
 //! finds it nowhere else.
 //!
 //! To block is to revoke, to name in the policy every pseudonym that the other one's letters have shown, and not to show its
-//! letters any more, however they came in.
+//! letters any more, however they came in. What is to be revoked is what was issued and the policy does not name yet, so
+//! whoever was cut short does it again.
+
+mod names;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use alloy::primitives::B256;
 use xmtp_proto::account::Account;
 use xmtp_proto::attestation::{Attestation, MAX_LIFE};
 use xmtp_proto::derive::EnvelopeId;
 use xmtp_proto::malformed::Malformed;
-use xmtp_proto::policy::Policy;
-use xmtp_proto::time::Timestamp;
+use xmtp_proto::policy::{MAX_REVOKED_ATTESTATIONS, Policy};
 
-use crate::client::{Client, PublishError, PublishedPolicy};
+use crate::client::{Client, PublishError, PublishedPolicy, Step};
 use crate::content::{Content, ContentType, InvalidContent};
 use crate::conversation::{Conversation, ConversationError, SentMessage};
 use crate::inbox::{InboxError, Message};
 use crate::invite::Author;
 use crate::state::{Said, StateError, Word};
+
+use names::{HINDSIGHT, Names, Shown};
 
 /// Units of postage that the holder of a connection may write in a day, unless another number is named.
 pub const QUOTA: u32 = 32;
@@ -97,6 +102,17 @@ pub struct Accepted {
     pub message: SentMessage,
 }
 
+/// Somebody whose connection was taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// Who.
+    pub peer: Account,
+    /// Attestations that are new in the policy.
+    pub revoked: usize,
+    /// What says so.
+    pub policy: PublishedPolicy,
+}
+
 /// Somebody who can write no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocked {
@@ -106,7 +122,9 @@ pub struct Blocked {
     pub tags: usize,
     /// Attestations that are.
     pub revoked: usize,
-    /// None if there was nothing to name: it is blocked on this side, and has shown nothing that a node could know it by.
+    /// Pseudonyms and attestations that the policy has no room for: nodes let through who shows one of those.
+    pub left_out: usize,
+    /// None if there was nothing to name: it is blocked on this side, and has shown nothing new that a node could know it by.
     pub policy: Option<PublishedPolicy>,
 }
 
@@ -119,6 +137,16 @@ pub enum ConnectionError {
     /// It holds no connection. The user's to mend.
     #[error("{0} holds no connection of this account's")]
     NotConnected(Account),
+    /// The policy has no room for some of its attestations, and names nothing that is known to be over. What there was room for
+    /// is revoked. Try again when another that was revoked is over, or attest new keys: nothing counts then that the old ones
+    /// vouched for.
+    #[error(
+        "the policy has no room to revoke {missing} more: it names {MAX_REVOKED_ATTESTATIONS} attestations at most"
+    )]
+    Full {
+        /// Attestations that count on.
+        missing: usize,
+    },
     /// The caller's fault.
     #[error("a connection lasts for at most 366 days")]
     Life,
@@ -180,7 +208,7 @@ impl Client {
     }
 
     /// Lets an account write without meeting other conditions: in its newest conversation, which is opened if it is not. If it
-    /// was blocked, it is no more.
+    /// was blocked, it is no more. What it was given before counts on beside this, until it is revoked.
     ///
     /// # Errors
     /// [`ConnectionError`]; [`ConnectionError::NoRequest`] if neither has written to the other.
@@ -192,11 +220,16 @@ impl Client {
         let identity = self.identity().map_err(ConversationError::from)?.map_err(ConversationError::from)?;
         let conversation = self.conversation(peer).await?.ok_or(ConnectionError::NoRequest(peer))?;
         if self.is_blocked(peer)? {
-            let shown = self.tags_of(peer).await?;
-            self.change_policy(|policy| policy.blocked_tags.retain(|tag| !shown.contains(tag))).await?;
+            let policy = self.own_policy().await?;
+            let shown = self.shown_by(peer, policy.as_ref()).await?;
+            let (of_peer, names) = (shown.of_peer(), Names { tags_over: shown.over(), ..self.withdrawn()? });
+            let published = self.change_policy(|policy| {
+                names.put_into(policy);
+                policy.blocked_tags.retain(|tag| !of_peer.contains(tag));
+            });
+            published.await?;
         }
-        let policy = self.policy(self.account()).await.map_err(PublishError::from)?;
-        let revoked = policy.map_or_else(Vec::new, |policy| policy.revoked_attestations);
+        let revoked = self.own_policy().await?.map_or_else(Vec::new, |policy| policy.revoked_attestations);
         let holder = conversation.holder_key(peer);
         let attest = |expires_at| {
             let terms = (holder, quota, expires_at);
@@ -209,9 +242,11 @@ impl Client {
         }
         let body = attestation.to_bytes().to_vec();
         let content = Content::new(ContentType::connection(), Some(FALLBACK.to_owned()), body)?;
-        let letter = conversation.letter().id;
+        let (letter, said) = (conversation.letter().id, Said::Issued(attestation));
+        // Sent or not: whatever becomes of the message, it can be revoked.
+        self.state().keep_issued(&Word { peer, at: self.now(), letter, said })?;
         let message = conversation.send_content(&content).await?;
-        self.say(peer, letter, Said::Issued(attestation))?;
+        self.say(peer, letter, said)?;
         Ok(Accepted { peer, attestation, message })
     }
 
@@ -224,57 +259,71 @@ impl Client {
         Ok(self.say(peer, conversation.letter().id, Said::Declined)?)
     }
 
-    /// Takes an attestation back: from then on its holder must meet the account's other conditions.
+    /// Takes back every attestation that an account was given: from then on it must meet the other conditions.
     ///
     /// # Errors
-    /// [`ConnectionError`]; [`ConnectionError::NotConnected`] if there is none.
-    pub async fn revoke(&self, peer: Account) -> Result<PublishedPolicy, ConnectionError> {
-        // Another client of the account may have issued it.
+    /// [`ConnectionError`]; [`ConnectionError::NotConnected`] if it holds none, or is blocked.
+    pub async fn revoke(&self, peer: Account) -> Result<Revoked, ConnectionError> {
+        // Another client of the account may have issued them.
         self.relations().await?;
         let [_, said] = self.state().words_with(peer)?;
-        let Some(Word { said: Said::Issued(attestation), letter, .. }) = said else {
+        let issued = self.issued_to(peer)?;
+        let before = self.own_policy().await?;
+        let is_named = |word: &Word| before.as_ref().is_some_and(|policy| names_attestation(policy, word));
+        let nothing_to_do = match said.map(|word| word.said) {
+            Some(Said::Blocked) => true,
+            Some(Said::Revoked) => issued.iter().all(is_named),
+            Some(Said::Issued(_) | Said::Held(_) | Said::Declined) | None => issued.is_empty(),
+        };
+        let Some(newest) = issued.last().filter(|_| !nothing_to_do) else {
             return Err(ConnectionError::NotConnected(peer));
         };
-        let published = self.change_policy(|policy| revoke(policy, &attestation, self.now())).await?;
-        self.say(peer, letter, Said::Revoked)?;
-        Ok(published)
+        let mut names = self.withdrawn()?;
+        names.attestations.splice(..0, issued.iter().filter_map(hash));
+        let policy = self.change_policy(|policy| names.put_into(policy)).await?;
+        let is_new = |word: &&Word| names_attestation(policy.signed.policy(), word) && !is_named(word);
+        let revoked = issued.iter().filter(is_new).count();
+        let missing = issued.iter().filter(|word| !names_attestation(policy.signed.policy(), word)).count();
+        if missing > 0 {
+            return Err(ConnectionError::Full { missing });
+        }
+        self.say(peer, newest.letter, Said::Revoked)?;
+        Ok(Revoked { peer, revoked, policy })
     }
 
     /// Shuts an account out: what it holds is revoked, the pseudonyms that its letters have shown count for nothing, and its
-    /// letters are not shown.
+    /// letters are not shown. Blocked again, it is shut out of what it has come by since.
     ///
     /// # Errors
-    /// [`ConnectionError`].
+    /// [`ConnectionError`]; its letters are not shown, and what the policy does not name yet it names the next time.
     pub async fn block(&self, peer: Account) -> Result<Blocked, ConnectionError> {
         self.relations().await?;
         let [_, said] = self.state().words_with(peer)?;
-        let issued = said.and_then(|word| if let Said::Issued(it) = word.said { Some(it) } else { None });
         let letter = said.map_or_else(|| EnvelopeId::from([0; 32]), |word| word.letter);
         // On this side first: whatever becomes of the policy, nothing of it is shown.
         self.say(peer, letter, Said::Blocked)?;
-        let shown = self.tags_of(peer).await?;
-        let (mut tags, mut revoked) = (0, 0);
-        let before = self.policy(self.account()).await.map_err(PublishError::from)?;
-        let is_new = |policy: &Policy| shown.iter().any(|tag| !policy.blocked_tags.contains(tag));
-        let needed = issued.is_some() || before.as_ref().map_or(!shown.is_empty(), is_new);
-        let policy = if needed {
-            let published = self.change_policy(|policy| {
-                for tag in &shown {
-                    if !policy.blocked_tags.contains(tag) {
-                        policy.blocked_tags.push(*tag);
-                        tags += 1;
-                    }
-                }
-                if let Some(attestation) = &issued {
-                    revoke(policy, attestation, self.now());
-                    revoked += 1;
-                }
-            });
-            Some(published.await?)
-        } else {
-            None
+        let before = self.own_policy().await?;
+        let shown = self.shown_by(peer, before.as_ref()).await?;
+        let mut names = Names { tags: shown.counting(), tags_over: shown.over(), ..self.withdrawn()? };
+        let of_peer = Names {
+            tags: names.tags.clone(),
+            attestations: self.issued_to(peer)?.iter().filter_map(hash).collect(),
+            ..Names::default()
         };
-        Ok(Blocked { peer, tags, revoked, policy })
+        names.attestations.splice(..0, of_peer.attestations.iter().copied());
+        if names.missing_in(before.as_ref()) == (0, 0) {
+            return Ok(Blocked { peer, tags: 0, revoked: 0, left_out: 0, policy: None });
+        }
+        let policy = self.change_policy(|policy| names.put_into(policy)).await?;
+        let (tags, attestations) = of_peer.missing_in(before.as_ref());
+        let (tags_left, attestations_left) = of_peer.missing_in(Some(policy.signed.policy()));
+        Ok(Blocked {
+            peer,
+            tags: tags.saturating_sub(tags_left),
+            revoked: attestations.saturating_sub(attestations_left),
+            left_out: tags_left + attestations_left,
+            policy: Some(policy),
+        })
     }
 
     /// Whether letters of an account are not to be shown.
@@ -284,16 +333,69 @@ impl Client {
     }
 
     fn say(&self, peer: Account, letter: EnvelopeId, said: Said) -> Result<(), StateError> {
-        self.state().keep_word(&Word { peer, at: self.now(), letter, said })
+        self.step(Step::WritingDown);
+        self.state().keep_word(&Word { peer, at: self.now(), letter, said })?;
+        self.step(Step::WrittenDown);
+        Ok(())
+    }
+
+    /// The attestations that nodes may still take, the oldest first.
+    fn issued(&self) -> Result<Vec<Word>, ConnectionError> {
+        let identity = self.identity().map_err(ConversationError::from)?.map_err(ConversationError::from)?;
+        let (identity_key, now) = (identity.verified_bundle().bundle().keys.identity_key, self.now());
+        let counts = |word: &Word| match word.said {
+            Said::Issued(it) => it.expires_at > now && it.verify(self.network(), self.account(), &identity_key).is_ok(),
+            Said::Held(_) | Said::Declined | Said::Revoked | Said::Blocked => false,
+        };
+        let words = self.state().words()?.into_iter().map(|kept| kept.word);
+        Ok(words.filter(counts).collect())
+    }
+
+    fn issued_to(&self, peer: Account) -> Result<Vec<Word>, ConnectionError> {
+        let mut issued = self.issued()?;
+        issued.retain(|word| word.peer == peer);
+        Ok(issued)
+    }
+
+    /// The attestations of everybody who was revoked or blocked since, as some may not be named yet; and those that are over.
+    fn withdrawn(&self) -> Result<Names, ConnectionError> {
+        let mut names = Names::default();
+        for word in &self.issued()? {
+            let [_, said] = self.state().words_with(word.peer)?;
+            if said.is_some_and(|word| matches!(word.said, Said::Revoked | Said::Blocked)) {
+                names.attestations.extend(hash(word));
+            }
+        }
+        let now = self.now();
+        let is_over = |word: &Word| match word.said {
+            Said::Issued(it) => it.expires_at.saturating_add(HINDSIGHT) <= now,
+            Said::Held(_) | Said::Declined | Said::Revoked | Said::Blocked => false,
+        };
+        let words = self.state().words()?.into_iter().map(|kept| kept.word);
+        names.attestations_over = words.filter(is_over).filter_map(|word| hash(&word)).collect();
+        Ok(names)
+    }
+
+    /// The pseudonyms that an account's letters have shown to this one, and what has become of those that the policy names.
+    async fn shown_by(&self, peer: Account, policy: Option<&Policy>) -> Result<Shown, ConnectionError> {
+        let asked = policy.map_or(&[][..], |policy| &policy.blocked_tags);
+        let mut shown = Shown::new(self.now(), self.deployment().issue_seconds.into(), asked);
+        self.look_at_passes(|from, passes| shown.look_at(passes, from == peer)).await?;
+        Ok(shown)
+    }
+
+    async fn own_policy(&self) -> Result<Option<Policy>, ConnectionError> {
+        Ok(self.policy(self.account()).await.map_err(PublishError::from)?)
     }
 }
 
-/// Names an attestation until it is over, and forgets nothing that may not be over yet: the policy does not say when.
-fn revoke(policy: &mut Policy, attestation: &Attestation, now: Timestamp) {
-    let hash = attestation.hash();
-    if attestation.expires_at > now && !policy.revoked_attestations.contains(&hash) {
-        policy.revoked_attestations.push(hash);
-    }
+/// What a policy names to revoke what a word issued.
+fn hash(word: &Word) -> Option<B256> {
+    if let Said::Issued(attestation) = word.said { Some(attestation.hash()) } else { None }
+}
+
+fn names_attestation(policy: &Policy, word: &Word) -> bool {
+    hash(word).is_some_and(|hash| policy.revoked_attestations.contains(&hash))
 }
 
 impl Conversation<'_> {
@@ -320,12 +422,12 @@ impl Conversation<'_> {
         }
         let [held, issued] = self.client().state().words_with(peer)?;
         let before = if is_theirs { held } else { issued };
-        // Messages are read again and again; what was said since stands.
-        if before.is_some_and(|before| before.at >= message.sent_at) {
-            return Ok(());
-        }
         let said = if is_theirs { Said::Held(attestation) } else { Said::Issued(attestation) };
         let word = Word { peer, at: message.sent_at, letter: self.letter().id, said };
+        // Messages are read again and again; what was said since stands.
+        if before.is_some_and(|before| before.at >= message.sent_at) {
+            return self.client().state().keep_issued(&word);
+        }
         self.client().state().keep_word(&word)
     }
 }

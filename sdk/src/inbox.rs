@@ -155,34 +155,26 @@ impl Client {
         Ok(inbox)
     }
 
-    /// Every pseudonym that an account's letters have shown to this one.
-    pub(crate) async fn tags_of(&self, peer: Account) -> Result<Vec<Tag>, InboxError> {
+    /// The passes of every genuine letter, and who wrote it, in the order of the log.
+    pub(crate) async fn look_at_passes(&self, mut look: impl FnMut(Account, &[Pass])) -> Result<(), InboxError> {
         let identity = self.identity()??;
         let connection = self.connection(Role::Mine).await?;
         let (topic, mut cursor) = (Topic::Invite(self.account()), Cursor::default());
-        let mut tags = Vec::new();
         for _ in 0..MAX_PAGES {
             let page = connection.query(topic, cursor, Order::OldestFirst, PAGE).await?;
             for record in &page.records {
                 cursor = record.postmark.postmark.cursor;
                 match self.open(&identity, record) {
-                    Ok((message, _)) if message.from == peer => {
-                        let shown = record.submission.passes().iter().filter_map(tag);
-                        shown.for_each(|tag| {
-                            if !tags.contains(&tag) {
-                                tags.push(tag)
-                            }
-                        });
-                    }
+                    Ok((message, _)) => look(message.from, record.submission.passes()),
                     Err(Failed::State(error)) => return Err(error.into()),
-                    Ok(_) | Err(Failed::Reason(_)) => {}
+                    Err(Failed::Reason(_)) => {}
                 }
             }
             if !page.more {
                 break;
             }
         }
-        Ok(tags)
+        Ok(())
     }
 
     pub(crate) fn open(&self, identity: &Identity, record: &Record) -> Result<(Message, Letter), Failed> {
@@ -220,7 +212,7 @@ impl Client {
 }
 
 /// The pseudonym that a pass shows to the account, if it shows one.
-const fn tag(pass: &Pass) -> Option<Tag> {
+pub(crate) const fn tag(pass: &Pass) -> Option<Tag> {
     match pass {
         Pass::Stamp(stamp) if stamp.nonce.is_none() => Some(stamp.proof.tag),
         Pass::Stake(stake) => Some(stake.proof.tag),

@@ -390,6 +390,8 @@ impl From<ConnectionError> for Failure {
             ConnectionError::NotConnected(_) => {
                 Self::new("no_connection", &error).hint("xmtp connections shows who may write")
             }
+            ConnectionError::Full { .. } => Self::new("policy_full", &error)
+                .hint("wait until one that was revoked is over, or attest new keys: xmtp identity new --replace"),
             ConnectionError::Life | ConnectionError::Terms(_) => Self::new("usage", &error),
             ConnectionError::Content(_) => Self::new("malformed", &error),
             ConnectionError::Conversation(error) => error.into(),

@@ -1,5 +1,8 @@
 //! What was said about writing to one another: attestations issued and held, requests declined, accounts blocked. The newest
 //! word about an account replaces the one before; what it said itself is kept beside.
+//!
+//! Nodes take every attestation that was issued until a policy revokes it or it is over, whatever was said since. So each is
+//! kept, as the newest word or beside it.
 
 use alloy::primitives::Address;
 use xmtp_proto::account::Account;
@@ -58,13 +61,29 @@ impl State {
         self.store.write(|entries| keep(entries, word, JournalCopy::Wanted))
     }
 
-    /// All words, of each account at most two: what it said last, and what was said to it.
+    /// Keeps an attestation that was or will be issued, whatever was said since. **Call this before anybody else sees it.** The
+    /// journal learns of it when it is said.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn keep_issued(&self, word: &Word) -> Result<(), StateError> {
+        let Some(beside) = name_beside(word) else { return Ok(()) };
+        let [_, newest] = self.words_with(word.peer)?;
+        let is_newest = newest.is_some_and(|newest| newest.said == word.said);
+        // Messages are read again and again, and a write takes an fsync.
+        if is_newest || self.store.read(Table::Words, &beside, KeptWord::from_bytes)?.is_some() {
+            return Ok(());
+        }
+        self.store.write(|entries| keep_beside(entries, word, JournalCopy::Made))
+    }
+
+    /// All words: what each account said last, what was said to it, the oldest first, and every attestation issued to it.
     ///
     /// # Errors
     /// [`StateError::Damaged`], [`StateError::Database`].
     pub fn words(&self) -> Result<Vec<KeptWord>, StateError> {
         let mut all = self.store.read_all(Table::Words, KeptWord::from_bytes)?;
-        all.sort_by_key(|kept| (kept.word.peer, kept.word.is_theirs()));
+        all.sort_by_key(|kept| (kept.word.peer, kept.word.is_theirs(), kept.word.at));
         Ok(all)
     }
 
@@ -84,14 +103,11 @@ impl State {
     pub fn plan_word_copies(&self, plans: &[(Word, Timestamp)]) -> Result<(), StateError> {
         self.store.write(|entries| {
             for (word, due) in plans {
-                let name = name(word.peer, word.is_theirs());
-                let kept = entries.get(Table::Words, &name, KeptWord::from_bytes)?;
-                if kept.is_some_and(|kept| kept.word == *word && kept.copy == JournalCopy::Wanted) {
-                    entries.put(
-                        Table::Words,
-                        &name,
-                        &KeptWord { word: *word, copy: JournalCopy::Due(*due) }.to_bytes(),
-                    )?;
+                for name in [Some(name(word.peer, word.is_theirs())), name_beside(word)].into_iter().flatten() {
+                    let kept = entries.get(Table::Words, &name, KeptWord::from_bytes)?;
+                    if kept == Some(KeptWord { word: *word, copy: JournalCopy::Wanted }) {
+                        put(entries, &name, *word, JournalCopy::Due(*due))?;
+                    }
                 }
             }
             Ok(())
@@ -99,20 +115,51 @@ impl State {
     }
 }
 
-/// The newest word counts; of one word, that the journal has it.
+/// The newest word counts; of one word, that the journal has it. Attestations that were issued are kept in any case.
 pub(super) fn keep(entries: &Entries<'_>, word: &Word, copy: JournalCopy) -> Result<(), StateError> {
     let name = name(word.peer, word.is_theirs());
     let before = entries.get(Table::Words, &name, KeptWord::from_bytes)?;
-    let is_known = before.is_some_and(|before| {
-        before.word.at > word.at
-            || (before.word == *word && (copy != JournalCopy::Made || before.copy == JournalCopy::Made))
-    });
-    if is_known { Ok(()) } else { entries.put(Table::Words, &name, &KeptWord { word: *word, copy }.to_bytes()) }
+    if before.is_some_and(|before| before.word.at > word.at) {
+        return keep_beside(entries, word, copy);
+    }
+    let is_known = before
+        .is_some_and(|before| before.word == *word && (copy != JournalCopy::Made || before.copy == JournalCopy::Made));
+    if is_known {
+        return Ok(());
+    }
+    put(entries, &name, *word, copy)?;
+    if let Some(beside) = name_beside(word) {
+        entries.remove(Table::Words, &beside)?;
+    }
+    before.map_or(Ok(()), |KeptWord { word, copy }| keep_beside(entries, &word, copy))
+}
+
+/// Keeps an attestation that was issued beside the newest word, unless it is that one's. Other words are not kept.
+fn keep_beside(entries: &Entries<'_>, word: &Word, copy: JournalCopy) -> Result<(), StateError> {
+    let Some(beside) = name_beside(word) else { return Ok(()) };
+    let newest = entries.get(Table::Words, &name(word.peer, false), KeptWord::from_bytes)?;
+    if newest.is_some_and(|newest| newest.word.said == word.said) {
+        return Ok(());
+    }
+    let before = entries.get(Table::Words, &beside, KeptWord::from_bytes)?;
+    let is_known = before.is_some_and(|before| copy != JournalCopy::Made || before.copy == JournalCopy::Made);
+    if is_known { Ok(()) } else { put(entries, &beside, *word, copy) }
+}
+
+fn put(entries: &Entries<'_>, name: &[u8], word: Word, copy: JournalCopy) -> Result<(), StateError> {
+    entries.put(Table::Words, name, &KeptWord { word, copy }.to_bytes())
 }
 
 /// Chain id u64, address 20, 1 for what the other one said.
 fn name(peer: Account, is_theirs: bool) -> Vec<u8> {
     [peer.chain_id().to_be_bytes().as_slice(), peer.address().as_slice(), &[u8::from(is_theirs)]].concat()
+}
+
+/// Chain id u64, address 20, 2, hash of the attestation 32; none if none was issued.
+fn name_beside(word: &Word) -> Option<Vec<u8>> {
+    let Word { peer, said: Said::Issued(attestation), .. } = word else { return None };
+    let (chain_id, hash) = (peer.chain_id().to_be_bytes(), attestation.hash());
+    Some([chain_id.as_slice(), peer.address().as_slice(), &[2], hash.as_slice()].concat())
 }
 
 impl KeptWord {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use xmtp_proto::account::Account;
 use xmtp_proto::attestation::Attestation;
 use xmtp_sdk::client::Client;
-use xmtp_sdk::connection::{Accepted, Blocked, Relation, Standing, Terms};
+use xmtp_sdk::connection::{Accepted, Blocked, Relation, Revoked, Standing, Terms};
 
 use super::shown;
 use crate::failure::Failure;
@@ -29,19 +29,26 @@ pub(super) async fn accept(account: Account, terms: Terms, client: &Client, outp
 
 pub(super) async fn decline(account: Account, client: &Client, output: &Output) -> Result<(), Failure> {
     client.decline(account).await?;
-    output.say(&Done { account: account.to_string(), now: "declined", policy_version: None, tags: 0, revoked: 0 })
+    output.say(&Done {
+        account: account.to_string(),
+        now: "declined",
+        policy_version: None,
+        tags: 0,
+        revoked: 0,
+        left_out: 0,
+    })
 }
 
 pub(super) async fn revoke(account: Account, client: &Client, output: &Output) -> Result<(), Failure> {
-    let published = client.revoke(account).await?;
-    let policy_version = Some(published.signed.policy().version);
-    output.say(&Done { account: account.to_string(), now: "revoked", policy_version, tags: 0, revoked: 1 })
+    let Revoked { peer, revoked, policy } = client.revoke(account).await?;
+    let policy_version = Some(policy.signed.policy().version);
+    output.say(&Done { account: peer.to_string(), now: "revoked", policy_version, tags: 0, revoked, left_out: 0 })
 }
 
 pub(super) async fn block(account: Account, client: &Client, output: &Output) -> Result<(), Failure> {
-    let Blocked { peer, tags, revoked, policy } = client.block(account).await?;
+    let Blocked { peer, tags, revoked, left_out, policy } = client.block(account).await?;
     let policy_version = policy.map(|published| published.signed.policy().version);
-    output.say(&Done { account: peer.to_string(), now: "blocked", policy_version, tags, revoked })
+    output.say(&Done { account: peer.to_string(), now: "blocked", policy_version, tags, revoked, left_out })
 }
 
 #[derive(Serialize)]
@@ -88,6 +95,8 @@ struct Done {
     policy_version: Option<u64>,
     tags: usize,
     revoked: usize,
+    /// Pseudonyms and attestations that the policy has no room for.
+    left_out: usize,
 }
 
 impl From<Attestation> for Connection {
@@ -147,19 +156,26 @@ impl Said for Issued {
 
 impl Said for Done {
     fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
-        let Self { account, now, policy_version, tags, revoked } = self;
+        let Self { account, now, policy_version, tags, revoked, left_out } = self;
         match (*now, policy_version) {
             ("declined", _) => writeln!(f, "The request of {account} stays without an answer."),
             ("revoked", _) => writeln!(f, "{account} must meet your policy again to write to you."),
             (_, None) => {
-                writeln!(f, "Letters of {account} are not shown; it has shown nothing that a node could know it by.")
+                writeln!(
+                    f,
+                    "Letters of {account} are not shown; it has shown nothing new that a node could know it by."
+                )
             }
             (_, Some(version)) => {
                 writeln!(f, "{account} is blocked: your policy, version {version}, names it.")?;
                 writeln!(
                     f,
                     "  {tags} pseudonyms, {revoked} attestations; its letters are not shown, however they come in"
-                )
+                )?;
+                match left_out {
+                    0 => Ok(()),
+                    _ => writeln!(f, "  {left_out} more have no room in it: nodes let through who shows one of those"),
+                }
             }
         }
     }
