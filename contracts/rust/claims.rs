@@ -5,6 +5,7 @@ use alloy::primitives::{Address, U256};
 use serde::{Deserialize, Serialize};
 use xmtp_proto::claim::{self, Terms};
 use xmtp_proto::derive::{ClaimId, NetworkId};
+use xmtp_proto::snapshot::{self, Snapshot};
 
 use crate::IClaims;
 
@@ -138,6 +139,20 @@ impl From<&OfferedClaim> for IClaims::Claim {
             Condition::Active { before } => IClaims::Spec { kind: IClaims::Kind::Active, before, ..blank },
         };
         Self { spec, issuers: issuers.clone(), threshold: *threshold, limit: *limit }
+    }
+}
+
+impl From<&Snapshot> for IClaims::Snapshot {
+    fn from(it: &Snapshot) -> Self {
+        let Snapshot { generation, block_number, block_hash, contacts, leaves, roots } = it;
+        Self {
+            generation: *generation,
+            blockNumber: *block_number,
+            blockHash: *block_hash,
+            contacts: snapshot::contacts_hash(contacts),
+            leaves: *leaves,
+            roots: roots.iter().map(|root| root.field().to_u256()).collect(),
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! A snapshot looks at the last block and the last entry before a moment that all issuers of a claim agree on, so those who are
 //! honest sign the same one without talking to each other, and anybody can [compute it again](recompute()).
 
+mod anchor;
 mod config;
 mod cross_check;
 mod holders;
@@ -42,18 +43,22 @@ use xmtp_prover::{Group as Tree, Limit, leaves};
 
 use crate::chain::{Head, RpcError};
 use crate::claims::issuers::Issuers;
+use anchor::Anchors;
 use holders::Reader;
 use node::{Node, Published, Registered, Until, issuer_digest};
 use progress::{Progress, ProgressFile};
 use rpc::Rpc;
 
-pub use config::{ClaimChain, CrossCheck, IssuedClaim, IssuerConfig, Refresh};
+pub use anchor::{AnchorError, Anchored};
+pub use config::{AnchorConfig, ClaimChain, CrossCheck, IssuedClaim, IssuerConfig, Refresh};
 pub use cross_check::NotSo;
 pub use node::NodeFailure;
 pub use recompute::{Difference, Recomputed, Source, recompute};
 
 /// Before what failed is tried again.
 const RETRY: Duration = Duration::from_secs(30);
+/// Before a snapshot that is not anchored yet is looked at again: another issuer's signature may have come.
+const ANCHOR_AGAIN: Duration = Duration::from_secs(300);
 /// How long after a moment a chain that is silent is taken to have had nothing to say before it.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -86,7 +91,7 @@ pub enum IssueError {
     #[error("{0} is no issuer of this claim")]
     NotIssuer(Address),
     /// The key cannot be read.
-    #[error("issuer's key {path}: {reason}")]
+    #[error("key {path}: {reason}")]
     Key {
         /// Which file.
         path: PathBuf,
@@ -159,6 +164,7 @@ pub struct Issuer {
     node: url::Url,
     refresh: Refresh,
     desks: Vec<Desk>,
+    anchors: Option<Anchors>,
     clock: Clock,
 }
 
@@ -168,11 +174,11 @@ impl Issuer {
     /// # Errors
     /// [`IssueError`].
     pub async fn open(config: IssuerConfig, clock: Clock) -> Result<Self, IssueError> {
-        let IssuerConfig { deployment, node, data_dir, key, refresh, chains, claims, log: _ } = config;
+        let IssuerConfig { deployment, node, data_dir, key, refresh, chains, claims, anchor, log: _ } = config;
         let deployment = Deployment::load(&deployment)?;
         let network = NetworkId::new(deployment.chain_id, deployment.postage);
-        let key = crate::operator::key(&key.key_file, &key.password_file)
-            .map_err(|(path, reason)| IssueError::Key { path, reason })?;
+        let unreadable = |(path, reason)| IssueError::Key { path, reason };
+        let key = crate::operator::key(&key.key_file, &key.password_file).map_err(unreadable)?;
         std::fs::create_dir_all(&data_dir).map_err(IssueError::Progress)?;
         let mut desks = Vec::with_capacity(claims.len());
         for issued in claims {
@@ -190,7 +196,16 @@ impl Issuer {
         let anchorage = desks.first().map(|(anchorage, _)| *anchorage);
         let anchorage = anchorage.ok_or_else(|| IssueError::NoSuchClaim("anything".to_owned()))?;
         let desks = desks.into_iter().map(|(_, desk)| desk).collect();
-        Ok(Self { key, network, anchorage, node, refresh, desks, clock })
+        let anchors = match anchor {
+            None => None,
+            Some(AnchorConfig { rpc_url, key_file, password_file, request_timeout }) => {
+                let payer = crate::operator::private_key(&key_file, &password_file).map_err(unreadable)?;
+                let anchors = Anchors::new(rpc_url, anchorage.claims, payer, request_timeout)?;
+                anchors.require_chain(anchorage.chain_id).await?;
+                Some(anchors)
+            }
+        };
+        Ok(Self { key, network, anchorage, node, refresh, desks, anchors, clock })
     }
 
     /// Publishes the snapshots of all claims as of a moment; one after the other.
@@ -205,15 +220,35 @@ impl Issuer {
         Ok(all)
     }
 
+    /// Whether a key is configured that pays for anchoring.
+    #[must_use]
+    pub const fn anchors(&self) -> bool {
+        self.anchors.is_some()
+    }
+
+    /// Puts a snapshot on the settlement chain, if enough issuers have signed it.
+    ///
+    /// # Errors
+    /// [`AnchorError`]; the snapshot counts all the same.
+    pub async fn anchor(&self, issued: &Issued) -> Result<Anchored, AnchorError> {
+        let anchors = self.anchors.as_ref().ok_or(AnchorError::NoKey)?;
+        let desk = self.desks.iter().find(|desk| desk.id == issued.claim).ok_or(AnchorError::NotIssued)?;
+        let node = Node::connect(&self.node, self.network).await?;
+        let published = node.published(issued.claim).await?;
+        anchors.anchor(issued, (&desk.terms, self.anchorage), &published).await
+    }
+
     /// The moment of the snapshot that is due now.
     #[must_use]
     pub fn due(&self) -> Timestamp {
         self.refresh.due(self.clock.now())
     }
 
-    /// Publishes every snapshot that is due, until it is told to stop. What fails is tried again.
+    /// Publishes every snapshot that is due, and anchors it if that is configured, until it is told to stop. What fails is tried
+    /// again.
     pub async fn run(self, stop: CancellationToken) {
         let mut done: BTreeMap<ClaimId, Timestamp> = BTreeMap::new();
+        let mut unanchored: BTreeMap<ClaimId, Issued> = BTreeMap::new();
         loop {
             let (due, mut failed) = (self.due(), false);
             for desk in &self.desks {
@@ -230,6 +265,9 @@ impl Issuer {
                         let Snapshot { block_number, leaves, .. } = issued.snapshot;
                         tracing::info!(claim = desk.issued.name, block_number, leaves, "published a snapshot");
                         done.insert(desk.id, due);
+                        if self.anchors() {
+                            unanchored.insert(desk.id, issued);
+                        }
                     }
                     Err(error) => {
                         tracing::warn!(claim = desk.issued.name, %error, "no snapshot; it is tried again");
@@ -237,11 +275,34 @@ impl Issuer {
                     }
                 }
             }
+            tokio::select! {
+                () = self.anchor_all(&mut unanchored) => {}
+                () = stop.cancelled() => return,
+            }
             let next = due.saturating_add(self.refresh.every).since(self.clock.now());
-            let wait = if failed { next.min(RETRY) } else { next }.max(Duration::from_secs(1));
+            let again = [(failed, RETRY), (!unanchored.is_empty(), ANCHOR_AGAIN)];
+            let again = again.into_iter().filter_map(|(is_due, wait)| is_due.then_some(wait));
+            let wait = again.fold(next, Duration::min).max(Duration::from_secs(1));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Leaves what has to be tried again.
+    async fn anchor_all(&self, unanchored: &mut BTreeMap<ClaimId, Issued>) {
+        for (claim, issued) in std::mem::take(unanchored) {
+            match self.anchor(&issued).await {
+                Ok(Anchored::Sent(transaction)) => tracing::info!(%claim, %transaction, "anchored a snapshot"),
+                Ok(Anchored::Before) => {}
+                Ok(Anchored::TooFew) => {
+                    unanchored.insert(claim, issued);
+                }
+                Err(error) => {
+                    tracing::warn!(%claim, %error, "the snapshot is not anchored; it counts all the same");
+                    unanchored.insert(claim, issued);
+                }
             }
         }
     }

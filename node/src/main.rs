@@ -18,7 +18,7 @@ use xmtp_node::backup::{self, BackupError, Summary};
 use xmtp_node::config::{Config, ConfigError, LogConfig, LogFormat, Overrides};
 use xmtp_node::doctor;
 use xmtp_node::evidence;
-use xmtp_node::issuer::{self, ClaimChain, Issued, IssuedClaim, Issuer, IssuerConfig};
+use xmtp_node::issuer::{self, Anchored, ClaimChain, Issued, IssuedClaim, Issuer, IssuerConfig};
 use xmtp_node::live::Reloader;
 use xmtp_node::node::{self, Node};
 use xmtp_proto::time::{Clock, Timestamp};
@@ -293,11 +293,18 @@ async fn issue(config: &Path, once: bool, at: Option<u64>) -> Result<(), Box<dyn
     let issuer = Issuer::open(config, Clock::system()).await?;
     if once {
         for issued in issuer.issue(at.map_or_else(|| issuer.due(), Timestamp::from_secs)).await? {
+            let anchored = if issuer.anchors() { Some(issuer.anchor(&issued).await) } else { None };
+            let anchored = anchored.map(|anchored| match anchored {
+                Ok(Anchored::Sent(transaction)) => transaction.to_string(),
+                Ok(Anchored::Before) => "before".to_owned(),
+                Ok(Anchored::TooFew) => "too few signatures".to_owned(),
+                Err(error) => format!("failed: {error}"),
+            });
             let Issued { claim, snapshot, digest, listed } = issued;
             let roots: Vec<_> = snapshot.roots.iter().map(ToString::to_string).collect();
             let line = serde_json::json!({
                 "claim": claim.to_string(), "generation": snapshot.generation, "block": snapshot.block_number,
-                "leaves": snapshot.leaves, "roots": roots, "digest": digest, "listed": listed,
+                "leaves": snapshot.leaves, "roots": roots, "digest": digest, "listed": listed, "anchored": anchored,
             });
             println!("{line}");
         }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -448,17 +447,10 @@ pub(crate) fn operator_key(config: &Config) -> Result<PrivateKeySigner, StartErr
     key(&config.operator.key_file, &config.operator.password_file)
 }
 
-/// The key that pays for slashing. It holds coin, so its files are nobody else's to read.
+/// The key that pays for slashing.
 pub(crate) fn slashing_key(config: &SlashingConfig) -> Result<PrivateKeySigner, StartError> {
-    for path in [&config.key_file, &config.password_file] {
-        let reason = match std::fs::metadata(path).map(|file| file.permissions().mode() & 0o777) {
-            Ok(mode) if mode & 0o077 == 0 => continue,
-            Ok(mode) => format!("has mode {mode:04o}, so others can read it: chmod 600 it"),
-            Err(error) => error.to_string(),
-        };
-        return Err(StartError::Key { path: path.clone(), reason });
-    }
-    key(&config.key_file, &config.password_file)
+    let key = operator::private_key(&config.key_file, &config.password_file);
+    key.map_err(|(path, reason)| StartError::Key { path, reason })
 }
 
 fn key(path: &Path, password_file: &Path) -> Result<PrivateKeySigner, StartError> {

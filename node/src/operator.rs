@@ -1,5 +1,6 @@
 //! The operator's key, which signs postmarks; and how keys are read.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -71,6 +72,22 @@ impl Operator {
         signature[64] = V + (i32::from(recovery) & 1) as u8;
         SignedPostmark { postmark, signature }
     }
+}
+
+/// As [`key`], of one that holds coin: its files are nobody else's to read.
+///
+/// # Errors
+/// As there.
+pub(crate) fn private_key(key_file: &Path, password_file: &Path) -> Result<PrivateKeySigner, (PathBuf, String)> {
+    for path in [key_file, password_file] {
+        let reason = match std::fs::metadata(path).map(|file| file.permissions().mode() & 0o777) {
+            Ok(mode) if mode & 0o077 == 0 => continue,
+            Ok(mode) => format!("has mode {mode:04o}, so others can read it: chmod 600 it"),
+            Err(error) => error.to_string(),
+        };
+        return Err((path.to_owned(), reason));
+    }
+    key(key_file, password_file)
 }
 
 /// Reads a key from its Web3 Secret Storage file.

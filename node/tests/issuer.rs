@@ -8,6 +8,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroU64;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,13 +21,13 @@ use alloy::providers::{DynProvider, Provider as _, ProviderBuilder};
 use alloy::rpc::types::TransactionRequest;
 use alloy::signers::local::PrivateKeySigner;
 use support::claims::{anchorage, claim_pass, counts, entry, issuer, part, root_today, send, signed, snapshot};
-use support::{Person, World};
+use support::{Person, World, keystore};
 use xmtp_contracts::testing::{Mock, anvil_builder, deploy_mock, start as start_chain};
 use xmtp_contracts::{Condition, IClaims, IXmtpToken, OfferedClaim};
 use xmtp_node::config::{LogConfig, OperatorConfig};
 use xmtp_node::issuer::{
-    ClaimChain, CrossCheck, Difference, IssueError, IssuedClaim, Issuer, IssuerConfig, NotSo, Recomputed, Refresh,
-    Source, recompute,
+    AnchorConfig, AnchorError, Anchored, ClaimChain, CrossCheck, Difference, IssueError, IssuedClaim, Issuer,
+    IssuerConfig, NotSo, Recomputed, Refresh, Source, recompute,
 };
 use xmtp_proto::derive::ClaimId;
 use xmtp_proto::field::Commitment;
@@ -106,6 +107,29 @@ async fn open(
     seed: u8,
     claims: &[(&str, Option<CrossCheck>)],
 ) -> Result<Issuer, IssueError> {
+    open_with(world, elsewhere, seed, claims, None).await
+}
+
+/// Who pays for anchoring: an account of the settlement chain with coin.
+fn payer(world: &World) -> AnchorConfig {
+    let key = world.anvil().keys()[4].to_bytes().into();
+    let key_file = keystore(world.folder.path(), "payer.json", key);
+    let password_file = world.folder.path().join("payer.password");
+    fs::write(&password_file, "password\n").unwrap();
+    for file in [&key_file, &password_file] {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let request_timeout = Duration::from_secs(10);
+    AnchorConfig { rpc_url: world.anvil().endpoint_url(), key_file, password_file, request_timeout }
+}
+
+async fn open_with(
+    world: &World,
+    elsewhere: &Elsewhere,
+    seed: u8,
+    claims: &[(&str, Option<CrossCheck>)],
+    anchor: Option<AnchorConfig>,
+) -> Result<Issuer, IssueError> {
     let folder = world.folder.path().join(format!("issuer-{seed}"));
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join("password"), "password\n").unwrap();
@@ -124,6 +148,7 @@ async fn open(
         refresh: Refresh::default(),
         chains: vec![elsewhere.chain()],
         claims: issued.collect(),
+        anchor,
         log: LogConfig::default(),
     };
     Issuer::open(config, world.clock.clone()).await
@@ -187,6 +212,9 @@ async fn collection_elsewhere_pays_for_a_letter_here_until_the_token_is_sold() {
     assert!(by_first.listed);
     assert_eq!(by_first.snapshot.leaves, 2);
 
+    let anchoring = open_with(&world, &elsewhere, 31, &[("cats", None)], Some(payer(&world))).await.unwrap();
+    assert_eq!(anchoring.anchor(by_first).await.unwrap(), Anchored::TooFew);
+
     // The second issuer looks for itself, and comes to the same.
     let second = open(&world, &elsewhere, 32, &[("cats", None)]).await.unwrap();
     let by_second = second.issue(at).await.unwrap().remove(0);
@@ -199,10 +227,18 @@ async fn collection_elsewhere_pays_for_a_letter_here_until_the_token_is_sold() {
     let pass = claim_pass(&mut world, &alice, (id, root), (today, 0), &letter).await;
     send(&mut world, &letter, vec![pass]).await.unwrap();
 
-    // What they signed, the contract takes.
+    // What they signed, the contract hashes as they did, and takes.
     let claims = IClaims::new(world.deployment.claims.unwrap(), &world.provider);
+    let hashed = claims.snapshotDigest(id.0, (&by_first.snapshot).into()).call().await.unwrap();
+    assert_eq!(hashed, by_first.digest);
+    let undeclared = anchoring.anchor(by_first).await.unwrap_err();
+    assert!(matches!(undeclared, AnchorError::Refused(_)), "{undeclared}");
     claims.declare((&cats).into()).send().await.unwrap().get_receipt().await.unwrap();
     world.deployment.verify(&world.provider).await.unwrap();
+    assert!(matches!(second.anchor(by_first).await, Err(AnchorError::NoKey)));
+    assert!(matches!(anchoring.anchor(by_first).await.unwrap(), Anchored::Sent(_)));
+    assert_eq!(claims.anchorsOf(id.0).call().await.unwrap().current.digest, by_first.digest);
+    assert_eq!(anchoring.anchor(by_first).await.unwrap(), Anchored::Before);
     let recomputed = again(&world, &elsewhere, "cats").await;
     let verdict = |digest| recomputed.iter().find(|it| it.digest == digest).unwrap();
     let truth = verdict(by_first.digest);

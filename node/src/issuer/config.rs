@@ -32,6 +32,9 @@ pub struct IssuerConfig {
     pub chains: Vec<ClaimChain>,
     /// The claims to issue.
     pub claims: Vec<IssuedClaim>,
+    /// Putting on the settlement chain what enough issuers signed: off unless it is there.
+    #[serde(default)]
+    pub anchor: Option<AnchorConfig>,
     /// Logs.
     #[serde(default)]
     pub log: LogConfig,
@@ -70,6 +73,21 @@ pub struct ClaimChain {
     /// when there is a later one.
     #[serde(default)]
     pub quiet: bool,
+}
+
+/// Who pays for `Claims.anchor`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnchorConfig {
+    /// JSON-RPC of the settlement chain, over HTTP. May hold a secret; it is never logged.
+    pub rpc_url: Url,
+    /// A Web3 Secret Storage (version 3) file that nobody else may read. Its account pays for the transactions.
+    pub key_file: PathBuf,
+    /// A file whose first line is its password; nobody else may read it either.
+    pub password_file: PathBuf,
+    /// For one answer.
+    #[serde(default = "default_request_timeout", with = "humantime_serde")]
+    pub request_timeout: Duration,
 }
 
 /// A claim to issue.
