@@ -3,13 +3,16 @@
 
 #![allow(clippy::unwrap_used)] // A test may.
 
+#[path = "crash/dice.rs"]
+mod dice;
 mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroU64;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use alloy::eips::BlockNumberOrTag;
@@ -20,6 +23,7 @@ use alloy::providers::ext::AnvilApi as _;
 use alloy::providers::{DynProvider, Provider as _, ProviderBuilder};
 use alloy::rpc::types::TransactionRequest;
 use alloy::signers::local::PrivateKeySigner;
+use dice::Dice;
 use support::claims::{anchorage, claim_pass, counts, entry, issuer, part, root_today, send, signed, snapshot};
 use support::{Person, World, keystore};
 use xmtp_contracts::testing::{Mock, anvil_builder, deploy_mock, start as start_chain};
@@ -465,6 +469,115 @@ async fn issuer_goes_on_where_it_stopped_and_begins_anew_after_a_reorganisation(
     assert!(!fs::read_to_string(&file).unwrap().contains(token), "it went on from a block that is gone");
     assert_eq!(anew.snapshot.leaves, 1);
     assert!(Path::new(&file).exists());
+}
+
+/// The command, in a process of its own.
+fn spawn(config: &Path, at: Timestamp) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_xmtp-node"))
+        .args(["issue", "--once", "--config"])
+        .arg(config)
+        .args(["--at", &at.as_secs().to_string()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// A configuration file of an issuer with this key, which reads one block at a time.
+fn configure(world: &World, elsewhere: &Elsewhere, seed: u8) -> (PathBuf, PathBuf) {
+    let folder = world.folder.path().join("killed");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("password"), "password\n").unwrap();
+    let mut rng = rand_08::thread_rng();
+    eth_keystore::encrypt_key(&folder, &mut rng, [seed; 32], "password", Some("key.json")).unwrap();
+    let text = format!(
+        r#"
+        deployment = "{deployment}"
+        node = "{node}"
+        data_dir = "{folder}/progress"
+        [key]
+        key_file = "{folder}/key.json"
+        password_file = "{folder}/password"
+        [[chains]]
+        chain_id = {CHAIN}
+        rpc_url = "{rpc}"
+        confirmations = 0
+        logs_range = 1
+        quiet = true
+        [[claims]]
+        name = "cats"
+        cross_check = {{ slot = 2 }}
+        "#,
+        deployment = world.folder.path().join("deployment.json").display(),
+        node = world.node_url(),
+        rpc = elsewhere.anvil.endpoint(),
+        folder = folder.display(),
+    );
+    let file = folder.join("issuer.toml");
+    fs::write(&file, text).unwrap();
+    (file, folder.join("progress"))
+}
+
+// The command is waited for on a thread; the node that it asks runs on others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn issuer_that_is_killed_while_it_reads_comes_to_the_same_snapshot() {
+    const KILLS: u32 = 12;
+    let seed = Clock::system().now().as_nanos();
+    eprintln!("seed {seed}");
+    let mut dice = Dice::new(seed);
+    let elsewhere = Elsewhere::start();
+    let collection = deploy_mock(&elsewhere.provider, elsewhere.deployer, Mock::Collection).await.unwrap();
+    let mut world = World::start().await;
+    let cats = claim("cats", Condition::Erc721 { collection }, (&[31, 32], 2));
+    let id = cats.id(world.network);
+    world.offer(vec![cats]).await;
+    let mut people = Vec::new();
+    for number in 2..8 {
+        people.push(world.join(number).await);
+    }
+    // Tokens come, and those of the first two go again.
+    let tokens = ICollection::new(collection, &elsewhere.provider);
+    for (token, person) in (1..).zip(people.iter().chain(&people[..2])) {
+        elsewhere.mint(collection, person, token).await;
+        elsewhere.provider.anvil_mine(Some(40), None).await.unwrap();
+    }
+    for (token, person) in [(1, 0), (7, 0), (2, 1)] {
+        let owner = people[person].account.address();
+        elsewhere.pay(elsewhere.deployer, owner, 1_000_000_000_000_000_000).await;
+        let sale = tokens.transferFrom(owner, elsewhere.deployer, U256::from(token)).from(owner);
+        sale.send().await.unwrap().get_receipt().await.unwrap();
+        elsewhere.provider.anvil_mine(Some(40), None).await.unwrap();
+    }
+
+    let (config, data_dir) = configure(&world, &elsewhere, 31);
+    let progress = data_dir.join(format!("{id}.json"));
+    let at = moment(&world);
+    let mut seen = BTreeSet::new();
+    for _ in 0..KILLS {
+        let mut child = spawn(&config, at);
+        tokio::time::sleep(Duration::from_millis(dice.between(1, 1_500))).await;
+        // SIGKILL. It may have come to its end before.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        seen.extend(fs::read_to_string(&progress).ok().and_then(|text| read_to(&text)));
+    }
+    assert!(!seen.is_empty(), "it kept nothing before it was killed");
+    let output = spawn(&config, at).wait_with_output().unwrap();
+    assert!(output.status.success());
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+
+    let never_killed = open(&world, &elsewhere, 32, &[("cats", None)]).await.unwrap();
+    let expected = never_killed.issue(at).await.unwrap().remove(0);
+    assert_eq!(said["digest"], expected.digest.to_string());
+    assert_eq!(expected.snapshot.leaves, 5, "one of six sold all that it had");
+    let [recomputed] = again(&world, &elsewhere, "cats").await.try_into().unwrap();
+    assert_eq!((recomputed.signers.len(), recomputed.difference), (2, None));
+    assert_eq!(root_today(&world, id).await, Some(expected.snapshot.roots[0]));
+}
+
+/// The block up to which an issuer has read, as its file of progress says.
+fn read_to(progress: &str) -> Option<u64> {
+    serde_json::from_str::<serde_json::Value>(progress).unwrap()["read"][0].as_u64()
 }
 
 async fn client(world: &World, home: &Path, wallet: usize, small_claims: bool) -> Client {

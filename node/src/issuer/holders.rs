@@ -19,8 +19,10 @@ use super::progress::{Holdings, Progress, ProgressFile};
 use super::rpc::Rpc;
 use crate::chain::{Head, RpcError};
 
-/// Progress is kept this often, for the file of a large collection is not written in no time.
-const SAVED_EVERY: Duration = Duration::from_secs(5);
+/// Progress is kept no more often than this.
+const SAVED_EVERY: Duration = Duration::from_millis(100);
+/// Nor for more than this part of the time: the file of a large collection is not written in no time.
+const SAVING_SHARE: u32 = 10;
 
 mod events {
     alloy::sol! {
@@ -64,7 +66,7 @@ impl Reader<'_> {
                 progress.start_again();
             }
         }
-        let (mut range, mut saved) = (self.range.max(1), Instant::now());
+        let (mut range, mut saved, mut next_save) = (self.range.max(1), Instant::now(), SAVED_EVERY);
         while progress.next() <= target.number {
             let from = progress.next();
             let to = target.number.min(from.saturating_add(range - 1));
@@ -82,9 +84,11 @@ impl Reader<'_> {
             }
             let hash = if to == target.number { target.hash } else { self.hash_of(to).await? };
             progress.read = Some((to, hash));
-            if saved.elapsed() >= SAVED_EVERY {
+            if saved.elapsed() >= next_save {
+                let began = Instant::now();
                 self.save(progress)?;
                 saved = Instant::now();
+                next_save = SAVED_EVERY.max(saved.duration_since(began) * SAVING_SHARE);
             }
         }
         self.save(progress)
