@@ -2,10 +2,10 @@
 //! without waiting for a root to change (docs/protocol.md, "The pass circuit").
 //!
 //! A secret becomes known in two ways: this node sees one index on two envelopes, or the chain tells of a slash. A book is
-//! closed once, for its stamps have no epoch. All else has a limit for every day: it is closed for one day after the other,
-//! each before it begins, for as long as a root may be good that has its leaf. Of a stake that is until it was slashed, which
-//! may be never; of memberships and claims, whose leaves nobody takes out, until their quarter is over
-//! (docs/decisions/0028-closed-memberships.md).
+//! closed once, for its stamps have no epoch, as soon as the chain has told of it. All else has a limit for every day: it is
+//! closed for one day after the other, each before it begins, for as long as a root may be good that has its leaf. Of a stake
+//! that is until it was slashed, which may be never; of memberships and claims, whose leaves nobody takes out, until their
+//! quarter is over (docs/decisions/0028-closed-memberships.md).
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,13 +44,13 @@ pub(crate) struct Closing {
     chain: ChainHandle,
     store: Store,
     clock: Clock,
-    daily: Arc<Mutex<HashMap<(Group, Commitment), Known>>>,
+    revealed: Arc<Mutex<HashMap<(Group, Commitment), Known>>>,
 }
 
-/// A secret that is known, of something that has a limit for every day.
+/// A secret that is known.
 struct Known {
     secret: Arc<PassSecret>,
-    /// How many passes it makes in a day.
+    /// How many passes it makes, in a day where they have one.
     passes: usize,
     /// Since when its leaf has been gone from the newest root; nothing while it stands.
     gone_since: Option<Timestamp>,
@@ -58,7 +58,7 @@ struct Known {
 
 impl Closing {
     pub(crate) fn new(rules: Arc<Rules>, chain: ChainHandle, store: Store, clock: Clock) -> Self {
-        Self { rules, chain, store, clock, daily: Arc::default() }
+        Self { rules, chain, store, clock, revealed: Arc::default() }
     }
 
     /// Closes all that the holder of a secret could still show in its group, and returns how many passes that is. Takes
@@ -89,7 +89,7 @@ impl Closing {
                 }
             }
             done = slashed;
-            self.close_days().await?;
+            self.close_again().await?;
             tokio::select! {
                 // The follower has ended, and the node with it.
                 changed = views.changed() => if changed.is_err() { return Ok(()) },
@@ -108,33 +108,34 @@ impl Closing {
         }
     }
 
-    /// Has a secret closed for the days to come, too.
+    /// Has a secret closed for the days to come, too, and a book that the chain has not told of yet.
     fn remember(&self, group: Group, secret: &Arc<PassSecret>) {
         // One secret is for all claims of an account.
         let of = match group {
             Group::Claim { generation, .. } => Group::Claim { id: ClaimId(B256::ZERO), generation },
             other => other,
         };
-        let (mut daily, name) = (self.daily(), (of, secret.commitment()));
-        if matches!(group, Group::Stamps { .. }) || daily.contains_key(&name) {
+        let (mut revealed, name) = (self.revealed(), (of, secret.commitment()));
+        if revealed.contains_key(&name) {
             return;
         }
         let passes = self.produced(group, secret).map(|(_, _, limit)| usize::from(last_index(limit)) + 1).sum();
         let of_accounts = |group: &Group| matches!(group, Group::Claim { .. } | Group::Members { .. });
-        let shared = daily.iter().filter(|((group, _), _)| of_accounts(group)).map(|(_, known)| known.passes);
+        let shared = revealed.iter().filter(|((group, _), _)| of_accounts(group)).map(|(_, known)| known.passes);
         if of_accounts(&group) && shared.sum::<usize>() + passes > SHARED_A_DAY {
             tracing::warn!("more accounts gave their secrets away than are closed for every day");
             return;
         }
-        daily.insert(name, Known { secret: Arc::clone(secret), passes, gone_since: None });
+        revealed.insert(name, Known { secret: Arc::clone(secret), passes, gone_since: None });
     }
 
-    /// Closes the days that have come near since the last time, of all whose leaf a root may still have.
-    async fn close_days(&self) -> Result<(), StoreError> {
+    /// Closes the days that have come near since the last time, and the books that the chain has told of, of all whose leaf a
+    /// root may still have.
+    async fn close_again(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         let standing: Vec<_> = {
-            let mut daily = self.daily();
-            daily.retain(|(group, commitment), known| {
+            let mut revealed = self.revealed();
+            revealed.retain(|(group, commitment), known| {
                 let stands = match group {
                     Group::Claim { .. } | Group::Members { .. } => !is_over(*group, now),
                     Group::Stake { .. } | Group::Stamps { .. } => {
@@ -144,10 +145,16 @@ impl Closing {
                 known.gone_since = if stands { None } else { known.gone_since.or(Some(now)) };
                 known.gone_since.is_none_or(|since| now.since(since) <= ROOTS_OUTLIVE)
             });
-            daily.iter().map(|((group, _), known)| (*group, Arc::clone(&known.secret))).collect()
+            revealed.iter().map(|((group, _), known)| (*group, Arc::clone(&known.secret))).collect()
         };
         for (group, secret) in standing {
+            let commitment = secret.commitment();
+            // Once the chain has told of a book, closing it is done for good.
+            let for_good = matches!(group, Group::Stamps { .. }) && self.chain.book(&group, commitment).is_some();
             self.blocking(move |this| this.close_now(group, &secret)).await?;
+            if for_good {
+                self.revealed().remove(&(group, commitment));
+            }
         }
         Ok(())
     }
@@ -225,8 +232,8 @@ impl Closing {
         Ok(indices.len())
     }
 
-    fn daily(&self) -> MutexGuard<'_, HashMap<(Group, Commitment), Known>> {
-        self.daily.lock().unwrap_or_else(PoisonError::into_inner)
+    fn revealed(&self) -> MutexGuard<'_, HashMap<(Group, Commitment), Known>> {
+        self.revealed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

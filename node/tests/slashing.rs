@@ -2,15 +2,19 @@
 
 #![allow(clippy::unwrap_used)] // A test may.
 
+#[path = "chain/rpc_proxy.rs"]
+mod rpc_proxy;
 mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command};
+use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
 use alloy::providers::Provider as _;
 use alloy::signers::local::PrivateKeySigner;
+use rpc_proxy::{Mood, RpcProxy};
 use support::stakes::Staked;
 use support::{ADMIN, Book, Person, Tag, World, keystore, metric, restart_with, until};
 use xmtp_contracts::{IPostage, IStake, IXmtpToken};
@@ -22,6 +26,8 @@ use xmtp_proto::refusal::Code;
 use xmtp_proto::submission::Submission;
 use xmtp_proto::wire::node_client::NodeClient;
 
+/// How long the proxy waits for requests.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Who pays for the node's slashes.
 const KEY: [u8; 32] = [0x51; 32];
 
@@ -254,6 +260,43 @@ async fn slashing_oneself_is_no_way_out_of_a_lock() {
     contract.withdrawCredit().send().await.unwrap().get_receipt().await.unwrap();
     let amount = U256::from(world.deployment.stake.as_ref().unwrap().tier(1).unwrap().amount);
     assert_eq!(token.balanceOf(owner).call().await.unwrap() - before, amount / U256::from(10));
+}
+
+#[tokio::test]
+async fn book_is_closed_also_if_the_node_learns_of_it_after_its_evidence() {
+    let mut world = World::start().await;
+    let bob = world.join(2).await;
+    let book = world.buy(1, 100, 11).await;
+    cheat_with_stamps(&mut world, &bob, &book).await;
+    let letter = world.letter(&bob, "with what is left of it");
+    let stamp = world.stamp(&book, 5, &letter, Tag::ToNonce).await;
+
+    // As after a crash between the two, and an upgrade after which the chain is read anew.
+    world.node.take().unwrap().shutdown().await.unwrap();
+    {
+        let db = sled::Config::new().path(world.folder.path().join("data")).open().unwrap();
+        db.open_tree("chain").unwrap().clear().unwrap();
+        let log = db.open_tree("log").unwrap();
+        let closed: Vec<_> = log.scan_prefix(b"x").keys().map(Result::unwrap).collect();
+        assert_eq!(closed.len(), 100);
+        for key in closed {
+            log.remove(key).unwrap();
+        }
+        db.flush().unwrap();
+    }
+    // Evidence is looked at once at a start, before the chain has told of any book.
+    let proxy = RpcProxy::start(world.anvil().endpoint_url()).await;
+    proxy.set(Mood::TakesRangesOf(0));
+    tokio::join!(world.start_through(proxy.url()), async {
+        proxy.requests(12).await;
+        proxy.set(Mood::Answers);
+    });
+    let store = world.node.as_ref().unwrap().store().clone();
+    assert_eq!(store.evidence().count(), 1);
+    let shard = xmtp_node::store::Shard::Issue(book.issue);
+    until("the book is closed", async || store.is_closed(shard, &stamp.proof.nullifier).unwrap()).await;
+    let refused = world.publish(Submission::new(letter, vec![Pass::Stamp(stamp)]).unwrap()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::SecretClosed);
 }
 
 #[tokio::test]

@@ -156,6 +156,12 @@ impl World {
         self.restart().await;
     }
 
+    /// Starts a node, where none runs, that asks the chain there.
+    pub(crate) async fn start_through(&mut self, rpc: url::Url) {
+        self.config.chain.rpc_url = rpc;
+        self.rebind().await;
+    }
+
     /// Starts the node anew, with these claims.
     pub(crate) async fn offer(&mut self, claims: Vec<OfferedClaim>) {
         self.deployment.offered_claims = claims;

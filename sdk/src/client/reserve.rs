@@ -136,11 +136,16 @@ impl Client {
             .filter(|known| view.books().is_good(known) && view.books().get(known.id) != Some(known))
             .map(Entry::Book)
             .collect();
+        self.tell(identity, &untold).await
+    }
+
+    /// Tells the account's other installations, if the node keeps a journal.
+    pub(super) async fn tell(&self, identity: &Identity, untold: &[Entry]) -> Result<(), ConversationError> {
         if untold.is_empty() || !self.keeps_journal().await? {
             return Ok(());
         }
         self.step(Step::Journaling);
-        self.write_journal(identity, &untold).await?;
+        self.write_journal(identity, untold).await?;
         self.read_journal(identity).await?;
         self.step(Step::Journaled);
         Ok(())

@@ -146,14 +146,7 @@ impl Client {
                 untold.push(Entry::Stake(KnownStake { id, tier, limit }));
             }
         }
-        if untold.is_empty() || !self.keeps_journal().await? {
-            return Ok(());
-        }
-        self.step(Step::Journaling);
-        self.write_journal(identity, &untold).await?;
-        self.read_journal(identity).await?;
-        self.step(Step::Journaled);
-        Ok(())
+        self.tell(identity, &untold).await
     }
 
     /// The stakes of this installation, the oldest first, then those of the account's others. Asks the chain how they stand, and
