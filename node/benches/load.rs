@@ -14,6 +14,7 @@ mod support;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::num::NonZeroUsize;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use alloy::primitives::{B256, U256};
@@ -27,6 +28,7 @@ use support::{Book, World, metric, outcome, proving_key, restart_with, start_fro
 use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
+use xmtp_node::memory;
 use xmtp_proto::derive::{self, Purpose, conversation_topic};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::Scope;
@@ -51,8 +53,11 @@ const GROUP: usize = 256;
 const READS: usize = 49;
 /// Syncs of a group that are timed.
 const SYNCS: u32 = 50;
-/// Times that the letters are sent, each time to a node with an empty log, and their proofs verified alone.
-const SAMPLES: usize = 3;
+/// Times that the letters are sent, each time to a node with an empty log. Their proofs are verified alone before each and after
+/// the last: what a machine does that others share changes from second to second.
+const SAMPLES: usize = 7;
+/// Letters that are sent to each of these nodes before those that count: its threads have no memory yet.
+const WARMING: usize = 256;
 /// Who gets the letters.
 const RECIPIENT: u8 = 2;
 /// The threads of who sends.
@@ -73,7 +78,7 @@ struct Options {
     #[arg(long, default_value_t = NonZeroUsize::MIN.saturating_add(15))]
     per_call: NonZeroUsize,
     /// Stamped letters: a proof each, made beforehand, which takes a tenth of a second of CPU time.
-    #[arg(long, default_value_t = 1536)]
+    #[arg(long, default_value_t = 2048)]
     letters: u16,
     /// Messages that are sent by themselves.
     #[arg(long, default_value_t = 40_000)]
@@ -96,8 +101,8 @@ struct Load {
     cpu: Duration,
     /// Of it, of who sends.
     sender: Duration,
-    /// Proofs in a batch and appends in a group, on average.
-    together: [f64; 2],
+    /// Proofs in a batch, appends in a group, and seconds that writing and syncing one takes, on average.
+    together: [f64; 3],
     /// Of publish calls, sorted.
     latencies: Vec<Duration>,
 }
@@ -119,13 +124,17 @@ impl Load {
             "{what:<24}{rate:>9.0}/s   p50 {p50:>8.1?}   p99 {p99:>8.1?}   cpu {cost:>7.1} µs each: {parts:.1} unavoidable, \
              {sender:.1} the sender's"
         );
-        let [batch, group] = self.together;
-        println!("{:<24}{batch:.0} proofs in a batch, {group:.0} appends in a group, on average", "");
+        let [batch, group, sync] = self.together;
+        let sync = sync * 1e3;
+        println!(
+            "{:<24}{batch:.0} proofs in a batch, {group:.0} appends in a group, {sync:.1} ms to sync it, on average",
+            ""
+        );
         let [p50, p99] = [p50, p99].map(|it| it.as_secs_f64() * 1e3);
         json!({
             "per_second": round(rate), "p50_ms": round(p50), "p99_ms": round(p99),
             "cpu_us": round(cost), "sender_us": round(sender), "unavoidable_us": round(parts),
-            "batch": round(batch), "group": round(group),
+            "batch": round(batch), "group": round(group), "sync_ms": round(sync),
         })
     }
 }
@@ -170,10 +179,11 @@ async fn load(world: &World, sender: &Runtime, [connections, at_once]: [NonZeroU
     Load { accepted, took, cpu, sender, together, latencies }
 }
 
-/// The node's proofs and batches, appends and groups.
-async fn counted(world: &World) -> [[f64; 2]; 2] {
-    let mut counted = [[0.0; 2]; 2];
-    for (histogram, name) in counted.iter_mut().zip(["xmtpn_proofs_batch_proofs", "xmtpn_store_commit_appends"]) {
+/// Sums and counts of the node's histograms of batches, groups and syncs.
+async fn counted(world: &World) -> [[f64; 2]; 3] {
+    let names = ["xmtpn_proofs_batch_proofs", "xmtpn_store_commit_appends", "xmtpn_store_commit_seconds"];
+    let mut counted = [[0.0; 2]; 3];
+    for (histogram, name) in counted.iter_mut().zip(names) {
         for (value, part) in histogram.iter_mut().zip(["sum", "count"]) {
             *value = metric(world, &format!("{name}_{part}")).await;
         }
@@ -290,21 +300,24 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// Proofs per second on all processors, and the CPU time of one.
+/// Proofs per second on all processors, each of which takes the next batch, and the CPU time of one.
 fn verify_alone(proofs: &[(Statement, [u8; Proof::LEN])]) -> (f64, Duration) {
     let (began, cpu) = (Instant::now(), ProcessTime::now());
+    let batches = Mutex::new(proofs.chunks(BATCH));
+    let next = || batches.lock().unwrap().next();
     std::thread::scope(|scope| {
-        for share in proofs.chunks(proofs.len().div_ceil(processors())) {
+        for _ in 0..processors() {
             scope.spawn(|| {
-                for batch in share.chunks(BATCH) {
+                while let Some(batch) = next() {
                     let verdicts = batch::verify(VerifyingKey::dev(), batch, &mut rand::rng());
                     assert!(verdicts.iter().all(Result::is_ok));
                 }
             });
         }
     });
-    let (took, cpu) = (began.elapsed(), cpu.elapsed());
-    (proofs.len() as f64 / took.as_secs_f64(), cpu.div_f64(proofs.len() as f64))
+    let (rate, cpu) = (proofs.len() as f64 / began.elapsed().as_secs_f64(), cpu.elapsed() / proofs.len() as u32);
+    println!("alone: {rate:.0} proofs/s are verified, {cpu:.1?} of CPU time each");
+    (rate, cpu)
 }
 
 /// CPU time per run.
@@ -344,6 +357,7 @@ fn syncing(world: &World) -> (Duration, Duration) {
 
 #[tokio::main]
 async fn main() {
+    memory::decline_huge_pages();
     let options = Options::parse();
     let mut world = World::start().await;
     // It ends with the section of the rules. Who loads has one address.
@@ -353,7 +367,7 @@ async fn main() {
         runtime::Builder::new_multi_thread().worker_threads(processors()).thread_name(SENDER).enable_all().build();
     let sender = sender.unwrap();
 
-    let stamped = letters(&mut world, options.letters.into()).await;
+    let stamped = letters(&mut world, WARMING + usize::from(options.letters)).await;
     let posted = messages(&mut world, options.messages, 1).await;
     let mixed = messages(&mut world, options.mixed, 2).await;
     let per_call = options.per_call.get();
@@ -376,26 +390,31 @@ async fn main() {
     let among_reads = mixed.print("messages, 49 reads each", checking + signing + flush);
 
     let (submissions, proofs): (Vec<_>, Vec<_>) = stamped.into_iter().unzip();
-    let (mut ours, mut alone, mut letters) = (Vec::new(), Vec::new(), Vec::new());
+    let (warming, submissions) = submissions.split_at(WARMING);
+    let (mut ours, mut peers, mut ratios, mut letters) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut alone = verify_alone(&proofs);
     for _ in 0..SAMPLES {
         empty_the_log(&mut world).await;
-        let (rate, verifying) = verify_alone(&proofs);
-        println!("alone: {rate:.0} proofs/s are verified, {verifying:.1?} of CPU time each");
-        let loaded = load(&world, &sender, [options.connections, options.proved_at_once], calls(&submissions)).await;
+        let each = [options.connections, options.proved_at_once];
+        load(&world, &sender, each, calls(warming)).await;
+        let loaded = load(&world, &sender, each, calls(submissions)).await;
+        let before = std::mem::replace(&mut alone, verify_alone(&proofs));
+        let (peer, verifying) = ((before.0 + alone.0) / 2.0, (before.1 + alone.1) / 2);
         letters.push(loaded.print("stamped letters", verifying + signing + flush));
         ours.push(loaded.rate());
-        alone.push(rate);
+        peers.push(peer);
+        ratios.push(loaded.rate() / peer);
     }
 
-    let (median, of_alone) = (median(&ours), median(&alone));
-    println!("stamped letters: {:.0} % of what the verifier does alone", 100.0 * median / of_alone);
+    let ratio = median(&ratios);
+    println!("stamped letters: {:.0} % of what the verifier does alone", 100.0 * ratio);
     let line = json!({
         "name": "node",
-        "ours": round(median),
-        "peer": round(of_alone),
+        "ours": round(median(&ours)),
+        "peer": round(median(&peers)),
         "unit": "stamped letters per second",
-        "ratio": round(median / of_alone),
-        "samples": { "ours": ours, "peer": alone },
+        "ratio": round(ratio),
+        "samples": { "ours": ours, "peer": peers, "ratio": ratios },
         "also": { "letters": letters, "messages": messages, "messages_among_reads": among_reads },
         "versions": { "ours": concat!("xmtp-node ", env!("CARGO_PKG_VERSION")), "peer": "its verifier alone" },
     });

@@ -31,6 +31,7 @@ pub mod ingest;
 pub mod issuer;
 pub mod live;
 mod members;
+pub mod memory;
 mod metrics;
 mod naming;
 pub mod node;

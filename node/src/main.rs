@@ -20,6 +20,7 @@ use xmtp_node::doctor;
 use xmtp_node::evidence;
 use xmtp_node::issuer::{self, Anchored, ClaimChain, Issued, IssuedClaim, Issuer, IssuerConfig};
 use xmtp_node::live::Reloader;
+use xmtp_node::memory;
 use xmtp_node::node::{self, Node};
 use xmtp_proto::time::{Clock, Timestamp};
 
@@ -152,16 +153,9 @@ impl Options {
     }
 }
 
-/// The allocator asks for huge pages, and for each call the room of all that it announces: with them, five bytes of a call take
-/// two MiB, which no limit on what came counts. Where the system has no such pages, there is nothing to say no to.
-fn touch_no_more_than_is_used() {
-    #[cfg(target_os = "linux")]
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    touch_no_more_than_is_used();
+    memory::decline_huge_pages();
     // The one TLS provider, for https endpoints; nothing else has chosen before us.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let outcome = match Cli::parse().command {
