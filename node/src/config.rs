@@ -208,11 +208,7 @@ impl Default for RulesConfig {
     fn default() -> Self {
         Self {
             invite: Requirement::default_for_invites(),
-            joining: Requirement::AnyOf(vec![
-                Requirement::Claim(None),
-                Requirement::Stake(None),
-                Requirement::Stamp { at_least: 1, tagged: false },
-            ]),
+            joining: Requirement::default_for_joining(),
             opening: Requirement::Member,
             member_limit: MEMBER_LIMIT,
             conversations_per_prefix: NonZeroU32::MIN.saturating_add(31),

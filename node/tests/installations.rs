@@ -15,7 +15,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use alloy::primitives::B256;
+use alloy::primitives::{B256, U256};
+use alloy::providers::ext::AnvilApi as _;
 use alloy::signers::local::PrivateKeySigner;
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
@@ -30,8 +31,9 @@ use xmtp_proto::field::Nullifier;
 use xmtp_proto::pass::Pass;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::record::Record;
+use xmtp_proto::time::Clock;
 use xmtp_prover::Limit;
-use xmtp_sdk::client::{Builder, Client, Keeper, SendError, Step};
+use xmtp_sdk::client::{Builder, Client, JoinError, Keeper, PublishError, SendError, Step};
 use xmtp_sdk::conversation::Conversation;
 use xmtp_sdk::inbox::{Inbox, Which};
 use xmtp_sdk::stream::{Arrival, What};
@@ -63,6 +65,8 @@ enum Deed {
     LetterAndFarewell { to: String, text: String },
     /// Goes on in the conversation with it.
     Message { to: String, text: String },
+    /// Joins the network.
+    Join,
     /// Looks after what was left undone.
     Resume,
 }
@@ -106,6 +110,7 @@ async fn process_of_its_own() {
         Deed::Message { to, text } => {
             client.conversation(to.parse().unwrap()).await.unwrap().unwrap().send(&text).await.unwrap();
         }
+        Deed::Join => drop(client.create_identity().await.unwrap()),
         Deed::Resume => drop(client.resume_outbox().await.unwrap()),
     }
 }
@@ -410,6 +415,48 @@ async fn owner_successor_and_copy_send_out_of_one_book_at_full_speed() {
     assert_eq!(again.account(), account);
     let left = again.books().await.unwrap()[0].left;
     assert!((30..=44).contains(&left), "{left} are left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn joining_that_is_killed_at_any_step_takes_one_stamp_when_it_is_resumed() {
+    let world = World::start_with("stamp(1)", Clock::system()).await;
+    // Somebody new each time, with a book, and nothing published.
+    let join = async |number: u8, die_at: Option<(usize, &[String])>| {
+        let (key, home) = (B256::repeat_byte(number), tempfile::tempdir().unwrap());
+        let person = builder(&world, key, home.path()).connect().await.unwrap();
+        let error = person.create_identity().await.unwrap_err();
+        assert!(matches!(error, PublishError::Join(JoinError::NoPass(_))), "{error}");
+        grant(&world, &person).await;
+        world.provider.anvil_set_balance(person.account().address(), U256::from(u64::MAX)).await.unwrap();
+        person.buy_stamps(1.try_into().unwrap(), Limit::new(3).unwrap()).await.unwrap();
+        drop(person);
+        let steps = match die_at {
+            None => done(&world, key, home.path(), Deed::Join).await,
+            Some((die_at, steps)) => {
+                let (status, reached) = run(&world, key, home.path(), Deed::Join, Some(die_at)).await;
+                assert_eq!(status.signal(), Some(9), "it came to {reached:?} only");
+                assert_eq!(reached, steps[..=die_at]);
+                // What somebody would have who restored the files of just then.
+                let copied = copy_of(home.path());
+                done(&world, key, home.path(), Deed::Join).await;
+                let copy = builder(&world, key, copied.path()).connect().await.unwrap();
+                assert_eq!(copy.books().await.unwrap()[0].left, 2, "killed at {}", steps[die_at]);
+                Vec::new()
+            }
+        };
+        let person = builder(&world, key, home.path()).connect().await.unwrap();
+        assert_eq!(person.books().await.unwrap()[0].left, 2);
+        steps
+    };
+    let steps = join(1, None).await;
+    for step in Step::OF_SENDING.iter().filter(|step| !matches!(step, Step::Reserving | Step::Reserved)) {
+        assert!(steps.contains(&format!("{step:?}")), "joining never comes to {step:?}: {steps:?}");
+    }
+    for die_at in 0..steps.len() {
+        join(u8::try_from(die_at).unwrap() + 2, Some((die_at, &steps))).await;
+    }
+    let (stamps, _) = each_index_went_with_one_envelope(&world);
+    assert_eq!(stamps, steps.len() + 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

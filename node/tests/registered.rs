@@ -22,9 +22,9 @@ use xmtp_proto::refusal::Code;
 use xmtp_proto::requirement::Shown;
 use xmtp_proto::time::{Clock, Epoch, Generation, Timestamp};
 use xmtp_proto::topic::Topic;
-use xmtp_prover::{Group as Tree, leaf};
+use xmtp_prover::{Group as Tree, Limit, leaf};
 use xmtp_sdk::chain::ClaimError;
-use xmtp_sdk::client::{RegisterError, SendError};
+use xmtp_sdk::client::{JoinError, PublishError, RegisterError, SendError};
 use xmtp_sdk::inbox::Which;
 
 const DAY: u64 = 86_400;
@@ -286,6 +286,39 @@ async fn registered_token_meets_a_joining_requirement() {
         let refused = send(&mut stage.world, &second, vec![owner.clone(), pass]).await;
         assert_eq!(refused.unwrap_err(), code);
     }
+}
+
+#[tokio::test]
+async fn client_joins_with_the_claim_of_its_token_and_has_a_days_letters_left() {
+    // Three indices a day for each of sixteen installations. The first of all is the journal's, and here the bundle's.
+    let stage = Stage::start_with("any(claim(any), stamp(1))", 48, Clock::system()).await;
+    let homes = [(); 2].map(|()| TempDir::new().unwrap());
+    let client = async |number, home: &TempDir| {
+        stage.world.builder(number, home.path()).small_claims(true).connect().await.unwrap()
+    };
+    let (alice, bob) = (client(1, &homes[0]).await, client(2, &homes[1]).await);
+    for it in [&alice, &bob] {
+        let error = it.create_identity().await.unwrap_err();
+        assert!(matches!(error, PublishError::Join(JoinError::NoPass(_))), "{error}");
+    }
+    stage.mint(alice.account().address(), 1).await;
+    alice.register_claim("cats", Some(U256::from(1))).await.unwrap();
+    until("the registration counts", async || alice.claims().await.unwrap()[0].held).await;
+    let joined = alice.create_identity().await.unwrap();
+    assert!(matches!(joined.passes.as_slice(), [Shown::Claim { id, .. }] if *id == stage.id), "{:?}", joined.passes);
+
+    // A claim is cheaper than a stamp, and Bob has a stamp only.
+    stage.world.fund(bob.account().address()).await;
+    bob.buy_stamps(1.try_into().unwrap(), Limit::new(1).unwrap()).await.unwrap();
+    let joined = bob.create_identity().await.unwrap();
+    assert!(matches!(joined.passes.as_slice(), [Shown::Stamp { tagged: false, .. }]), "{:?}", joined.passes);
+    bob.set_policy(format!("claim({})", stage.id).parse().unwrap()).await.unwrap();
+    let to = bob.account().to_string();
+    for number in 0..2 {
+        alice.send(&to, &format!("letter {number}")).await.unwrap();
+    }
+    assert!(matches!(alice.send(&to, "one too many").await, Err(SendError::NoPass(_))));
+    assert_eq!(stage.world.node.as_ref().unwrap().store().evidence().count(), 0, "no index went twice");
 }
 
 #[tokio::test]

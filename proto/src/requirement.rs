@@ -102,6 +102,12 @@ impl Requirement {
         ])
     }
 
+    /// What every network asks of an account that joins unless its operators say otherwise.
+    #[must_use]
+    pub fn default_for_joining() -> Self {
+        Self::AnyOf(vec![Self::Claim(None), Self::Stake(None), Self::Stamp { at_least: 1, tagged: false }])
+    }
+
     /// The same for an envelope of so many units: postage counts per unit, all else per envelope.
     #[must_use]
     pub fn for_units(&self, units: u32) -> Self {
@@ -338,5 +344,6 @@ mod tests {
         assert_eq!(wide.validate(), Err(InvalidRequirement::TooManyNodes));
         assert_eq!(Requirement::Stamp { at_least: 0, tagged: false }.validate(), Err(InvalidRequirement::ZeroStamp));
         assert_eq!(Requirement::default_for_invites().validate(), Ok(()));
+        assert_eq!(Requirement::default_for_joining().validate(), Ok(()));
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `account` | makes, publishes and restores the identity; publishes the policy |
 //! | `renewal` | makes the prekey anew every month, and the pass secrets every quarter |
+//! | `joining` | the first key bundle, with what the network asks of who joins |
 //! | `ask` | asks what writing to somebody takes, and believes nothing unverified |
 //! | `journal` | shares with the account's other installations, and opens conversations |
 //! | `reading` | reads conversations and the journal by prefix |
@@ -28,6 +29,7 @@ mod belonging;
 mod claims;
 mod frank;
 mod holdings;
+mod joining;
 mod journal;
 mod outbox;
 mod reading;
@@ -67,6 +69,7 @@ pub(crate) use reading::{Reached, bits_for};
 
 pub use ask::{AskError, Recipient, WhatItTakes};
 pub use claims::ClaimStatus;
+pub use joining::{JoinError, Joined};
 pub use outbox::{Mail, Resent, Unsent};
 pub use receipts::Told;
 pub use registering::{RegisterError, RegisteredToken};

@@ -25,7 +25,7 @@ pub(crate) use stamp::{external_nullifier, finish, leaf_of, proof, random_scope}
 pub use stock::STOCK;
 pub(crate) use stock::{Ground, Stock, Towards};
 
-/// What passes must show for one letter.
+/// What passes must show for one envelope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand {
     requirements: Vec<Requirement>,
@@ -129,10 +129,30 @@ impl fmt::Display for Offer {
     }
 }
 
+/// What passes are wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// A letter.
+    Letter,
+    /// An account's first key bundle.
+    Joining,
+}
+
+impl fmt::Display for Occasion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Letter => "writing to this account",
+            Self::Joining => "joining this network",
+        })
+    }
+}
+
 /// The passes at hand do not suffice. The user's to mend.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("writing to this account takes {demand}, and no passes at hand meet that{}", self.remedy())]
+#[error("{occasion} takes {demand}, and no passes at hand meet that{}", self.remedy())]
 pub struct NoPass {
+    /// What they are wanted for.
+    pub occasion: Occasion,
     /// What is asked.
     pub demand: Demand,
     /// The cheapest that would do, and the price of its stamps; none if nothing would.
@@ -144,13 +164,13 @@ pub struct NoPass {
 impl NoPass {
     /// With the cheapest that would do, at a network's prices.
     #[must_use]
-    pub fn new(demand: Demand, deployment: &Deployment) -> Self {
+    pub fn new(occasion: Occasion, demand: Demand, deployment: &Deployment) -> Self {
         let offer = demand.offer().map(|offer| {
             let price = offer.price(deployment);
             (offer, price)
         });
         let locks = offer.iter().flat_map(|(offer, _)| offer.locks(deployment)).collect();
-        Self { demand, offer, locks }
+        Self { occasion, demand, offer, locks }
     }
 
     fn remedy(&self) -> String {

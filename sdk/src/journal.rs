@@ -14,6 +14,7 @@
 //!
 //! To write, the journal must be open, and to open it takes an index: the one with number 0, which belongs to the journal.
 //! On any day there is one opening that every installation makes to the bit, so it does not matter which of them comes first.
+//! Nor is index 0 ever granted to a letter: a claim may have let the account join with it, when there was no journal yet.
 
 mod runs;
 
@@ -44,8 +45,10 @@ use runs::Books;
 pub const SLOTS: u16 = 16;
 /// A slot whose holder has not claimed it again for so many whole epochs may be taken over.
 pub const SILENT_EPOCHS: u64 = 2;
-/// The index that the journal's own opening takes.
+/// The index that the journal's own opening takes. It is granted to nobody, for whatever purpose.
 pub const JOURNAL_INDEX: Index = Index::new(0);
+/// The index of a claim that the account's first key bundle takes: one that is granted to nobody.
+pub const JOINING_INDEX: Index = JOURNAL_INDEX;
 
 const VERSION: u8 = 1;
 
@@ -314,6 +317,11 @@ impl View {
     /// How many those are.
     pub(crate) fn stakes_reserved(&self, stake: BookId, epoch: Epoch) -> u32 {
         u32::try_from(self.reserved_of(stake, epoch).count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether an index of a stake's day belongs to an envelope.
+    pub(crate) fn is_stake_index_reserved(&self, index: &StakeIndex) -> bool {
+        self.stakes.contains_key(index)
     }
 
     /// The index of a stake's day that belongs to an envelope.

@@ -17,6 +17,7 @@
 //! | `books` | the books of stamps, from the wish to buy on, and which index of which went with which envelope |
 //! | `stakes` | the stakes, and which index of which day went with which envelope |
 //! | `letters` | the letters sent, with the bytes that a retry sends again, and those received, with how far was read |
+//! | `joining` | the first key bundle that something goes with, and which stamps |
 //! | `conversations` | which letters' conversations were begun or accepted, what is on its way in them, and what was read |
 //! | `reading` | the records of conversations, and how far the log was read for each |
 //! | `signed` | which record brought each signed message first |
@@ -31,6 +32,7 @@
 mod books;
 mod conversations;
 mod folder;
+mod joining;
 mod journal;
 mod letters;
 mod reading;
@@ -51,6 +53,7 @@ use xmtp_proto::derive::NetworkId;
 
 pub use books::{Book, BookId, BooksError, Bought, InvalidBookId, Purchase, StampUse, Supply};
 pub use conversations::{JournalCopy, Kept};
+pub use joining::Joining;
 pub use journal::{ClaimIndex, MemberIndex, MembershipsError, SharedIndex};
 pub use letters::{Delivery, Letter, LettersError, Outgoing};
 pub use seen::{Order, Record, RememberError, Seen};

@@ -548,7 +548,7 @@ async fn no_two_policies_of_one_version_are_signed_for_a_node_that_forgets() {
 async fn letter_under_keys_that_the_wallet_replaced_is_not_genuine_unless_it_was_read_before() {
     let (world, home) = (serve(Liar::new()).await, tempfile::tempdir().unwrap());
     let bob = client(&world, 2, home.path()).await;
-    let to = bob.create_identity().await.unwrap().bundle;
+    let to = bob.create_identity().await.unwrap().published.bundle;
     let write = async |revision: u32, text: &str| {
         let now = Timestamp::from_secs(1_795_003_200);
         let alice = Identity::create(&wallet(1), network(), revision, now).await.unwrap();

@@ -176,6 +176,12 @@ impl World {
         self.restart_in_place().await;
     }
 
+    /// Starts the node anew with this requirement of accounts that join.
+    pub(crate) async fn ask_of_who_joins(&mut self, requirement: &str) {
+        self.config.rules.joining = requirement.parse().unwrap();
+        self.restart_in_place().await;
+    }
+
     /// Starts the node anew with this bound on clients that take nothing.
     pub(crate) async fn limit_sending(&mut self, timeout: Duration) {
         self.config.limits.send_timeout = timeout;

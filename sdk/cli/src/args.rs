@@ -255,6 +255,9 @@ pub(crate) enum Identity {
         /// ones open, stamps too, stays where they are.
         #[arg(long)]
         replace: bool,
+        /// The most to spend if the network asks for stamps of an account that joins, in units [default: 2].
+        #[arg(long, value_name = "UNITS", conflicts_with = "replace")]
+        max_price: Option<u32>,
     },
     /// Show the account's messaging keys, here and as published.
     Show,

@@ -6,15 +6,16 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use xmtp_contracts::LoadError;
 use xmtp_proto::account::Account;
 use xmtp_proto::refusal::Code;
+use xmtp_proto::requirement::Requirement;
 use xmtp_sdk::chain::{BuyError, ClaimError, StakeError};
 use xmtp_sdk::client::{
-    AskError, BuyStampsError, ConnectError, NoIdentity, ProvingKeyError, PublishError, RegisterError, RestoreError,
-    SendError, StakingError, TakeOverError,
+    AskError, BuyStampsError, ConnectError, JoinError, NoIdentity, ProvingKeyError, PublishError, RegisterError,
+    RestoreError, SendError, StakingError, TakeOverError,
 };
 use xmtp_sdk::connection::ConnectionError;
 use xmtp_sdk::conversation::ConversationError;
 use xmtp_sdk::ens::{EnsName, ResolveError};
-use xmtp_sdk::franking::{FrankError, NoPass};
+use xmtp_sdk::franking::{FrankError, NoPass, Occasion};
 use xmtp_sdk::identity::{IdentityError, NotVerified};
 use xmtp_sdk::inbox::InboxError;
 use xmtp_sdk::state::{BooksError, LettersError, MembershipsError, RememberError, StakesError, StateError};
@@ -215,6 +216,7 @@ impl From<PublishError> for Failure {
                 Self::new("keys_replaced", &error).hint("xmtp --home <new folder> identity restore")
             }
             PublishError::NoIdentity(error) => error.into(),
+            PublishError::Join(error) => error.into(),
             PublishError::Refused { ref refusal, .. } => {
                 Self::new(refusal.code().as_str(), &error).hint("run the same command again")
             }
@@ -228,6 +230,18 @@ impl From<PublishError> for Failure {
             PublishError::Identity(_) | PublishError::Malformed(_) | PublishError::Versions => {
                 Self::new("malformed", &error)
             }
+        }
+    }
+}
+
+impl From<JoinError> for Failure {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::NoPass(error) => (*error).into(),
+            JoinError::SpendLimit { needed, .. } => {
+                Self::new("spend_limit", &error).hint(format!("allow it: xmtp identity new --max-price {needed}"))
+            }
+            JoinError::Pass(error) => (*error).into(),
         }
     }
 }
@@ -411,7 +425,17 @@ impl From<NoPass> for Failure {
             .map(|(denomination, count)| format!("xmtp stamps buy --denomination {denomination} --count {count}"));
         let commands: Vec<_> = lock.chain(buy).collect();
         // The rest is to be had for no money.
-        if commands.is_empty() { failure } else { failure.hint(commands.join("; ")) }
+        let for_money = (!commands.is_empty()).then(|| commands.join("; "));
+        match error.occasion {
+            Occasion::Letter => Self { hint: for_money, ..failure },
+            Occasion::Joining => {
+                let claims = error.demand.asks(|it| matches!(it, Requirement::Claim(_)));
+                let claims = claims.then(|| "xmtp claims shows which claims would do".to_owned());
+                let ways: Vec<_> = for_money.into_iter().chain(claims).collect();
+                let hint = (!ways.is_empty()).then(|| format!("{}; then xmtp identity new again", ways.join(", or ")));
+                Self { hint, ..failure }
+            }
+        }
     }
 }
 
@@ -569,11 +593,12 @@ mod tests {
 
     #[test]
     fn who_has_no_pass_is_told_what_to_lock_or_to_buy_or_nothing_if_it_is_not_for_money() {
-        let hint = |asked: &str, locks: &[(u32, Amount)]| {
+        let no_pass = |occasion, asked: &str, locks: &[(u32, Amount)]| {
             let demand = Demand::new(&asked.parse().unwrap(), None, 1);
             let offer = demand.offer().map(|offer| (offer, Amount(U256::ZERO)));
-            Failure::from(NoPass { demand, offer, locks: locks.to_vec() }).hint
+            Failure::from(NoPass { occasion, demand, offer, locks: locks.to_vec() }).hint
         };
+        let hint = |asked: &str, locks: &[_]| no_pass(Occasion::Letter, asked, locks);
         let lock = [(2, Amount(U256::from(5)))];
         assert_eq!(hint("stake(any)", &lock).as_deref(), Some("xmtp stake lock --tier 2"));
         assert_eq!(hint("stamp(5)", &[]).as_deref(), Some("xmtp stamps buy --denomination 5 --count 1"));
@@ -583,6 +608,20 @@ mod tests {
         );
         assert_eq!(hint("connection", &[]), None);
         assert_eq!(hint("any()", &[]), None);
+
+        let hint = |asked: &str| no_pass(Occasion::Joining, asked, &[]);
+        assert_eq!(
+            hint("any(claim(any), stake(any), stamp(1))").as_deref(),
+            Some(
+                "xmtp stamps buy --denomination 1 --count 1, or xmtp claims shows which claims would do; then xmtp identity \
+                 new again"
+            )
+        );
+        assert_eq!(
+            hint("claim(any)").as_deref(),
+            Some("xmtp claims shows which claims would do; then xmtp identity new again")
+        );
+        assert_eq!(hint("any()"), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use xmtp_proto::submission::Submission;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::vault::VaultRecord;
 
-use super::{AskError, Client, NoIdentity, Step};
+use super::{AskError, Client, JoinError, Joined, NoIdentity, Step};
 use crate::identity::{Identity, IdentityError, NotVerified, VerifiedBundle};
 use crate::keys::NoRandomness;
 use crate::state::{RememberError, StateError};
@@ -62,6 +62,9 @@ pub enum PublishError {
     /// See there.
     #[error(transparent)]
     NoIdentity(#[from] NoIdentity),
+    /// What the network asks of who joins is not at hand. See there.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// The node refused. What is here stays, and publishing can be tried again.
     #[error("the node refused the {what}: {refusal}")]
     Refused {
@@ -138,16 +141,26 @@ pub enum RestoreError {
 }
 
 impl Client {
-    /// Makes messaging keys, has the wallet attest them, publishes them, and puts them sealed into the vault. If it was cut
-    /// short, calling it again goes on where it stopped.
+    /// Makes messaging keys, has the wallet attest them, publishes them, and puts them sealed into the vault. What the network
+    /// asks of an account that joins goes with them: the cheapest that is at hand. If it was cut short, or something was
+    /// missing, calling it again goes on where it stopped: books and stakes can be bought as soon as there are keys.
     ///
     /// # Errors
-    /// [`PublishError`]; [`PublishError::Exists`] if the account has keys already, here and published, or from elsewhere.
-    pub async fn create_identity(&self) -> Result<Published, PublishError> {
+    /// [`PublishError`]; [`PublishError::Exists`] if the account has keys already, here and published, or from elsewhere,
+    /// [`PublishError::Join`] if what the network asks is not at hand.
+    pub async fn create_identity(&self) -> Result<Joined, PublishError> {
+        self.create_identity_within(None).await
+    }
+
+    /// As [`Client::create_identity`], with stamps worth so many units at most; by default twice what networks ask by default.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn create_identity_within(&self, max_price: Option<u32>) -> Result<Joined, PublishError> {
         let mine = self.connection(Role::Mine).await?;
         let published = self.published(&mine).await?;
         let identity = match (self.state.identity()?, &published) {
-            (Some(identity), None) => identity,
+            (Some(identity), None) => self.renewed_before_joining(identity).await?,
             (Some(identity), Some(published)) if identity.require_published(&published.bundle).is_ok() => identity,
             (_, Some(_)) => return Err(PublishError::Exists(self.account())),
             (None, None) => {
@@ -162,14 +175,20 @@ impl Client {
         if published.is_some() && vault.is_some() {
             return Err(PublishError::Exists(self.account()));
         }
-        let published = match published {
-            Some(published) => published,
-            None => self.publish_bundle(&mine, &identity).await?,
+        let joined = match published {
+            Some(published) => Joined { published, passes: self.shown_at_joining(&mine).await? },
+            None => self.join(&mine, &identity, max_price).await?,
         };
+        self.state.remember_bundle(&joined.published.bundle)?;
+        self.step(Step::Recorded);
+        if !joined.passes.is_empty() {
+            // Before the vault lets in another installation, which would know nothing of what was used.
+            self.care_for_journal(&identity).await?;
+        }
         if vault.is_none() {
             self.publish_vault(&mine, &identity).await?;
         }
-        Ok(published)
+        Ok(joined)
     }
 
     /// Makes new messaging keys in the place of those that are published, because they may be in other hands: the next
@@ -311,7 +330,11 @@ impl Client {
         Ok(Some(Published { bundle, cursor }))
     }
 
-    async fn publish_bundle(&self, mine: &Connection, identity: &Identity) -> Result<Published, PublishError> {
+    pub(super) async fn publish_bundle(
+        &self,
+        mine: &Connection,
+        identity: &Identity,
+    ) -> Result<Published, PublishError> {
         let bundle = identity.verified_bundle();
         let topic = Topic::Contact(self.account());
         let bytes = bundle.bundle().to_bytes();

@@ -7,18 +7,21 @@ use std::sync::PoisonError;
 
 use xmtp_contracts::OfferedClaim;
 use xmtp_proto::derive::{ClaimId, Purpose};
+use xmtp_proto::envelope::Envelope;
 use xmtp_proto::pass;
 use xmtp_proto::requirement::Requirement;
 use xmtp_proto::snapshot::Anchorage;
 use xmtp_proto::time::{Epoch, Generation};
 use xmtp_prover::{Limit, Path};
 
+use super::joining::is_first_bundle;
 use super::{Client, ProvingKeyError, SendError, Step};
 use crate::claims::{ClaimToUse, SMALL_CLAIM, Standing, claim, find_claim};
 use crate::conversation::ConversationError;
 use crate::franking::{Demand, FrankError, leaf_of};
 use crate::identity::Identity;
-use crate::state::{ClaimIndex, Outgoing};
+use crate::journal::{IndexName, JOINING_INDEX};
+use crate::state::ClaimIndex;
 use crate::transport::{ClaimGroup, Role};
 
 /// A claim that the network offers, and how it stands today.
@@ -100,23 +103,26 @@ impl Client {
         all.filter(|it| self.small_claims || it.holders >= SMALL_CLAIM).cloned().collect()
     }
 
-    /// Makes the pass, of an index that the journal grants to this letter.
+    /// Makes the pass, of an index that the journal grants to this letter, or of the one that is the first key bundle's.
     pub(super) async fn frank_claim(
         &self,
         identity: &Identity,
-        outgoing: &Outgoing,
+        envelope: &Envelope,
         held: &HeldClaim,
     ) -> Result<pass::Claim, SendError> {
         let HeldClaim { group, limit, ref path, .. } = *held;
-        let index = self.reserve(identity, Purpose::Envelope, &outgoing.envelope, limit).await?;
+        let index = match is_first_bundle(envelope) {
+            true => IndexName::new(Purpose::Envelope, self.now().epoch(), JOINING_INDEX),
+            false => self.reserve(identity, Purpose::Envelope, envelope, limit).await?,
+        };
         self.step(Step::WritingDown);
         let used = ClaimIndex { claim: group.id, generation: group.generation, index };
-        self.state.use_claim_index(used, outgoing.letter.id).map_err(ConversationError::from)?;
+        self.state.use_claim_index(used, envelope.id(self.network)).map_err(ConversationError::from)?;
         self.step(Step::WrittenDown);
         let keys = self.keys().await?;
         self.step(Step::Proving);
         let secret = identity.postal_seed().claim_secret(group.generation);
-        let (place, envelope, path) = (self.place(), outgoing.envelope.clone(), path.clone());
+        let (place, envelope, path) = (self.place(), envelope.clone(), path.clone());
         let proved = tokio::task::spawn_blocking(move || {
             let to_use = ClaimToUse { group, secret: &secret, limit, epoch: index.epoch, index: index.index() };
             claim(&keys.proving, &keys.verifying, place, &envelope, &to_use, &path)

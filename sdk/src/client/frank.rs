@@ -1,22 +1,23 @@
-//! The passes of a letter: the paths of their leaves, and their proofs; those of stamps finished from blanks where there are
+//! The passes of a letter, or of the first key bundle: the paths of their leaves, and their proofs; those of stamps finished from blanks where there are
 //! any.
 
 use std::time::Duration;
 
 use xmtp_proto::derive::{self, EnvelopeId};
+use xmtp_proto::envelope::Envelope;
 use xmtp_proto::pass::{self, Pass};
 use xmtp_proto::requirement::Shown;
 use xmtp_prover::{Blank, Limit, Path, Position};
 
 use super::claims::HeldClaim;
 use super::holdings::{Source, ToShow};
-use super::send::Errand;
+use super::joining::is_first_bundle;
 use super::{Client, ProvingKeyError, SendError, Step};
 use crate::franking::{FrankError, Ground, StakeToUse, StampToUse, Towards, find_path, finish, leaf_of, stake, stamp};
 use crate::identity::Identity;
 use crate::journal::StakeIndex;
-use crate::state::{Book, BookId, BooksError, LettersError, Outgoing, Stake, StakesError, StampUse};
-use crate::transport::{KeptGroup, StakeGroup, StampGroup, VolumeRoot};
+use crate::state::{Book, BookId, BooksError, LettersError, Stake, StakesError, StampUse};
+use crate::transport::{Connection, KeptGroup, StakeGroup, StampGroup, VolumeRoot};
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,12 @@ mod tests;
 const ROOT_PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is asked meanwhile.
 const ROOT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A connection, and the paths that were found on it.
+pub(super) struct Paths {
+    pub(super) connection: Connection,
+    pub(super) found: Vec<(BookId, VolumeRoot, Path)>,
+}
 
 /// A pass, and all that its proof needs but the key.
 pub(super) enum Prepared {
@@ -36,7 +43,7 @@ pub(super) enum Prepared {
     Claim(Box<HeldClaim>),
 }
 
-/// A stake, of which the letter will take an index.
+/// A stake, of which the envelope will take an index.
 pub(super) struct PreparedStake {
     stake: Stake,
     root: VolumeRoot,
@@ -95,21 +102,21 @@ impl Client {
 
     /// Finds the path of the leaf of each book or stake, each once. Where it is not, it may be elsewhere by now: the chain is asked
     /// once.
-    pub(super) async fn find_paths(&self, errand: &mut Errand, ids: &[BookId]) -> Result<(), SendError> {
+    pub(super) async fn find_paths(&self, paths: &mut Paths, ids: &[BookId]) -> Result<(), SendError> {
         let identity = self.identity()??;
         for id in ids {
-            if errand.paths.iter().any(|(known, ..)| known == id) {
+            if paths.found.iter().any(|(known, ..)| known == id) {
                 continue;
             }
             if let Some(Ground { root, path, .. }) = self.stock().ground(*id, self.now()) {
-                errand.paths.push((*id, root, path));
+                paths.found.push((*id, root, path));
                 continue;
             }
             let (started, mut asked) = (tokio::time::Instant::now(), false);
             let (root, path) = loop {
                 let (group, position, limit) = self.place_of(*id)?;
                 let leaf = leaf_of(&identity.postal_seed().book_secret(&id.installation, id.counter), limit);
-                match find_path(&errand.connection, group, position, leaf).await {
+                match find_path(&paths.connection, group, position, leaf).await {
                     Err(FrankError::NotYetRooted | FrankError::WrongBucket) if !asked => {
                         asked = true;
                         self.look_again(*id).await?;
@@ -121,19 +128,19 @@ impl Client {
                     other => break other?,
                 }
             };
-            errand.paths.push((*id, root, path));
+            paths.found.push((*id, root, path));
         }
         Ok(())
     }
 
     /// Finds what the proofs need.
-    pub(super) async fn prepare(&self, errand: &mut Errand, to_show: &[ToShow]) -> Result<Vec<Prepared>, SendError> {
+    pub(super) async fn prepare(&self, paths: &mut Paths, to_show: &[ToShow]) -> Result<Vec<Prepared>, SendError> {
         let mut prepared = Vec::with_capacity(to_show.len());
         for ToShow { source, shows } in to_show {
             let tagged = matches!(shows, Shown::Stamp { tagged: true, .. });
             prepared.push(match *source {
-                Source::Stamp(usage) => Prepared::Stamp(Box::new(self.prepare_stamp(errand, usage, tagged).await?)),
-                Source::Stake(id) => Prepared::Stake(Box::new(self.prepare_stake(errand, id).await?)),
+                Source::Stamp(usage) => Prepared::Stamp(Box::new(self.prepare_stamp(paths, usage, tagged).await?)),
+                Source::Stake(id) => Prepared::Stake(Box::new(self.prepare_stake(paths, id).await?)),
                 Source::Connection(letter) => Prepared::Connection(letter),
                 Source::Member => Prepared::Member,
                 Source::Claim(id) => {
@@ -149,21 +156,21 @@ impl Client {
 
     async fn prepare_stamp(
         &self,
-        errand: &mut Errand,
+        paths: &mut Paths,
         usage: StampUse,
         tagged: bool,
     ) -> Result<PreparedStamp, SendError> {
-        self.find_paths(errand, &[usage.book]).await?;
+        self.find_paths(paths, &[usage.book]).await?;
         let (book, group, _) = self.book(usage.book)?;
-        let found = errand.paths.iter().find(|(id, ..)| *id == usage.book);
+        let found = paths.found.iter().find(|(id, ..)| *id == usage.book);
         let (_, root, path) = found.ok_or(FrankError::NotYetRooted)?;
         Ok(PreparedStamp { book, usage, group, tagged, root: *root, path: path.clone(), ahead: false })
     }
 
-    async fn prepare_stake(&self, errand: &mut Errand, id: BookId) -> Result<PreparedStake, SendError> {
-        self.find_paths(errand, &[id]).await?;
+    async fn prepare_stake(&self, paths: &mut Paths, id: BookId) -> Result<PreparedStake, SendError> {
+        self.find_paths(paths, &[id]).await?;
         let stake = self.state.stake(id)?.ok_or(StakesError::Unknown(id))?;
-        let found = errand.paths.iter().find(|(known, ..)| *known == id);
+        let found = paths.found.iter().find(|(known, ..)| *known == id);
         let (_, root, path) = found.ok_or(FrankError::NotYetRooted)?;
         Ok(PreparedStake { stake, root: *root, path: path.clone() })
     }
@@ -172,20 +179,20 @@ impl Client {
     pub(super) async fn frank(
         &self,
         identity: &Identity,
-        outgoing: &Outgoing,
+        envelope: &Envelope,
         prepared: &mut [Prepared],
     ) -> Result<Vec<Pass>, SendError> {
         let mut passes = Vec::with_capacity(prepared.len());
         for prepared in prepared {
             passes.push(match prepared {
-                Prepared::Stamp(it) => Pass::Stamp(self.frank_stamp(identity, outgoing, it).await?),
-                Prepared::Stake(it) => Pass::Stake(self.frank_stake(identity, outgoing, it).await?),
-                Prepared::Member => Pass::Member(self.member_for_letter(identity, &outgoing.envelope).await?),
+                Prepared::Stamp(it) => Pass::Stamp(self.frank_stamp(identity, envelope, it).await?),
+                Prepared::Stake(it) => Pass::Stake(self.frank_stake(identity, envelope, it).await?),
+                Prepared::Member => Pass::Member(self.member_for_letter(identity, envelope).await?),
                 Prepared::Connection(letter) => {
-                    let connection = self.connection_pass(*letter, &outgoing.envelope)?;
+                    let connection = self.connection_pass(*letter, envelope)?;
                     Pass::Connection(connection.ok_or(LettersError::Misfit)?)
                 }
-                Prepared::Claim(held) => Pass::Claim(self.frank_claim(identity, outgoing, held).await?),
+                Prepared::Claim(held) => Pass::Claim(self.frank_claim(identity, envelope, held).await?),
             });
         }
         Ok(passes)
@@ -195,19 +202,19 @@ impl Client {
     async fn frank_stamp(
         &self,
         identity: &Identity,
-        outgoing: &Outgoing,
+        envelope: &Envelope,
         prepared: &mut PreparedStamp,
     ) -> Result<pass::Stamp, SendError> {
         let PreparedStamp { ref book, usage, group, tagged, ref path, .. } = *prepared;
-        if self.state.envelope_of(usage)? != Some(outgoing.letter.id) {
+        if self.state.envelope_of(usage)? != Some(envelope.id(self.network)) {
             return Err(LettersError::Misfit.into());
         }
-        let topic = outgoing.envelope.topic;
-        let towards = if tagged { Towards::One(derive::scope(self.network, &topic)) } else { Towards::Anybody };
+        let towards =
+            if tagged { Towards::One(derive::scope(self.network, &envelope.topic)) } else { Towards::Anybody };
         let blank = self.stock().take(usage, towards, self.now());
         if let Some((blank, checkpoint)) = blank {
             self.step(Step::Proving);
-            if let Ok(stamp) = self.finish(identity, outgoing, (usage, group), blank, tagged).await {
+            if let Ok(stamp) = self.finish(identity, envelope, (usage, group), blank, tagged).await {
                 (prepared.root, prepared.ahead) = (checkpoint, true);
                 self.step(Step::Proved);
                 return Ok(stamp);
@@ -216,7 +223,7 @@ impl Client {
         let keys = self.keys().await?;
         self.step(Step::Proving);
         let secret = identity.postal_seed().book_secret(&usage.book.installation, usage.book.counter);
-        let (place, envelope, path) = (self.place(), outgoing.envelope.clone(), path.clone());
+        let (place, envelope, path) = (self.place(), envelope.clone(), path.clone());
         let (count, index) = (book.count, usage.index);
         let proved = tokio::task::spawn_blocking(move || {
             let to_use = StampToUse { group, secret: &secret, count, index, tagged };
@@ -227,23 +234,27 @@ impl Client {
         Ok(stamp)
     }
 
-    /// Makes a pass of a stake: an index of today is reserved for the letter, or was before, and written down with it.
+    /// Makes a pass of a stake: an index of today is reserved for the envelope, or was before, and written down with it.
     async fn frank_stake(
         &self,
         identity: &Identity,
-        outgoing: &Outgoing,
+        envelope: &Envelope,
         prepared: &PreparedStake,
     ) -> Result<pass::Stake, SendError> {
         let PreparedStake { stake: Stake { id, tier, limit, .. }, ref path, .. } = *prepared;
         let contract = self.deployment.stake.as_ref().ok_or(StakesError::NotLocked(id))?.contract;
-        let StakeIndex { epoch, index, .. } = self.reserve_stake(identity, &prepared.stake, outgoing.letter.id).await?;
+        let of = envelope.id(self.network);
+        let StakeIndex { epoch, index, .. } = match is_first_bundle(envelope) {
+            true => self.next_on_record(&prepared.stake, of)?,
+            false => self.reserve_stake(identity, &prepared.stake, of).await?,
+        };
         self.step(Step::WritingDown);
-        self.state.use_stake(StakeIndex { stake: id, epoch, index }, outgoing.letter.id)?;
+        self.state.use_stake(StakeIndex { stake: id, epoch, index }, of)?;
         self.step(Step::WrittenDown);
         let keys = self.keys().await?;
         self.step(Step::Proving);
         let secret = identity.postal_seed().book_secret(&id.installation, id.counter);
-        let (place, envelope, path) = (self.place(), outgoing.envelope.clone(), path.clone());
+        let (place, envelope, path) = (self.place(), envelope.clone(), path.clone());
         let proved = tokio::task::spawn_blocking(move || {
             let to_use = StakeToUse { contract, tier, secret: &secret, limit, epoch, index };
             stake(&keys.proving, &keys.verifying, place, &envelope, &to_use, &path)
@@ -257,14 +268,14 @@ impl Client {
     async fn finish(
         &self,
         identity: &Identity,
-        outgoing: &Outgoing,
+        envelope: &Envelope,
         (usage, group): (StampUse, StampGroup),
         blank: Blank,
         tagged: bool,
     ) -> Result<pass::Stamp, SendError> {
         let keys = self.keys().await?;
         let secret = identity.postal_seed().book_secret(&usage.book.installation, usage.book.counter);
-        let (network, envelope) = (self.network, outgoing.envelope.clone());
+        let (network, envelope) = (self.network, envelope.clone());
         let finished = tokio::task::spawn_blocking(move || {
             finish(blank, &keys.verifying, network, &envelope, (group, &secret, tagged))
         });

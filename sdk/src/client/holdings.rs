@@ -5,6 +5,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use xmtp_proto::derive::{self, ClaimId, EnvelopeId, Purpose};
 use xmtp_proto::envelope::Envelope;
+use xmtp_proto::field::Tag;
 use xmtp_proto::pass::Connection;
 use xmtp_proto::requirement::Shown;
 use xmtp_proto::time::Epoch;
@@ -133,7 +134,11 @@ impl Client {
         let member = member.then_some((Source::Member, Holding::Member));
         let stakes = self.stake_holdings(identity, recipient, envelope)?;
         // A claim shows a pseudonym, and there is none towards nobody.
-        let claims = recipient.map(|recipient| self.claim_holdings(identity, recipient, envelope)).transpose()?;
+        let towards = recipient.map(|recipient| {
+            let blocked = recipient.policy.as_ref().map_or(&[][..], |policy| &policy.blocked_tags);
+            (Topic::Invite(recipient.bundle.account()), blocked)
+        });
+        let claims = towards.map(|towards| self.claim_holdings(identity, towards, envelope)).transpose()?;
         Ok(connection.into_iter().chain(claims.into_iter().flatten()).chain(member).chain(stakes).collect())
     }
 
@@ -204,7 +209,7 @@ impl Client {
     }
 
     /// The stakes that have an index left today, or have one already that belongs to the envelope.
-    fn stake_holdings(
+    pub(super) fn stake_holdings(
         &self,
         identity: &Identity,
         recipient: Option<&Recipient>,
@@ -225,23 +230,23 @@ impl Client {
         Ok(stakes.map(|stake| (Source::Stake(stake.id), Holding::Stake { tier: stake.tier })).collect())
     }
 
-    /// The claims that may be shown to a recipient, and have an index left today, or one that is the letter's already.
-    fn claim_holdings(
+    /// The claims that may be shown at a topic whose owner blocks these tags, and have an index left today, or one that is the
+    /// envelope's already.
+    pub(super) fn claim_holdings(
         &self,
         identity: &Identity,
-        recipient: &Recipient,
-        letter: Option<EnvelopeId>,
+        (topic, blocked): (Topic, &[Tag]),
+        envelope: Option<EnvelopeId>,
     ) -> Result<Vec<(Source, Holding)>, StateError> {
         let (view, _) = self.state.journal()?;
         let (epoch, purpose) = (self.now().epoch(), Purpose::Envelope);
-        let has_own = letter.is_some_and(|id| view.index_of(id, purpose, epoch).is_some());
+        let has_own = envelope.is_some_and(|id| view.index_of(id, purpose, epoch).is_some());
         // Without a slot, none of its indices is used.
         let slot = view.slot(self.state.installation(), epoch);
         let is_left = |held: &HeldClaim| {
             slot.is_none_or(|slot| view.index_to_reserve(slot, purpose, epoch, held.limit).is_some())
         };
-        let blocked = recipient.policy.as_ref().map_or(&[][..], |policy| &policy.blocked_tags);
-        let scope = derive::scope(self.network, &Topic::Invite(recipient.bundle.account()));
+        let scope = derive::scope(self.network, &topic);
         let holding = |held: HeldClaim| {
             let ClaimGroup { id, generation } = held.group;
             let tag = identity.postal_seed().claim_secret(generation).tag(scope);
@@ -251,7 +256,7 @@ impl Client {
     }
 
     /// The books whose stamps are good now.
-    fn book_holdings(
+    pub(super) fn book_holdings(
         &self,
         identity: &Identity,
         recipient: Option<&Recipient>,

@@ -124,6 +124,11 @@ impl fmt::Debug for Unsent {
     }
 }
 
+/// Whether a node says no to the same bytes for ever.
+pub(super) const fn is_final(code: Code) -> bool {
+    matches!(code, Code::TimeOutOfRange | Code::NullifierUsed | Code::SecretClosed | Code::Malformed)
+}
+
 /// Whether a node may say yes to the same bytes in a moment.
 pub(crate) const fn is_passing(refusal: &Refusal) -> bool {
     matches!(refusal.code(), Code::Overloaded | Code::ChainViewStale)

@@ -56,6 +56,18 @@ impl Client {
         }
     }
 
+    /// Keys that were made in another quarter than the account joins in, attested anew: nobody has seen them, so they need
+    /// no successor to be told from.
+    pub(super) async fn renewed_before_joining(&self, mut identity: Identity) -> Result<Identity, PublishError> {
+        let now = self.clock.now();
+        if identity.generation_is_due(now) && self.has_turned(identity.generation() + 1).await? {
+            self.step(Step::MakingKeys);
+            identity.renew(&*self.wallet, now).await?;
+            self.state.save_identity(&identity)?;
+        }
+        Ok(identity)
+    }
+
     /// Whether the node, too, says that a quarter has come: what it accepts before joins no group.
     async fn has_turned(&self, generation: u32) -> Result<bool, TransportError> {
         let node = self.greet().await?;

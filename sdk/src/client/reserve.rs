@@ -127,21 +127,25 @@ impl Client {
         self.session().at_hand(book.id) + (free.end - free.start)
     }
 
-    /// Tells the account's other installations of the books that were bought here, once they are.
+    /// Tells the account's other installations of the books that were bought here, once they are, and of the stamps of them that
+    /// were used when there was no journal.
     pub(crate) async fn journal_books(&self, identity: &Identity) -> Result<(), ConversationError> {
         let (view, _) = self.state.journal()?;
-        let own = self.state.books()?.into_iter().filter(|book| !book.taken_over);
-        let untold: Vec<_> = own
-            .filter_map(|book| known(&book))
-            .filter(|known| view.books().is_good(known) && view.books().get(known.id) != Some(known))
-            .map(Entry::Book)
-            .collect();
+        let mut untold = Vec::new();
+        for book in self.state.books()?.into_iter().filter(|book| !book.taken_over) {
+            let Some(known) = known(&book).filter(|known| view.books().is_good(known)) else { continue };
+            if view.books().get(known.id) != Some(&known) {
+                untold.push(Entry::Book(known));
+            }
+            let used = self.session().run_of_used(self.state.installation(), &known, unused(&view, &known), book.taken);
+            untold.extend(used.map(Entry::Run));
+        }
         self.tell(identity, &untold).await
     }
 
-    /// Tells the account's other installations, if the node keeps a journal.
+    /// Tells the account's other installations, if it has joined and the node keeps a journal.
     pub(super) async fn tell(&self, identity: &Identity, untold: &[Entry]) -> Result<(), ConversationError> {
-        if untold.is_empty() || !self.keeps_journal().await? {
+        if untold.is_empty() || !self.keeps_journal().await? || !self.has_joined().await? {
             return Ok(());
         }
         self.step(Step::Journaling);

@@ -9,24 +9,23 @@ use xmtp_proto::derive::{Denomination, EnvelopeId};
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::pass::Pass;
 use xmtp_proto::postmark::SignedPostmark;
-use xmtp_proto::refusal::{Code, Refusal};
+use xmtp_proto::refusal::Refusal;
 use xmtp_proto::requirement::Shown;
 use xmtp_proto::submission::Submission;
 use xmtp_proto::time::{MAX_AGE_FRANKED, Timestamp};
-use xmtp_prover::Path;
 
-use super::frank::Prepared;
+use super::frank::{Paths, Prepared};
 use super::holdings::{Source, ToShow};
-use super::outbox::is_passing;
+use super::outbox::{is_final, is_passing};
 use super::{AskError, Client, DEV_CHAIN, NoIdentity, ProvingKeyError, Recipient, Resent, SMALL_GROUP, Step, Unsent};
 use crate::content::{Content, InvalidContent};
 use crate::conversation::ConversationError;
-use crate::franking::{FrankError, Holding, NoPass, choose, choose_more};
+use crate::franking::{FrankError, Holding, NoPass, Occasion, choose, choose_more};
 use crate::identity::Identity;
 use crate::invite::{Invitation, SealError, seal_invite};
 use crate::keys::NoRandomness;
 use crate::state::{BookId, BooksError, Delivery, Letter, LettersError, Outgoing, StakesError, StateError, Supply};
-use crate::transport::{Connection, Role, RootKind, StampGroup, TransportError, VolumeRoot};
+use crate::transport::{Role, RootKind, StampGroup, TransportError};
 
 /// How often stamps are chosen because another client of the account took the rest of a book meanwhile, or the chain took one back.
 const CHOICES: usize = 8;
@@ -167,10 +166,9 @@ impl Draft {
 }
 
 /// One recipient, a connection for nothing else, and the paths that were found on it.
-pub(super) struct Errand {
-    pub(super) connection: Connection,
+struct Errand {
     recipient: Recipient,
-    pub(super) paths: Vec<(BookId, VolumeRoot, Path)>,
+    paths: Paths,
 }
 
 impl Client {
@@ -253,7 +251,7 @@ impl Client {
         let connection = self.connection(Role::AskingAndFranking).await?;
         self.step(Step::Asking);
         let recipient = self.ask(&connection, to).await?;
-        Ok(Errand { connection, recipient, paths: Vec::new() })
+        Ok(Errand { recipient, paths: Paths { connection, found: Vec::new() } })
     }
 
     /// Makes a new letter: chooses stamps, sees that they can be proved, and writes all of it down.
@@ -375,16 +373,16 @@ impl Client {
             holdings = self.holdings(Some(&errand.recipient), network)?;
             choice = choose_more(demand, already, &holdings.all);
         }
-        let choice = choice.ok_or_else(|| Box::new(NoPass::new(demand.clone(), &self.deployment)))?;
+        let choice = choice.ok_or_else(|| Box::new(NoPass::new(Occasion::Letter, demand.clone(), &self.deployment)))?;
         let needed = choice.cost.units + already.iter().map(units_of).sum::<u32>();
         let limit = draft.max_price.unwrap_or_else(|| errand.recipient.spending_limit(units));
         if needed > limit {
             return Err(SendError::SpendLimit { needed, limit, times: errand.recipient.congestion.times });
         }
         let books = holdings.books(&choice);
-        self.find_paths(errand, &books).await?;
-        self.find_paths(errand, &holdings.stakes(&choice)).await?;
-        let small = errand.paths.iter().map(|(_, root, _)| root.leaves).find(|leaves| *leaves < SMALL_GROUP);
+        self.find_paths(&mut errand.paths, &books).await?;
+        self.find_paths(&mut errand.paths, &holdings.stakes(&choice)).await?;
+        let small = errand.paths.found.iter().map(|(_, root, _)| root.leaves).find(|leaves| *leaves < SMALL_GROUP);
         if let (Some(books), false) = (small, self.deployment.chain_id == DEV_CHAIN || draft.from_small_groups) {
             return Err(SendError::SmallGroup { books });
         }
@@ -404,14 +402,15 @@ impl Client {
         let to_show = if without_passes { Vec::new() } else { self.to_show(&errand.recipient, identity, &outgoing)? };
         let (mut refusal, mut holder) = (None, None);
         for _ in 0..PROOFS {
-            let mut prepared = self.prepare(errand, &to_show).await?;
-            let passes = self.frank(identity, &outgoing, &mut prepared).await?;
+            let mut prepared = self.prepare(&mut errand.paths, &to_show).await?;
+            let passes = self.frank(identity, &outgoing.envelope, &mut prepared).await?;
             holder = passes.iter().find_map(|it| if let Pass::Connection(it) = it { Some(it.holder) } else { None });
             // What it is shown with now is on record too.
             let belonging = self.belonging(identity, &outgoing)?;
             let submission = Submission::new(outgoing.envelope.clone(), passes)?;
             self.step(Step::Publishing);
-            let result = errand.connection.publish_letter(submission, belonging).await.map_err(SendError::Unknown)?;
+            let result =
+                errand.paths.connection.publish_letter(submission, belonging).await.map_err(SendError::Unknown)?;
             self.step(Step::Published);
             match result {
                 Ok(postmark) => {
@@ -423,7 +422,7 @@ impl Client {
                 }
                 Err(it @ (Refusal::RootExpired | Refusal::RootUnknown)) => {
                     outgoing.stamps.iter().for_each(|usage| self.stock().give_up(usage.book));
-                    errand.paths.clear();
+                    errand.paths.found.clear();
                     self.forget_claims();
                     self.look_for_claims(identity, &errand.recipient.demand(outgoing.envelope.units())).await;
                     refusal = Some(it);
@@ -472,9 +471,7 @@ fn is_open(outgoing: &Outgoing, now: Timestamp) -> bool {
     now.since(outgoing.envelope.sent_at) < MAX_AGE_FRANKED
         && match outgoing.delivery {
             Delivery::Pending => true,
-            Delivery::Refused(Code::TimeOutOfRange | Code::NullifierUsed | Code::SecretClosed | Code::Malformed) => {
-                false
-            }
+            Delivery::Refused(code) if is_final(code) => false,
             Delivery::Refused(_) => !outgoing.stamps.is_empty(),
             Delivery::Delivered(_) => false,
         }
@@ -486,7 +483,7 @@ fn is_same(outgoing: &Outgoing, draft: &Draft) -> bool {
 }
 
 /// What a stamp that belongs to a letter can show at most.
-const fn most_shown(holding: &Holding) -> Option<Shown> {
+pub(super) const fn most_shown(holding: &Holding) -> Option<Shown> {
     match holding {
         Holding::Book { group, tag_blocked, .. } => {
             Some(Shown::Stamp { denomination: group.denomination, tagged: !*tag_blocked })
@@ -495,7 +492,7 @@ const fn most_shown(holding: &Holding) -> Option<Shown> {
     }
 }
 
-const fn units_of(shown: &Shown) -> u32 {
+pub(super) const fn units_of(shown: &Shown) -> u32 {
     if let Shown::Stamp { denomination, .. } = shown { denomination.units() } else { 0 }
 }
 

@@ -137,7 +137,8 @@ impl Client {
         Ok(self.stake_status(&self.state.journal()?.0, stake))
     }
 
-    /// Tells the account's other installations of the stakes that were made here, once they are.
+    /// Tells the account's other installations of the stakes that were made here, once they are, and of the indices that joining
+    /// took.
     pub(crate) async fn journal_stakes(&self, identity: &Identity) -> Result<(), ConversationError> {
         let mut untold = Vec::new();
         for Stake { id, tier, limit, lock, .. } in self.state.stakes()? {
@@ -146,6 +147,7 @@ impl Client {
                 untold.push(Entry::Stake(KnownStake { id, tier, limit }));
             }
         }
+        untold.extend(self.untold_of_joining()?);
         self.tell(identity, &untold).await
     }
 
@@ -255,6 +257,7 @@ impl Client {
                 Err(StakesError::Shared(stake.id).into())
             };
         }
+        self.tell(identity, &self.untold_of_joining()?).await?;
         // What was read last may be old; the log decides, and says so.
         let (mut view, mut is_fresh) = (self.state.journal()?.0, false);
         for _ in 0..ATTEMPTS {
@@ -278,7 +281,8 @@ impl Client {
         Err(ConversationError::NotGranted.into())
     }
 
-    fn next_on_record(&self, stake: &Stake, envelope: EnvelopeId) -> Result<StakeIndex, SendError> {
+    /// The index of today for an envelope by the record on this machine alone: where no journal is.
+    pub(super) fn next_on_record(&self, stake: &Stake, envelope: EnvelopeId) -> Result<StakeIndex, SendError> {
         let epoch = self.clock.now().epoch();
         let own = self.state.stakes_of(envelope)?;
         if let Some(index) = own.into_iter().find(|index| (index.stake, index.epoch) == (stake.id, epoch)) {

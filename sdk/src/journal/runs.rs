@@ -347,6 +347,20 @@ impl Session {
         (count > 0 && !free.is_empty()).then_some(Run { installation, session: self.id, book: book.id, start, count })
     }
 
+    /// The run of what was used here of a book from the bottom, and of which the journal does not know yet; none if it knows.
+    pub(crate) fn run_of_used(
+        &self,
+        installation: InstallationId,
+        book: &KnownBook,
+        unused: Range<u32>,
+        taken: u32,
+    ) -> Option<Run> {
+        let count = taken.min(unused.end).checked_sub(unused.start)?;
+        let (start, count) = (u16::try_from(unused.start).ok()?, u16::try_from(count).unwrap_or(u16::MAX));
+        let is_own = End::of(installation, book.id) == End::Bottom;
+        (is_own && count > 0).then_some(Run { installation, session: self.id, book: book.id, start, count })
+    }
+
     /// Takes in a run that was granted, if it is this session's, but for what was used here already.
     pub(crate) fn receive(&mut self, Grant(run): Grant, book: &KnownBook, taken: u32) {
         if run.session != self.id {

@@ -64,8 +64,8 @@ pub struct Book {
 pub enum Supply {
     /// Out of a run that the journal granted to this session.
     Granted(GrantedStamp),
-    /// The next one of a book by the record here alone. For nodes without members, which keep no journal: nothing keeps
-    /// another copy of this state from the same index.
+    /// The next one of a book by the record here alone. For nodes without members, which keep no journal, and for accounts that
+    /// have not joined yet: nothing keeps another copy of this state from the same index.
     Unshared(BookId),
 }
 

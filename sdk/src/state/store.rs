@@ -38,6 +38,8 @@ pub(super) enum Table {
     /// Which index of which book belongs to which envelope.
     Uses,
     Outbox,
+    /// The first key bundle, and the stamps that belong to it.
+    Joining,
     Inbox,
     /// What was counted: the next book or stake.
     Counters,
@@ -80,6 +82,7 @@ impl Table {
             Self::Books => "books",
             Self::Uses => "uses",
             Self::Outbox => "outbox",
+            Self::Joining => "joining",
             Self::Inbox => "inbox",
             Self::Counters => "counters",
             Self::Cursors => "cursors",

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use serde::Serialize;
-use xmtp_sdk::client::{Client, IdentityStatus, Published};
+use xmtp_proto::requirement::Shown;
+use xmtp_sdk::client::{Client, IdentityStatus, Joined, Published};
 use xmtp_sdk::identity::VerifiedBundle;
 
 use super::shown;
@@ -13,8 +14,13 @@ use crate::output::{Output, Said};
 
 pub(super) async fn run(command: Identity, client: &Client, output: &Output) -> Result<(), Failure> {
     match command {
-        Identity::New { replace: true } => output.say(&Made::new(client, "replaced", client.replace_identity().await?)),
-        Identity::New { replace: false } => output.say(&Made::new(client, "created", client.create_identity().await?)),
+        Identity::New { replace: true, max_price: _ } => {
+            output.say(&Made::new(client, "replaced", client.replace_identity().await?))
+        }
+        Identity::New { replace: false, max_price } => {
+            let Joined { published, passes } = client.create_identity_within(max_price).await?;
+            output.say(&Made { joined_with: Some(Price::of(passes)), ..Made::new(client, "created", published) })
+        }
         Identity::Restore => output.say(&Made::new(client, "restored", client.restore_identity().await?)),
         Identity::Show => output.say(&Status::new(client, &client.identity_status().await?)),
     }
@@ -28,6 +34,18 @@ struct Made {
     status: &'static str,
     published: Bundle,
     home: String,
+    /// What the network asked for of who joins; it may be nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    joined_with: Option<Price>,
+}
+
+/// What went with the first key bundle.
+#[derive(Serialize)]
+struct Price {
+    /// What was shown.
+    passes: Vec<String>,
+    stamps_cancelled: usize,
+    units_paid: u32,
 }
 
 #[derive(Serialize)]
@@ -59,6 +77,28 @@ impl Made {
             status,
             published: Bundle::new(&bundle, Some(cursor.0)),
             home: client.state().folder().display().to_string(),
+            joined_with: None,
+        }
+    }
+}
+
+impl Price {
+    fn of(passes: Vec<Shown>) -> Self {
+        let stamps = passes.iter().filter_map(|it| match it {
+            Shown::Stamp { denomination, .. } => Some(denomination.units()),
+            _ => None,
+        });
+        let stamps: Vec<u32> = stamps.collect();
+        Self { passes: shown::passes(passes), stamps_cancelled: stamps.len(), units_paid: stamps.iter().sum() }
+    }
+}
+
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.stamps_cancelled {
+            0 => write!(f, "nothing was paid: {} was shown", self.passes.join(", ")),
+            1 => write!(f, "paid with 1 stamp, {}", shown::units(self.units_paid)),
+            count => write!(f, "paid with {count} stamps, {}", shown::units(self.units_paid)),
         }
     }
 }
@@ -106,6 +146,9 @@ impl Said for Made {
         };
         writeln!(f, "{} {what}.", self.account)?;
         writeln!(f, "  published  {}", self.published)?;
+        if let Some(price) = self.joined_with.as_ref().filter(|it| !it.passes.is_empty()) {
+            writeln!(f, "  joined     {price}")?;
+        }
         writeln!(f, "  kept in    {}", self.home)
     }
 }

@@ -19,7 +19,7 @@ use crate::content::Content;
 use crate::franking::external_nullifier;
 use crate::invite::{Invitation, seal_invite};
 use crate::journal::GrantedStamp;
-use crate::state::{Bought, Letter, Purchase, Supply};
+use crate::state::{Bought, Letter, Outgoing, Purchase, Supply};
 use crate::testing::{ALICE, BOB, identity_on, now, wallet};
 use crate::transport::RootKind;
 
@@ -102,7 +102,7 @@ impl World {
         let book = self.prepared.usage.book;
         self.client.stock().lay(book, ground.clone());
         self.client.stock().keep(book, Towards::Anybody, &ground, blank);
-        let stamp = self.client.frank_stamp(&self.identity, &self.outgoing, &mut self.prepared).await.unwrap();
+        let stamp = self.client.frank_stamp(&self.identity, &self.outgoing.envelope, &mut self.prepared).await.unwrap();
         assert_eq!(self.client.prepared_stamps(), 0, "a blank is gone, whatever became of it");
         (stamp, self.prepared.ahead)
     }
