@@ -6,6 +6,7 @@ mod support;
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use alloy::primitives::B256;
@@ -246,6 +247,52 @@ async fn block_that_was_cut_short_revokes_when_it_is_said_again() {
         let refused = alice.send(&again.account().to_string(), "please").await.unwrap_err();
         assert!(matches!(refused, SendError::NoPass(_)), "{name}: {refused}");
     }
+}
+
+/// A policy counts under the keys that signed it only. So whoever replaces keys signs what stands anew, wherever it is cut short.
+#[tokio::test]
+async fn replaced_keys_go_on_to_ask_and_to_block() {
+    let world = World::start().await;
+    let People { alice, bob, carol, homes: _homes } = people(&world).await;
+    shown(&alice, &bob, "Dear Bob").await;
+    bob.accept(alice.account(), Terms::default()).await.unwrap();
+    let blocked = bob.block(alice.account()).await.unwrap().policy.unwrap().signed.policy().clone();
+    assert_eq!((blocked.blocked_tags.len(), blocked.revoked_attestations.len()), (1, 1));
+
+    let home = tempfile::tempdir().unwrap();
+    // The bundle is out, and the process dies with the policy at hand; then it is, too, and the vault at hand.
+    for published in [1, 1] {
+        let seen = AtomicUsize::new(0);
+        let dies = client_that(&world, BOB, home.path(), move |step| {
+            let is_done = step == Step::Publishing && seen.fetch_add(1, Ordering::Relaxed) == published;
+            assert!(!is_done, "the process dies here, and the test knows");
+        });
+        AssertUnwindSafe(dies.await.replace_identity()).catch_unwind().await.unwrap_err();
+    }
+    let fresh = client(&world, BOB, home.path()).await;
+    let taken_over = fresh.replace_identity().await.unwrap().policy.unwrap();
+    let policy = fresh.policy(bob.account()).await.unwrap().unwrap();
+    assert_eq!(&policy, taken_over.signed.policy());
+    assert_eq!((&policy.requirement, &policy.blocked_tags), (&blocked.requirement, &blocked.blocked_tags));
+    assert!(policy.revoked_attestations.is_empty(), "nothing counts that the old keys vouched for");
+    assert_eq!(policy.version, 1, "once");
+
+    let refused = alice.send(&bob.account().to_string(), "please").await.unwrap_err();
+    assert!(matches!(refused, SendError::NoPass(_)), "{refused}");
+
+    // Whoever forgets to call it again has them with the next change.
+    let home = tempfile::tempdir().unwrap();
+    let seen = AtomicUsize::new(0);
+    let dies = client_that(&world, CAROL, home.path(), move |step| {
+        let is_done = step == Step::Publishing && seen.fetch_add(1, Ordering::Relaxed) == 1;
+        assert!(!is_done, "the process dies here, and the test knows");
+    });
+    shown(&alice, &carol, "Dear Carol").await;
+    assert_eq!(carol.block(alice.account()).await.unwrap().tags, 1);
+    AssertUnwindSafe(dies.await.replace_identity()).catch_unwind().await.unwrap_err();
+    let forgets = client(&world, CAROL, home.path()).await;
+    let changed = forgets.set_policy("stamp(2, tagged)".parse().unwrap()).await.unwrap();
+    assert_eq!(changed.signed.policy().blocked_tags.len(), 1);
 }
 
 #[tokio::test]

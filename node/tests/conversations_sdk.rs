@@ -420,7 +420,7 @@ async fn replaced_keys_take_over_in_a_new_home_and_the_old_ones_are_told() {
     let home = tempfile::tempdir().unwrap();
     let fresh = client(&world, BOB, home.path()).await;
     assert!(matches!(bob.replace_identity().await, Err(PublishError::Exists(_))), "here are keys");
-    let replaced = fresh.replace_identity().await.unwrap();
+    let replaced = fresh.replace_identity().await.unwrap().published;
     assert_eq!(replaced.bundle.bundle().keys.revision, 2);
     assert!(matches!(fresh.replace_identity().await, Err(PublishError::Exists(_))), "once is enough");
 
@@ -429,7 +429,7 @@ async fn replaced_keys_take_over_in_a_new_home_and_the_old_ones_are_told() {
     let read = bob.inbox(Which::All).await.unwrap();
     assert_eq!((read.messages.len(), read.unverified.len()), (0, 1), "the old keys do not open it");
     let refused = bob.set_policy("stamp(2)".parse().unwrap()).await.unwrap_err();
-    assert!(matches!(&refused, PublishError::Refused { .. }), "{refused}");
+    assert!(matches!(&refused, PublishError::Replaced(_)), "{refused}");
     let third = tempfile::tempdir().unwrap();
     let restored = client(&world, BOB, third.path()).await;
     assert_eq!(restored.restore_identity().await.unwrap().bundle, replaced.bundle, "the vault has the new ones");

@@ -2,7 +2,8 @@
 //!
 //! | part | does |
 //! |---|---|
-//! | `account` | makes, publishes and restores the identity; publishes the policy |
+//! | `account` | makes, publishes, replaces and restores the identity |
+//! | `policy` | publishes what strangers must show, and whom nodes shut out |
 //! | `renewal` | makes the prekey anew every month, and the pass secrets every quarter |
 //! | `joining` | the first key bundle, with what the network asks of who joins |
 //! | `ask` | asks what writing to somebody takes, and believes nothing unverified |
@@ -32,6 +33,7 @@ mod holdings;
 mod joining;
 mod journal;
 mod outbox;
+mod policy;
 mod reading;
 mod receipts;
 mod registering;
@@ -62,7 +64,7 @@ use crate::journal::{RUN_LENGTH, Session};
 use crate::state::{State, StateError};
 use crate::transport::{Authorities, Connection, Node, Proxies, Proxy, Role, TransportError};
 
-pub use account::{IdentityStatus, PublishError, Published, PublishedPolicy, RestoreError};
+pub use account::{IdentityStatus, PublishError, Published, ReplacedIdentity, RestoreError};
 pub(crate) use journal::Copies;
 pub(crate) use outbox::is_passing;
 pub(crate) use reading::{Reached, bits_for};
@@ -71,6 +73,7 @@ pub use ask::{AskError, Recipient, WhatItTakes};
 pub use claims::ClaimStatus;
 pub use joining::{JoinError, Joined};
 pub use outbox::{Mail, Resent, Unsent};
+pub use policy::PublishedPolicy;
 pub use receipts::Told;
 pub use registering::{RegisterError, RegisteredToken};
 pub use send::{Draft, SendError, Sent};

@@ -1,18 +1,16 @@
-//! The own account: identity and policy.
+//! The own account's identity.
 
 use xmtp_proto::account::Account;
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::malformed::Malformed;
 use xmtp_proto::pass::Pass;
-use xmtp_proto::policy::{Policy, SignedPolicy};
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
 use xmtp_proto::refusal::{Code, Refusal};
-use xmtp_proto::requirement::Requirement;
 use xmtp_proto::submission::Submission;
 use xmtp_proto::topic::Topic;
 use xmtp_proto::vault::VaultRecord;
 
-use super::{AskError, Client, JoinError, Joined, NoIdentity, Step};
+use super::{AskError, Client, JoinError, Joined, NoIdentity, PublishedPolicy, Step};
 use crate::identity::{Identity, IdentityError, NotVerified, VerifiedBundle};
 use crate::keys::NoRandomness;
 use crate::state::{RememberError, StateError};
@@ -37,13 +35,14 @@ pub struct IdentityStatus {
     pub published: Option<Published>,
 }
 
-/// A policy that was published.
+/// Keys that took the place of others.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublishedPolicy {
-    /// Policy and signature.
-    pub signed: SignedPolicy,
-    /// Where it stands in the operator's log.
-    pub cursor: Cursor,
+pub struct ReplacedIdentity {
+    /// The new ones.
+    pub published: Published,
+    /// What they took over of the account's policy, published anew; none if it had none. Who had the old keys may have changed
+    /// it: worth a look.
+    pub policy: Option<PublishedPolicy>,
 }
 
 /// Something of the account's own was not published.
@@ -192,13 +191,15 @@ impl Client {
     }
 
     /// Makes new messaging keys in the place of those that are published, because they may be in other hands: the next
-    /// revision, which outranks whatever the old keys sign. On a client without keys: what only the old ones open, letters,
-    /// conversations, books of stamps, stays with the clients that have them. If it was cut short, calling it again goes on.
+    /// revision, which outranks whatever the old keys sign. What strangers must show, and the pseudonyms that are shut out, are
+    /// published anew, as a policy counts under the keys that signed it only. On a client without keys: what only the old ones
+    /// open, letters, conversations, books of stamps, stays with the clients that have them. If it was cut short, calling it
+    /// again goes on.
     ///
     /// # Errors
     /// [`PublishError`]; [`PublishError::Exists`] if this client has keys of the account already,
     /// [`PublishError::NothingToReplace`] if nothing is published.
-    pub async fn replace_identity(&self) -> Result<Published, PublishError> {
+    pub async fn replace_identity(&self) -> Result<ReplacedIdentity, PublishError> {
         let mine = self.connection(Role::Mine).await?;
         let account = self.account();
         let published = self.published(&mine).await?.ok_or(PublishError::NothingToReplace(account))?;
@@ -215,7 +216,7 @@ impl Client {
                 (identity, false)
             }
         };
-        let replaced = if is_published {
+        let published = if is_published {
             published
         } else {
             let (bundle, topic) = (identity.verified_bundle(), Topic::Contact(account));
@@ -224,13 +225,15 @@ impl Client {
             self.state.remember_bundle(&bundle)?;
             Published { bundle, cursor: postmark.postmark.cursor }
         };
+        // The vault comes last: what is in there is done.
+        let policy = self.take_over_policy(&mine, &identity).await?;
         let topic = Topic::Vault(account);
         let (version, head) = match self.newest(&mine, topic).await? {
             None => (0, Cursor::default()),
             Some((envelope, head)) => {
                 let record = VaultRecord::from_bytes(&envelope.ciphertext)?;
                 let key = VaultKey::from_wallet(&*self.wallet, self.network, record.salt).await?;
-                if key.open(&record, &replaced.bundle).is_ok() {
+                if key.open(&record, &published.bundle).is_ok() {
                     return Err(PublishError::Exists(account));
                 }
                 (record.version, head)
@@ -240,7 +243,7 @@ impl Client {
         let key = VaultKey::from_wallet(&*self.wallet, self.network, new_salt()?).await?;
         let record = key.seal(&identity, version)?;
         self.publish_own(&mine, &identity, "vault", topic, record.to_bytes(), head).await?;
-        Ok(replaced)
+        Ok(ReplacedIdentity { published, policy })
     }
 
     /// The keys here, and as published.
@@ -273,53 +276,6 @@ impl Client {
         let key = VaultKey::from_wallet(&*self.wallet, self.network, record.salt).await?;
         self.state.save_identity(&key.open(&record, &bundle)?)?;
         Ok(Published { bundle, cursor })
-    }
-
-    /// Publishes what strangers must show. Blocked tags and revoked attestations stay as they were.
-    ///
-    /// # Errors
-    /// [`PublishError`]; [`Refusal::HeadMoved`] if another client of the account was faster: try again.
-    pub async fn set_policy(&self, requirement: Requirement) -> Result<PublishedPolicy, PublishError> {
-        self.change_policy(|policy| policy.requirement = requirement).await
-    }
-
-    /// Publishes the account's policy with a change; one that asks for nothing and blocks nobody, if there was none.
-    pub(crate) async fn change_policy(
-        &self,
-        change: impl FnOnce(&mut Policy),
-    ) -> Result<PublishedPolicy, PublishError> {
-        self.care_for_keys().await?;
-        let identity = self.identity()??;
-        let mine = self.connection(Role::Mine).await?;
-        let topic = Topic::Policy(self.account());
-        let newest = self.newest(&mine, topic).await?;
-        let head = newest.as_ref().map(|(_, cursor)| *cursor).unwrap_or_default();
-        let before = newest.map(|(envelope, _)| SignedPolicy::from_bytes(&envelope.ciphertext)).transpose()?;
-        // Continued is what these keys signed, and nothing older than what was seen: a node that chose what comes before
-        // could have tags blocked, the last version used up, or one version signed twice.
-        let bundle = identity.verified_bundle();
-        let before = before.filter(|signed| {
-            let by = &bundle.bundle().keys.identity_key;
-            signed.policy().account == self.account() && signed.verify(self.network, by).is_ok()
-        });
-        self.state.remember_policy(&bundle, before.as_ref())?;
-        let mut policy = before.as_ref().map_or_else(
-            || Policy {
-                account: self.account(),
-                version: 0,
-                requirement: Requirement::nothing(),
-                blocked_tags: Vec::new(),
-                revoked_attestations: Vec::new(),
-            },
-            |signed| signed.policy().clone(),
-        );
-        change(&mut policy);
-        let Policy { account: _, version, requirement, blocked_tags, revoked_attestations } = policy;
-        let version = version.checked_add(1).ok_or(PublishError::Versions)?;
-        let signed = identity.sign_policy(version, requirement, blocked_tags, revoked_attestations)?;
-        let postmark = self.publish_own(&mine, &identity, "policy", topic, signed.to_bytes(), head).await?;
-        self.state.remember_policy(&bundle, Some(&signed))?;
-        Ok(PublishedPolicy { signed, cursor: postmark.postmark.cursor })
     }
 
     /// The own bundle as others find it, verified and compared with the newest seen.

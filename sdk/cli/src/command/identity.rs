@@ -4,9 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 use xmtp_proto::requirement::Shown;
-use xmtp_sdk::client::{Client, IdentityStatus, Joined, Published};
+use xmtp_sdk::client::{Client, IdentityStatus, Joined, Published, ReplacedIdentity};
 use xmtp_sdk::identity::VerifiedBundle;
 
+use super::policy::Conditions;
 use super::shown;
 use crate::args::Identity;
 use crate::failure::Failure;
@@ -15,7 +16,9 @@ use crate::output::{Output, Said};
 pub(super) async fn run(command: Identity, client: &Client, output: &Output) -> Result<(), Failure> {
     match command {
         Identity::New { replace: true, max_price: _ } => {
-            output.say(&Made::new(client, "replaced", client.replace_identity().await?))
+            let ReplacedIdentity { published, policy } = client.replace_identity().await?;
+            let policy = policy.map(|it| Conditions::new(client, it.signed.policy()));
+            output.say(&Made { policy, ..Made::new(client, "replaced", published) })
         }
         Identity::New { replace: false, max_price } => {
             let Joined { published, passes } = client.create_identity_within(max_price).await?;
@@ -33,6 +36,9 @@ struct Made {
     /// `created`, `replaced` or `restored`.
     status: &'static str,
     published: Bundle,
+    /// What was taken over from the keys that were replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<Conditions>,
     home: String,
     /// What the network asked for of who joins; it may be nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,6 +82,7 @@ impl Made {
             network: client.network().to_string(),
             status,
             published: Bundle::new(&bundle, Some(cursor.0)),
+            policy: None,
             home: client.state().folder().display().to_string(),
             joined_with: None,
         }
@@ -148,6 +155,13 @@ impl Said for Made {
         writeln!(f, "  published  {}", self.published)?;
         if let Some(price) = self.joined_with.as_ref().filter(|it| !it.passes.is_empty()) {
             writeln!(f, "  joined     {price}")?;
+        }
+        if let Some(Conditions { named, blocked_tags, .. }) = &self.policy {
+            let blocked = blocked_tags.len();
+            writeln!(
+                f,
+                "  policy     asks for {named}, with {blocked} blocked tags, as the replaced keys had signed it"
+            )?;
         }
         writeln!(f, "  kept in    {}", self.home)
     }

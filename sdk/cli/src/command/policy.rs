@@ -48,13 +48,25 @@ struct Shown {
 }
 
 #[derive(Serialize)]
-struct Conditions {
+pub(super) struct Conditions {
     version: u64,
     requirement: String,
     /// The same in the network's names.
-    named: String,
-    blocked_tags: Vec<String>,
+    pub(super) named: String,
+    pub(super) blocked_tags: Vec<String>,
     revoked_attestations: Vec<String>,
+}
+
+impl Conditions {
+    pub(super) fn new(client: &Client, policy: &xmtp_proto::policy::Policy) -> Self {
+        Self {
+            version: policy.version,
+            requirement: policy.requirement.to_string(),
+            named: names(client).write(&policy.requirement).to_string(),
+            blocked_tags: policy.blocked_tags.iter().map(ToString::to_string).collect(),
+            revoked_attestations: policy.revoked_attestations.iter().map(ToString::to_string).collect(),
+        }
+    }
 }
 
 impl Shown {
@@ -64,13 +76,7 @@ impl Shown {
         policy: Option<&xmtp_proto::policy::Policy>,
         cursor: Option<u64>,
     ) -> Self {
-        let policy = policy.map(|policy| Conditions {
-            version: policy.version,
-            requirement: policy.requirement.to_string(),
-            named: names(client).write(&policy.requirement).to_string(),
-            blocked_tags: policy.blocked_tags.iter().map(ToString::to_string).collect(),
-            revoked_attestations: policy.revoked_attestations.iter().map(ToString::to_string).collect(),
-        });
+        let policy = policy.map(|policy| Conditions::new(client, policy));
         Self { account: account.to_string(), policy, cursor }
     }
 }
