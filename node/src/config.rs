@@ -95,9 +95,9 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OperatorConfig {
-    /// A Web3 Secret Storage (version 3) file.
+    /// A Web3 Secret Storage (version 3) file that nobody else may read.
     pub key_file: PathBuf,
-    /// A file whose first line is its password.
+    /// A file whose first line is its password; nobody else may read it either.
     pub password_file: PathBuf,
 }
 
@@ -260,7 +260,7 @@ const fn default_fee_max_gwei() -> NonZeroU32 {
 pub struct TlsConfig {
     /// The certificate and those between it and a root, PEM.
     pub cert_file: PathBuf,
-    /// Its private key, PEM.
+    /// Its private key, PEM; nobody else may read it.
     pub key_file: PathBuf,
 }
 

@@ -199,7 +199,7 @@ impl Issuer {
         let anchors = match anchor {
             None => None,
             Some(AnchorConfig { rpc_url, key_file, password_file, request_timeout }) => {
-                let payer = crate::operator::private_key(&key_file, &password_file).map_err(unreadable)?;
+                let payer = crate::operator::key(&key_file, &password_file).map_err(unreadable)?;
                 let anchors = Anchors::new(rpc_url, anchorage.claims, payer, request_timeout)?;
                 anchors.require_chain(anchorage.chain_id).await?;
                 Some(anchors)

@@ -39,6 +39,7 @@ pub mod operator;
 mod peer;
 mod places;
 mod proving;
+mod secret_file;
 pub mod server;
 pub mod slashing;
 pub mod store;

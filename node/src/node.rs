@@ -449,12 +449,11 @@ pub(crate) fn operator_key(config: &Config) -> Result<PrivateKeySigner, StartErr
 
 /// The key that pays for slashing.
 pub(crate) fn slashing_key(config: &SlashingConfig) -> Result<PrivateKeySigner, StartError> {
-    let key = operator::private_key(&config.key_file, &config.password_file);
-    key.map_err(|(path, reason)| StartError::Key { path, reason })
+    key(&config.key_file, &config.password_file)
 }
 
-fn key(path: &Path, password_file: &Path) -> Result<PrivateKeySigner, StartError> {
-    operator::key(path, password_file).map_err(|(path, reason)| StartError::Key { path, reason })
+fn key(key_file: &Path, password_file: &Path) -> Result<PrivateKeySigner, StartError> {
+    operator::key(key_file, password_file).map_err(|(path, reason)| StartError::Key { path, reason })
 }
 
 pub(crate) fn deployment(config: &Config) -> Result<Deployment, StartError> {

@@ -1,6 +1,5 @@
 //! The operator's key, which signs postmarks; and how keys are read.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +9,8 @@ use secp256k1::{Message, Secp256k1, SecretKey, SignOnly};
 use xmtp_proto::derive::NetworkId;
 use xmtp_proto::postmark::{Postmark, SignedPostmark};
 use zeroize::Zeroizing;
+
+use crate::secret_file;
 
 /// What the parity of a recovery id counts from (docs/protocol.md, "Envelopes": v is 27 or 28).
 const V: u8 = 27;
@@ -74,27 +75,17 @@ impl Operator {
     }
 }
 
-/// As [`key`], of one that holds coin: its files are nobody else's to read.
-///
-/// # Errors
-/// As there.
-pub(crate) fn private_key(key_file: &Path, password_file: &Path) -> Result<PrivateKeySigner, (PathBuf, String)> {
-    for path in [key_file, password_file] {
-        let reason = match std::fs::metadata(path).map(|file| file.permissions().mode() & 0o777) {
-            Ok(mode) if mode & 0o077 == 0 => continue,
-            Ok(mode) => format!("has mode {mode:04o}, so others can read it: chmod 600 it"),
-            Err(error) => error.to_string(),
-        };
-        return Err((path.to_owned(), reason));
-    }
-    key(key_file, password_file)
-}
-
-/// Reads a key from its Web3 Secret Storage file.
+/// Reads a key from its Web3 Secret Storage file. That and its password's are nobody else's to read.
 ///
 /// # Errors
 /// Which file is wrong, and what is wrong with it.
 pub(crate) fn key(key_file: &Path, password_file: &Path) -> Result<PrivateKeySigner, (PathBuf, String)> {
+    for path in [key_file, password_file] {
+        let exposed = secret_file::exposed(path).map_err(|error| (path.to_owned(), error.to_string()))?;
+        if let Some(exposed) = exposed {
+            return Err((path.to_owned(), exposed.to_string()));
+        }
+    }
     let password = std::fs::read_to_string(password_file);
     let password = Zeroizing::new(password.map_err(|error| (password_file.to_owned(), error.to_string()))?);
     let failed = |reason: String| (key_file.to_owned(), reason);

@@ -6,15 +6,15 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use alloy::primitives::{Address, U256};
 use alloy::providers::Provider as _;
 use alloy::signers::local::PrivateKeySigner;
 use serde_json::Value;
-use support::World;
 use support::authority::{Authority, Good};
+use support::{World, restrict};
 use xmtp_contracts::Deployment;
 use xmtp_proto::derive::NetworkId;
 
@@ -93,18 +93,10 @@ impl Drop for Altered {
     }
 }
 
-fn restrict(file: &Path, mode: u32) {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
-}
-
 #[tokio::test]
 async fn doctor_finds_what_is_wrong_and_says_what_would_mend_it() {
     let mut world = World::start().await;
     let folder = world.folder.path().to_owned();
-    for name in ["operator.json", "operator.password"] {
-        restrict(&folder.join(name), 0o600);
-    }
     let patient = Patient { config: fs::read_to_string(folder.join("node.toml")).unwrap(), folder };
     let config = &patient.config;
     // A node runs on the folder, and the doctor leaves it alone.
@@ -162,7 +154,6 @@ async fn doctor_finds_what_is_wrong_and_says_what_would_mend_it() {
     // Certificates.
     let authority = Authority::new(&patient.folder, "own");
     let tls = format!("{config}{}", authority.certify(&patient.folder, "localhost", Good::Now));
-    restrict(&patient.file("node.key"), 0o600);
     assert_eq!(patient.configured(&tls).1["tls"].verdict, "good");
     restrict(&patient.file("node.key"), 0o640);
     patient.fails(&tls, "tls.mode");
@@ -216,7 +207,6 @@ async fn doctor_finds_what_is_wrong_and_says_what_would_mend_it() {
 
     // Who slashes pays for gas.
     let slasher = support::keystore(&patient.folder, "slasher.json", [0x51; 32]);
-    restrict(&slasher, 0o600);
     let slashing = format!(
         "{config}[slashing]\nkey_file = \"{}\"\npassword_file = \"{}\"\n",
         slasher.display(),

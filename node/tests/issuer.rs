@@ -10,7 +10,6 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroU64;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -25,7 +24,7 @@ use alloy::rpc::types::TransactionRequest;
 use alloy::signers::local::PrivateKeySigner;
 use dice::Dice;
 use support::claims::{anchorage, claim_pass, counts, entry, issuer, part, root_today, send, signed, snapshot};
-use support::{Person, World, keystore};
+use support::{Person, World, keystore, secret};
 use xmtp_contracts::testing::{Mock, anvil_builder, deploy_mock, start as start_chain};
 use xmtp_contracts::{Condition, IClaims, IXmtpToken, OfferedClaim};
 use xmtp_node::config::{LogConfig, OperatorConfig};
@@ -119,10 +118,7 @@ fn payer(world: &World) -> AnchorConfig {
     let key = world.anvil().keys()[4].to_bytes().into();
     let key_file = keystore(world.folder.path(), "payer.json", key);
     let password_file = world.folder.path().join("payer.password");
-    fs::write(&password_file, "password\n").unwrap();
-    for file in [&key_file, &password_file] {
-        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
-    }
+    secret(&password_file, "password\n");
     let request_timeout = Duration::from_secs(10);
     AnchorConfig { rpc_url: world.anvil().endpoint_url(), key_file, password_file, request_timeout }
 }
@@ -136,9 +132,8 @@ async fn open_with(
 ) -> Result<Issuer, IssueError> {
     let folder = world.folder.path().join(format!("issuer-{seed}"));
     fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("password"), "password\n").unwrap();
-    let key = [seed; 32];
-    eth_keystore::encrypt_key(&folder, &mut rand_08::thread_rng(), key, "password", Some("key.json")).unwrap();
+    secret(&folder.join("password"), "password\n");
+    let key_file = keystore(&folder, "key.json", [seed; 32]);
     let issued = claims.iter().map(|(name, cross_check)| IssuedClaim {
         name: (*name).to_owned(),
         from_block: 0,
@@ -148,7 +143,7 @@ async fn open_with(
         deployment: world.folder.path().join("deployment.json"),
         node: world.node_url(),
         data_dir: folder.join("progress"),
-        key: OperatorConfig { key_file: folder.join("key.json"), password_file: folder.join("password") },
+        key: OperatorConfig { key_file, password_file: folder.join("password") },
         refresh: Refresh::default(),
         chains: vec![elsewhere.chain()],
         claims: issued.collect(),
@@ -487,9 +482,8 @@ fn spawn(config: &Path, at: Timestamp) -> Child {
 fn configure(world: &World, elsewhere: &Elsewhere, seed: u8) -> (PathBuf, PathBuf) {
     let folder = world.folder.path().join("killed");
     fs::create_dir_all(&folder).unwrap();
-    fs::write(folder.join("password"), "password\n").unwrap();
-    let mut rng = rand_08::thread_rng();
-    eth_keystore::encrypt_key(&folder, &mut rng, [seed; 32], "password", Some("key.json")).unwrap();
+    secret(&folder.join("password"), "password\n");
+    keystore(&folder, "key.json", [seed; 32]);
     let text = format!(
         r#"
         deployment = "{deployment}"

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // A test may.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,9 @@ impl Bench {
         std::fs::write(folder.path().join("deployment.json"), deployment.to_string()).unwrap();
         std::fs::write(folder.path().join("password"), "password").unwrap();
         eth_keystore::encrypt_key(folder.path(), &mut rand_08::thread_rng(), [5; 32], "password", Some("key")).unwrap();
+        for name in ["password", "key"] {
+            hide(&folder.path().join(name));
+        }
         let config = format!(
             r#"
             listen = "127.0.0.1:0"
@@ -300,11 +304,17 @@ async fn handshakes_that_never_end_are_ended() {
     assert!(plain.is_served().await);
 }
 
+/// From all but its owner.
+fn hide(file: &Path) {
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 fn tls_section(folder: &Path) -> String {
     let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (cert, key) = (folder.join("node.crt"), folder.join("node.key"));
     std::fs::write(&cert, certificate.cert.pem()).unwrap();
     std::fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
+    hide(&key);
     format!("[tls]\ncert_file = \"{}\"\nkey_file = \"{}\"", cert.display(), key.display())
 }
 

@@ -9,10 +9,13 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use reqwest::StatusCode;
-use support::{ADMIN, World, get, metric, restart_with, until};
+use support::authority::{Authority, Good};
+use support::{ADMIN, World, get, keystore, metric, restart_with, restrict, secret, until};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig};
 use tonic_types::StatusExt as _;
 use xmtp_node::config::{Config, Overrides};
+use xmtp_node::node::{Node, StartError};
+use xmtp_node::server::TlsError;
 use xmtp_proto::refusal::Code;
 use xmtp_proto::time::Clock;
 use xmtp_proto::topic::Topic;
@@ -171,12 +174,39 @@ async fn no_more_accounts_join_in_a_minute_than_configured() {
 }
 
 #[tokio::test]
+async fn files_with_secrets_that_others_can_read_are_refused() {
+    let mut world = World::start().await;
+    let folder = world.folder.path().to_owned();
+    let slasher = keystore(&folder, "slasher.json", [0x51; 32]);
+    let own = folder.join("slasher.password");
+    secret(&own, "password\n");
+    let slashing = format!("[slashing]\nkey_file = \"{}\"\npassword_file = \"{}\"\n", slasher.display(), own.display());
+    let tls = Authority::new(&folder, "own").certify(&folder, "localhost", Good::Now);
+    restart_with(&mut world, &format!("{slashing}{tls}")).await;
+    world.node.take().unwrap().shutdown().await.unwrap();
+    let config = Config::load(&folder.join("node.toml"), &Overrides::default()).unwrap();
+    for name in ["operator.json", "operator.password", "slasher.json", "slasher.password", "node.key"] {
+        for mode in [0o604, 0o640, 0o602] {
+            restrict(&folder.join(name), mode);
+            let error = Node::bind(config.clone(), world.clock.clone()).await.err().unwrap();
+            let is_typed = matches!(error, StartError::Key { .. } | StartError::Tls(TlsError::Exposed { .. }));
+            let error = error.to_string();
+            assert!(is_typed && error.contains(name) && error.contains("chmod 600"), "{mode:o} {name}: {error}");
+            let Output { status, stderr, .. } = xmtp_node(&["check-config"], &folder);
+            assert!(!status.success() && String::from_utf8(stderr).unwrap().contains("chmod 600"), "{mode:o} {name}");
+        }
+        restrict(&folder.join(name), 0o400);
+    }
+    Node::bind(config, world.clock.clone()).await.unwrap().shutdown().await.unwrap();
+}
+
+#[tokio::test]
 async fn tls_is_spoken_and_nothing_else() {
     let mut world = World::start().await;
     let certificate = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (cert, key) = (world.folder.path().join("node.crt"), world.folder.path().join("node.key"));
     std::fs::write(&cert, certificate.cert.pem()).unwrap();
-    std::fs::write(&key, certificate.signing_key.serialize_pem()).unwrap();
+    secret(&key, &certificate.signing_key.serialize_pem());
     let section = format!("[tls]\ncert_file = \"{}\"\nkey_file = \"{}\"\n", cert.display(), key.display());
     restart_with(&mut world, &section).await;
     let address = world.node.as_ref().unwrap().address();

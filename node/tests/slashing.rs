@@ -7,7 +7,6 @@ mod rpc_proxy;
 mod support;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command};
 use std::time::Duration;
 
@@ -40,9 +39,6 @@ async fn with_a_key(world: &World, beneficiary: Option<Address>) -> String {
     let folder = world.folder.path();
     let file = keystore(folder, "slasher.json", KEY);
     let password = folder.join("operator.password");
-    for file in [&file, &password] {
-        fs::set_permissions(file, fs::Permissions::from_mode(0o600)).unwrap();
-    }
     raw(world, "anvil_setBalance", (slasher(), U256::from(10).pow(U256::from(18)))).await;
     let beneficiary = beneficiary.map(|it| format!("beneficiary = \"{it}\"\n")).unwrap_or_default();
     format!("[slashing]\nkey_file = \"{}\"\npassword_file = \"{}\"\n{beneficiary}", file.display(), password.display())
@@ -297,19 +293,6 @@ async fn book_is_closed_also_if_the_node_learns_of_it_after_its_evidence() {
     until("the book is closed", async || store.is_closed(shard, &stamp.proof.nullifier).unwrap()).await;
     let refused = world.publish(Submission::new(letter, vec![Pass::Stamp(stamp)]).unwrap()).await.unwrap_err();
     assert_eq!(refused.code(), Code::SecretClosed);
-}
-
-#[tokio::test]
-async fn key_that_others_can_read_is_refused() {
-    let mut world = World::start().await;
-    let section = with_a_key(&world, None).await;
-    fs::set_permissions(world.folder.path().join("slasher.json"), fs::Permissions::from_mode(0o644)).unwrap();
-    world.node.take().unwrap().shutdown().await.unwrap();
-    let file = world.folder.path().join("node.toml");
-    fs::write(&file, fs::read_to_string(&file).unwrap() + &section).unwrap();
-    let config = Config::load(&file, &Overrides::default()).unwrap();
-    let error = xmtp_node::node::Node::bind(config, world.clock.clone()).await.err().unwrap().to_string();
-    assert!(error.contains("slasher.json") && error.contains("chmod 600"), "{error}");
 }
 
 /// A node in a process of its own, which dies with this.

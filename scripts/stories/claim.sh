@@ -11,9 +11,12 @@ keeper=0x9965507d1a55bcc2695c58ba16fb37d819b0a4dc
 offered_claims() {
     local collection issuer
     collection=$("$npm_bin/cast" compute-address --nonce 0 "$keeper" | sed 's/^.*0x/0x/' | tr '[:upper:]' '[:lower:]')
-    head -c 32 /dev/urandom | sha256sum | cut -c 1-32 >"$work/issuer.password"
-    issuer=$(CAST_PASSWORD=$(<"$work/issuer.password") "$npm_bin/cast" wallet new "$work" issuer.json |
-        sed -n 's/^.*\(0x[0-9a-fA-F]\{40\}\).*$/\1/p' | tail -n 1)
+    issuer=$(
+        umask 077
+        head -c 32 /dev/urandom | sha256sum | cut -c 1-32 >"$work/issuer.password"
+        CAST_PASSWORD=$(<"$work/issuer.password") "$npm_bin/cast" wallet new "$work" issuer.json |
+            sed -n 's/^.*\(0x[0-9a-fA-F]\{40\}\).*$/\1/p' | tail -n 1
+    )
     jq -n --arg collection "$collection" --arg issuer "$issuer" '[{name: "cool-cats", chainId: 31337,
         condition: {kind: "erc721", collection: $collection}, issuers: [$issuer], threshold: 1, limit: 64},
         {name: "cats-on-chain", chainId: 31337, condition: {kind: "erc721", collection: $collection}, limit: 64}]'

@@ -1,7 +1,6 @@
 //! Files: keys and who may read them, the deployment, certificates, the store's folder.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use crate::backup::{self, BackupError};
 use crate::config::{Config, Keep, Retention};
 use crate::node;
 use crate::operator::Operator;
+use crate::secret_file;
 use crate::server;
 use crate::store::Store;
 
@@ -125,23 +125,13 @@ fn retention(retention: &Retention) -> Finding {
     Finding::good(CHECK, "nothing is dropped early")
 }
 
-/// A file that only its owner may read.
+/// A file that nobody else may read.
 fn private(check: &'static str, path: &Path) -> Finding {
     let shown = path.display();
-    match fs::metadata(path) {
+    match secret_file::exposed(path) {
         Err(error) => Finding::bad(check, format!("{shown}: {error}"), format!("put the file at {shown}")),
-        Ok(file) => {
-            let mode = file.permissions().mode() & 0o777;
-            if mode & 0o077 == 0 {
-                Finding::good(check, format!("{shown} has mode {mode:04o}"))
-            } else {
-                Finding::bad(
-                    check,
-                    format!("{shown} has mode {mode:04o}: others can read it"),
-                    format!("chmod 600 {shown}"),
-                )
-            }
-        }
+        Ok(None) => Finding::good(check, format!("nobody else can read {shown}")),
+        Ok(Some(exposed)) => Finding::bad(check, format!("{shown} {exposed}"), format!("chmod 600 {shown}")),
     }
 }
 

@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::TlsConfig;
+use crate::secret_file::{self, Exposed};
 
 /// A certificate or key that cannot be used. The operator's to mend.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,14 @@ pub enum TlsError {
         path: PathBuf,
         /// What is wrong with it.
         source: rustls::pki_types::pem::Error,
+    },
+    /// Others can read the key.
+    #[error("{path} {exposed}")]
+    Exposed {
+        /// Its file.
+        path: PathBuf,
+        /// Its mode.
+        exposed: Exposed,
     },
     /// There is no certificate in it.
     #[error("{0}: no certificate in it")]
@@ -48,6 +57,10 @@ pub(crate) fn acceptor(config: &TlsConfig) -> Result<TlsAcceptor, TlsError> {
         .map_err(failed(cert_file))?;
     if certificates.is_empty() {
         return Err(TlsError::Empty(cert_file.clone()));
+    }
+    // What cannot be looked at cannot be read either.
+    if let Ok(Some(exposed)) = secret_file::exposed(key_file) {
+        return Err(TlsError::Exposed { path: key_file.clone(), exposed });
     }
     let key = PrivateKeyDer::from_pem_file(key_file).map_err(failed(key_file))?;
     let pair = |source| TlsError::Pair { cert: cert_file.clone(), key: key_file.clone(), source };

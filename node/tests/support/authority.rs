@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
+use super::secret;
+
 /// One that vouches for whatever it is asked to.
 pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
@@ -42,7 +44,7 @@ impl Authority {
         let pair = KeyPair::generate().unwrap();
         let (cert, key) = (folder.join("node.crt"), folder.join("node.key"));
         fs::write(&cert, params.signed_by(&pair, &self.issuer).unwrap().pem()).unwrap();
-        fs::write(&key, pair.serialize_pem()).unwrap();
+        secret(&key, &pair.serialize_pem());
         format!("[tls]\ncert_file = \"{}\"\nkey_file = \"{}\"\n", cert.display(), key.display())
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod proxies;
 pub(crate) mod stakes;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -546,8 +547,7 @@ async fn connect(node: &Node) -> NodeClient<Channel> {
 fn configure(folder: &Path, anvil: &AnvilInstance, deployment: &Deployment, joining: &str) -> Config {
     let deployment_file = folder.join("deployment.json");
     fs::write(&deployment_file, serde_json::to_vec(deployment).unwrap()).unwrap();
-    let password_file = folder.join("operator.password");
-    fs::write(&password_file, "password\n").unwrap();
+    secret(&folder.join("operator.password"), "password\n");
     let name = "operator.json";
     keystore(folder, name, [5; 32]);
     let folder = folder.display();
@@ -581,7 +581,18 @@ fn configure(folder: &Path, anvil: &AnvilInstance, deployment: &Deployment, join
 /// A key in a file, under the password in `operator.password`.
 pub(crate) fn keystore(folder: &Path, name: &str, key: [u8; 32]) -> PathBuf {
     eth_keystore::encrypt_key(folder, &mut eth_keystore_rng(), key, "password", Some(name)).unwrap();
+    restrict(&folder.join(name), 0o600);
     folder.join(name)
+}
+
+/// A file that nobody else can read.
+pub(crate) fn secret(file: &Path, content: &str) {
+    fs::write(file, content).unwrap();
+    restrict(file, 0o600);
+}
+
+pub(crate) fn restrict(file: &Path, mode: u32) {
+    fs::set_permissions(file, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 fn eth_keystore_rng() -> impl rand_08::Rng + rand_08::CryptoRng {
