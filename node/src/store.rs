@@ -5,16 +5,16 @@
 //!   inside the append, and nowhere else, so there is nothing between checking and writing.
 //! - An envelope that is stored already is answered with its first postmark.
 //! - Records on an account's own topics replace each other by version; that too is decided inside the append.
-//! - So are conversations: whether one is open, and how much of its quota is left; and connections' quotas. And
+//! - So are conversations: whether one is open, and how much of its quota is left; and connections' and issuers' quotas. And
 //!   receipts: a letter has one, whatever comes later.
 //! - [`Store::append`] returns when the data would survive a power cut.
 //! - A record that is dropped ([`Sweeper`]) leaves its passes and its postmark: its position is never empty, nor given again.
 
 use std::error::Error as StdError;
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use xmtp_proto::account::Account;
-use xmtp_proto::derive::{EnvelopeId, Group, Issue};
+use xmtp_proto::derive::{ClaimId, EnvelopeId, Group, Issue};
 use xmtp_proto::field::{Nullifier, Share, Signal};
 use xmtp_proto::postmark::{Cursor, SignedPostmark};
 use xmtp_proto::refusal::Refusal;
@@ -28,6 +28,7 @@ mod connections;
 mod conversations;
 mod durable;
 mod embedded;
+mod issuers;
 mod keys;
 mod receipts;
 mod values;
@@ -41,6 +42,10 @@ pub(crate) const PAGE_BYTES: usize = 1 << 20;
 
 /// Owner writes that one account has per epoch.
 pub const OWNER_WRITES_PER_EPOCH: u32 = 64;
+
+/// Entries that one issuer has per claim and epoch, of a mebibyte each at most: the list of eight million accounts, or three times
+/// that of a whole volume.
+pub const ISSUER_WRITES_PER_EPOCH: u32 = 256;
 
 /// A nullifier to be cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +92,15 @@ pub struct ConnectionWrite {
     pub quota: u32,
     /// The letter's.
     pub units: u32,
+}
+
+/// A write to a claim's topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IssuerWrite {
+    /// Which claim.
+    pub claim: ClaimId,
+    /// Who writes.
+    pub issuer: Address,
 }
 
 /// That letters of an account were read.
@@ -169,6 +183,8 @@ pub struct Entry {
     pub connection: Option<ConnectionWrite>,
     /// On a topic of receipts.
     pub receipts: Option<ReceiptsWrite>,
+    /// On a claim's topic.
+    pub issuer: Option<IssuerWrite>,
     /// The head of the topic that the client wrote against.
     pub expected_head: Option<Cursor>,
 }

@@ -28,7 +28,7 @@ use xmtp_prover::{Limit, VerifyingKey, batch};
 use crate::chain::ChainView;
 use crate::claims::{ClaimsView, Offered};
 use crate::groups::GroupsView;
-use crate::store::{Cancellation, ConnectionWrite, ConversationWrite, Entry, OwnerWrite, ReceiptsWrite};
+use crate::store::{Cancellation, ConnectionWrite, ConversationWrite, Entry, IssuerWrite, OwnerWrite, ReceiptsWrite};
 
 mod claim;
 mod connection;
@@ -164,16 +164,17 @@ struct Effects {
     conversation: Option<ConversationWrite>,
     connection: Option<ConnectionWrite>,
     receipts: Option<ReceiptsWrite>,
+    issuer: Option<IssuerWrite>,
 }
 
 impl Admitted {
     /// What the append records.
     pub(crate) fn into_entry(self, expected_head: Option<Cursor>) -> Entry {
         let Self { submission, id, effects } = self;
-        let Effects { cancels, owner, conversation, connection, receipts } = effects;
+        let Effects { cancels, owner, conversation, connection, receipts, issuer } = effects;
         let topic = submission.envelope().topic;
         let submission = submission.into();
-        Entry { id, topic, submission, cancels, owner, conversation, connection, receipts, expected_head }
+        Entry { id, topic, submission, cancels, owner, conversation, connection, receipts, issuer, expected_head }
     }
 }
 
@@ -207,10 +208,7 @@ pub fn admit(context: &Context<'_>, submission: Submission) -> Result<Judged, Re
             opening::check(context, &submission, &id)?
         }
         Topic::Conversation(_) => (Vec::new(), posting::check(context, &submission, &id)?),
-        Topic::Claim(claim) => {
-            issuer::check(context, &submission, &id, ClaimId(claim))?;
-            Default::default()
-        }
+        Topic::Claim(claim) => (Vec::new(), issuer::check(context, &submission, &id, ClaimId(claim))?),
     };
     let admitted = Admitted { submission, id, effects };
     Ok(if claims.is_empty() { Judged::Admitted(admitted) } else { Judged::Unproved(Unproved { admitted, claims }) })

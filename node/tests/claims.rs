@@ -11,12 +11,12 @@ use support::claims::{
     LIMIT, claim_pass, counts, entry, issue, issuer, issuer_pass, offered, part, root_today, send, signed, snapshot,
 };
 use support::{Person, World};
-use xmtp_node::store::Shard;
+use xmtp_node::store::{ISSUER_WRITES_PER_EPOCH, Shard};
 use xmtp_proto::derive::{ClaimId, Group, Purpose};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::pass::{Claim, Pass};
 use xmtp_proto::refusal::{Code, Refusal};
-use xmtp_proto::snapshot::Snapshot;
+use xmtp_proto::snapshot::{Entry, Part, Snapshot};
 use xmtp_proto::time::{Clock, Epoch, Generation, Timestamp};
 use xmtp_proto::topic::Topic;
 use xmtp_prover::Index;
@@ -92,6 +92,39 @@ async fn snapshot_counts_once_enough_issuers_have_signed_it_and_pays_for_letters
     // All of it follows from the log.
     world.restart().await;
     assert_eq!(root_today(&world, cats).await, Some(root));
+}
+
+/// With the key of an issuer nobody fills a disk, nor buries what the others wrote.
+#[tokio::test]
+async fn issuer_has_so_many_entries_a_claim_and_day() {
+    let noon = Timestamp::from_secs(Clock::system().now().epoch().0 * DAY + DAY / 2);
+    let (mut world, [cats, dogs], [alice, ..]) = start(Clock::manual(noon)).await;
+    let (truth, list) = snapshot(&world, &[&alice], 10);
+    let [thief, other] = [31, 32].map(issuer);
+    let numbered = |first: u32| {
+        let Entry::Part(part) = part(&world, cats, &truth, list.clone()) else { panic!() };
+        Entry::Part(Part { first, ..part })
+    };
+    let parts: Vec<_> =
+        (0..=ISSUER_WRITES_PER_EPOCH).map(|number| entry(&world, cats, &thief, &numbered(number))).collect();
+    let (beyond, within) = parts.split_last().unwrap();
+    for it in within {
+        world.publish(it.clone()).await.unwrap();
+    }
+    let refused = world.publish(beyond.clone()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::QuotaExhausted);
+    // What is stored has its postmark, whatever is left; a restart counts on.
+    world.publish(within[0].clone()).await.unwrap();
+    world.restart().await;
+    assert_eq!(world.publish(beyond.clone()).await.unwrap_err().code(), Code::QuotaExhausted);
+    // Another claim, another issuer and another day have their own.
+    let elsewhere = entry(&world, dogs, &thief, &part(&world, dogs, &truth, list.clone()));
+    world.publish(elsewhere).await.unwrap();
+    let by_another = entry(&world, cats, &other, &part(&world, cats, &truth, list.clone()));
+    world.publish(by_another).await.unwrap();
+    world.set_clock(noon.saturating_add(Duration::from_secs(DAY))).await;
+    let next_day = entry(&world, cats, &thief, &part(&world, cats, &truth, list));
+    world.publish(next_day).await.unwrap();
 }
 
 #[tokio::test]

@@ -117,6 +117,7 @@ impl Bench {
             conversation: None,
             connection: None,
             receipts: None,
+            issuer: None,
             expected_head: None,
         };
         self.node.store().append(entry).await.unwrap();

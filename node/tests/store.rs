@@ -57,6 +57,7 @@ fn entry(topic: Topic, text: &str) -> Entry {
         conversation: None,
         connection: None,
         receipts: None,
+        issuer: None,
         expected_head: None,
     }
 }

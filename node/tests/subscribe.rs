@@ -36,6 +36,7 @@ async fn append(store: &Store, topic: Topic, text: &str) -> u64 {
         conversation: None,
         connection: None,
         receipts: None,
+        issuer: None,
         expected_head: None,
     };
     store.append(entry).await.unwrap().postmark.cursor.0

@@ -1,8 +1,8 @@
 //! Keys of the embedded store: one ordered space, a prefix per kind of entry, integers big-endian.
 
-use alloy::primitives::B256;
+use alloy::primitives::{Address, B256};
 use xmtp_proto::account::Account;
-use xmtp_proto::derive::{EnvelopeId, Issue};
+use xmtp_proto::derive::{ClaimId, EnvelopeId, Issue};
 use xmtp_proto::field::Nullifier;
 use xmtp_proto::postmark::Cursor;
 use xmtp_proto::time::Epoch;
@@ -21,6 +21,7 @@ const EPOCH_NULLIFIER: u8 = b'm';
 const CONVERSATION: u8 = b'd';
 const UNITS: u8 = b'u';
 const CONNECTION: u8 = b'k';
+const ISSUER: u8 = b'i';
 const RECEIPT: u8 = b'p';
 const OWNED: u8 = b'o';
 const QUOTA: u8 = b'q';
@@ -186,10 +187,15 @@ pub(super) const fn connections() -> [u8; 1] {
     [CONNECTION]
 }
 
-/// All that was counted in epochs before this one: owner writes, units of conversations and of connections, nullifiers used and
-/// closed.
-pub(super) fn counted_before(epoch: Epoch) -> [std::ops::Range<Vec<u8>>; 5] {
-    [QUOTA, UNITS, CONNECTION, EPOCH_NULLIFIER, EPOCH_CLOSED]
+/// Epoch, claim, issuer → entries.
+pub(super) fn issuer(epoch: Epoch, claim: &ClaimId, issuer: &Address) -> Vec<u8> {
+    concat(ISSUER, &[&epoch.0.to_be_bytes(), claim.as_bytes(), issuer.as_slice()])
+}
+
+/// All that was counted in epochs before this one: owner writes, issuers' entries, units of conversations and of connections,
+/// nullifiers used and closed.
+pub(super) fn counted_before(epoch: Epoch) -> [std::ops::Range<Vec<u8>>; 6] {
+    [QUOTA, ISSUER, UNITS, CONNECTION, EPOCH_NULLIFIER, EPOCH_CLOSED]
         .map(|kind| vec![kind]..concat(kind, &[&epoch.0.to_be_bytes()]))
 }
 

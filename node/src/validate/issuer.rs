@@ -10,15 +10,17 @@ use xmtp_proto::snapshot::Entry;
 use xmtp_proto::submission::Submission;
 use xmtp_proto::time::Generation;
 
-use super::Context;
+use super::{Context, Effects};
+use crate::store::IssuerWrite;
 
-/// What is written there is an entry, by an issuer, and a snapshot is signed by the same one.
+/// What is written there is an entry, by an issuer, and a snapshot is signed by the same one. How much it may still write is
+/// asked inside the append.
 pub(super) fn check(
     context: &Context<'_>,
     submission: &Submission,
     id: &EnvelopeId,
     claim: ClaimId,
-) -> Result<(), Refusal> {
+) -> Result<Effects, Refusal> {
     let claims = &context.rules.claims;
     let (Some(terms), Some(anchorage)) = (claims.terms(&claim), claims.anchorage()) else {
         return Err(Refusal::NotOffered { what: "this claim".to_owned() });
@@ -41,7 +43,7 @@ pub(super) fn check(
             return Err(Refusal::NotOwner);
         }
     }
-    Ok(())
+    Ok(Effects { issuer: Some(IssuerWrite { claim, issuer }), ..Effects::default() })
 }
 
 /// The issuer's pass, where nothing else is asked.

@@ -188,6 +188,7 @@ async fn append(store: &Store, network: NetworkId, numbers: std::ops::Range<u64>
                 conversation: None,
                 connection: None,
                 receipts: None,
+                issuer: None,
                 expected_head: None,
             })
         });

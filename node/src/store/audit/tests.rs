@@ -60,6 +60,7 @@ fn entry(number: u8) -> Entry {
         conversation: None,
         connection: None,
         receipts: None,
+        issuer: None,
         expected_head: None,
     }
 }
@@ -195,6 +196,7 @@ async fn check_conversation(damage: impl Fn(&Store, B256, Epoch), faults: impl F
             conversation: Some(conversation),
             connection: None,
             receipts: None,
+            issuer: None,
             expected_head: None,
         }
     };

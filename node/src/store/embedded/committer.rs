@@ -25,7 +25,7 @@ use super::super::conversations::{self, Read as _};
 use super::super::values::{self, Owned, postmark_of};
 use super::super::{
     AppendError, Appended, Cancellation, Entry, Evidence, OWNER_WRITES_PER_EPOCH, OwnTopic, OwnerWrite, StoreError,
-    connections, keys, receipts,
+    connections, issuers, keys, receipts,
 };
 use super::sheets::Fresh;
 use super::suspects::Suspects;
@@ -129,7 +129,8 @@ impl Room {
     }
 
     fn decide(&mut self, log: &mut Tentative, entry: Entry) -> Appended {
-        let Entry { id, topic, submission, cancels, owner, conversation, connection, receipts, expected_head } = entry;
+        let Entry { id, topic, submission, cancels, owner, conversation, connection, receipts, issuer, expected_head } =
+            entry;
         if let Some(cursor) = log.get(&keys::envelope(&id))? {
             let cursor = keys::cursor_of(&cursor).ok_or(StoreError::Damaged { what: "envelope entry" })?;
             return Ok(postmark_of(&log.kept(cursor)?)?);
@@ -147,6 +148,7 @@ impl Room {
             _ => None,
         };
         let connected = connection.map(|write| connections::decide(&*log, write, self.accepted_at)).transpose()?;
+        let issued = issuer.map(|write| issuers::decide(&*log, write, self.accepted_at)).transpose()?;
         let read = receipts.map(|write| receipts::decide(&*log, &write)).transpose()?.unwrap_or_default();
         for it in &cancels {
             log.require_unused(&id, it)?;
@@ -172,7 +174,7 @@ impl Room {
         for Cancellation { group: _, shard, nullifier, share: _ } in &cancels {
             log.insert(keys::nullifier(*shard, nullifier), cursor.0.to_be_bytes().to_vec());
         }
-        for (key, value) in counted.into_iter().chain(connected) {
+        for (key, value) in counted.into_iter().chain(connected).chain(issued) {
             log.insert(key, value);
         }
         if let (Some(write), Some(writes)) = (owner, owned) {
