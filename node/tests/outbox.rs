@@ -6,16 +6,23 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use support::{World, until};
+use support::{Person, World, until};
 use tempfile::TempDir;
 use tokio::sync::Notify;
+use xmtp_proto::derive::Purpose;
+use xmtp_proto::pass::Pass;
 use xmtp_proto::refusal::Code;
+use xmtp_proto::submission::Submission;
 use xmtp_proto::time::{Clock, MAX_AGE};
 use xmtp_prover::Limit;
-use xmtp_sdk::client::{Builder, Client, Mail, Step};
+use xmtp_sdk::client::{Builder, Client, Mail, Resent, Step};
 use xmtp_sdk::conversation::{Conversation, ConversationError};
 use xmtp_sdk::inbox::Which;
+use xmtp_sdk::invite::ConversationKeys;
+use xmtp_sdk::message::Channel;
+use xmtp_sdk::state::Letter;
 
 const ALICE: usize = 1;
 const BOB: usize = 2;
@@ -113,6 +120,54 @@ async fn message_is_written_again_hours_later_and_there_is_one() {
     conversation.send("one").await.unwrap();
     assert_eq!(texts(&conversation).await, ["one"]);
     assert_eq!(alice.outbox().unwrap(), []);
+}
+
+/// Opens the conversation that a letter began for so many units a day, as anybody can who knows its keys and is a member.
+async fn open(world: &mut World, by: &Person, letter: &Letter, quota: u32) {
+    let keys = ConversationKeys::new(letter.invitation.key_material(), letter.inviter.bundle, letter.invitee.bundle);
+    let channel = Channel::new(world.network, keys, letter.inviter, letter.invitee);
+    let (now, today) = (world.clock.now(), world.clock.now().epoch());
+    let opening = channel.opening(now, quota).unwrap();
+    let member = world.member(by, Purpose::Opening, today, 0, &opening).await;
+    world.publish(Submission::new(opening, vec![Pass::Member(member)]).unwrap()).await.unwrap();
+}
+
+/// A long message has no room in the day's quota where the short ones behind it have.
+#[tokio::test]
+async fn refused_message_holds_up_none_of_those_behind_it_and_is_told_of_once() {
+    let mut world = World::start_with("all()", Clock::manual(Clock::system().now())).await;
+    let homes = [(); 2].map(|()| TempDir::new().unwrap());
+    let (alice, bob) = people(&world, &homes).await;
+    let member = world.join(7).await;
+    alice.send(&bob.account().to_string(), "Dear Bob").await.unwrap();
+    let conversation = with(&alice, &bob).await;
+    open(&mut world, &member, conversation.letter(), 8).await;
+    assert!(!conversation.send("one").await.unwrap().opened);
+    drop((alice, bob));
+
+    let long = "a long story. ".repeat(5_000);
+    let a_moment_passes = |world: &World| world.clock.set(world.clock.now().saturating_add(Duration::from_secs(1)));
+    let mut said = vec!["one"];
+    for (behind, by_itself) in [("two", Some("three")), ("four", None)] {
+        for text in [&long, behind] {
+            drop(lose(&mut world, &homes, text).await);
+            a_moment_passes(&world);
+        }
+        let alice = builder(&world, ALICE, homes[0].path()).connect().await.unwrap();
+        let bob = builder(&world, BOB, homes[1].path()).connect().await.unwrap();
+        let conversation = with(&alice, &bob).await;
+        let before = match by_itself {
+            Some(text) => conversation.send(text).await.unwrap().before,
+            None => alice.resume_outbox().await.unwrap(),
+        };
+        let [refused] = before.unsent.try_into().unwrap();
+        assert_eq!((before.delivered, refused.refused), (1, Some(Code::QuotaExhausted)), "behind it came {behind}");
+        assert_eq!(refused.content.unwrap().as_text(), Some(long.as_str()));
+        said.extend([behind].into_iter().chain(by_itself));
+        assert_eq!(texts(&conversation).await, said);
+        assert_eq!(texts(&with(&bob, &alice).await).await, said);
+        assert_eq!((alice.outbox().unwrap(), alice.resume_outbox().await.unwrap()), (vec![], Resent::default()));
+    }
 }
 
 #[tokio::test]
