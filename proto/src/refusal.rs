@@ -145,8 +145,12 @@ pub enum Refusal {
     /// The pass is of another epoch, or of an issue that is over or not yet. The client's to mend.
     #[error("the pass is for another epoch or issue than the present one")]
     EpochWrong,
-    /// The secret behind the pass signed two envelopes with one index and is public. The sender's fault; buy another book.
-    #[error("the secret behind this pass is public: it signed two envelopes with one index; use another book")]
+    /// The secret behind the pass signed two envelopes with one index and is public. The sender's fault: a book or a stake is
+    /// lost, a membership and claims count again under another commitment, or when the quarter turns.
+    #[error(
+        "the secret behind this pass is public: it signed two envelopes with one index; show a pass of another book, stake or \
+         commitment"
+    )]
     SecretClosed,
     /// The recipient does not want to hear from this sender. Nobody's to mend.
     #[error("the recipient blocked this sender")]

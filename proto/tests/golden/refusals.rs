@@ -82,7 +82,7 @@ fn refusal_of_every_code() {
         Refusal::SecretClosed,
         r#"
             08 07 // code
-            12 5f "the secret behind this pass is public: it signed two envelopes with one index; use another book" // message
+            12 7f "the secret behind this pass is public: it signed two envelopes with one index; show a pass of another book, stake or commitment" // message
         "#,
     );
     check_refusal(

@@ -24,6 +24,10 @@ use xmtp_sdk::transport::{InvalidAuthorities, TransportError};
 use xmtp_sdk::vault::VaultError;
 use xmtp_sdk::wallet::WalletError;
 
+/// What is left to who has given a secret away.
+const SECRET_CLOSED: &str = "buy another book, or lock another stake; a membership and claims count again when the quarter \
+                             turns, or at once under other keys: xmtp identity new --replace";
+
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -492,10 +496,11 @@ impl From<SendError> for Failure {
             SendError::ProvingKey(error) => error.into(),
             SendError::Frank(error) => error.into(),
             SendError::Refused(ref refusal) => Self::new(refusal.code().as_str(), &error).hint(match refusal.code() {
-                Code::NullifierUsed | Code::SecretClosed => {
+                Code::NullifierUsed => {
                     "another client of this account used this stamp: does the node keep no journal, or show several? use \
                      another node, for two letters on one stamp lose the book's bond"
                 }
+                Code::SecretClosed => SECRET_CLOSED,
                 _ => "xmtp requirements <account> shows what is asked",
             }),
             SendError::Unknown(ref source) => {
@@ -535,7 +540,10 @@ impl From<ConversationError> for Failure {
             ConversationError::Frank(FrankError::NotYetRooted) => Self::new("root_unknown", &error)
                 .hint("the node has not taken this account among its members yet: run the same command in a minute"),
             ConversationError::Frank(error) => error.into(),
-            ConversationError::Refused(ref refusal) => Self::new(refusal.code().as_str(), &error),
+            ConversationError::Refused(ref refusal) => {
+                let failure = Self::new(refusal.code().as_str(), &error);
+                if refusal.code() == Code::SecretClosed { failure.hint(SECRET_CLOSED) } else { failure }
+            }
             ConversationError::Unknown(ref source) => {
                 let code = source.code().map_or("unreachable", |code| code.as_str());
                 Self::new(code, &error).hint("run the same command again: the message goes out once")
@@ -580,6 +588,7 @@ impl From<StreamError> for Failure {
 #[cfg(test)]
 mod tests {
     use alloy::primitives::U256;
+    use xmtp_proto::refusal::Refusal;
     use xmtp_sdk::chain::Amount;
     use xmtp_sdk::franking::Demand;
 
@@ -589,6 +598,20 @@ mod tests {
     fn nodes_words_do_not_steer_the_terminal() {
         let failure = Failure::new("node_failed", &"\u{1b}[2Kfine\n  next: \u{9b}1m");
         assert_eq!(failure.to_string(), "error [node_failed]: \u{fffd}[2Kfine\u{fffd}  next: \u{fffd}1m");
+    }
+
+    #[test]
+    fn who_gave_a_secret_away_is_told_what_counts_whatever_it_was_of() {
+        let failures: [Failure; 2] = [
+            SendError::Refused(Refusal::SecretClosed).into(),
+            ConversationError::Refused(Refusal::SecretClosed).into(),
+        ];
+        for failure in failures {
+            assert_eq!(failure.code, "secret_closed");
+            for word in ["book", "stake", "membership", "claims"] {
+                assert!(failure.hint.as_ref().unwrap().contains(word), "{word}: {failure}");
+            }
+        }
     }
 
     #[test]
