@@ -10,7 +10,7 @@ use std::time::Duration;
 use alloy::primitives::{Address, U256};
 use alloy::providers::ext::AnvilApi as _;
 use alloy::providers::{DynProvider, Provider as _, ProviderBuilder};
-use support::claims::{LIMIT, claim_pass, counts, limit, root_today, send};
+use support::claims::{LIMIT, claim_pass, counts, limit, offered, root_today, send};
 use support::{Person, World, until};
 use tempfile::TempDir;
 use xmtp_contracts::testing::{Mock, deploy_mock};
@@ -24,7 +24,7 @@ use xmtp_proto::time::{Clock, Epoch, Generation, Timestamp};
 use xmtp_proto::topic::Topic;
 use xmtp_prover::{Group as Tree, Limit, leaf};
 use xmtp_sdk::chain::ClaimError;
-use xmtp_sdk::client::{JoinError, PublishError, RegisterError, SendError};
+use xmtp_sdk::client::{DeclaredClaim, JoinError, PublishError, RegisterError, SendError};
 use xmtp_sdk::inbox::Which;
 
 const DAY: u64 = 86_400;
@@ -368,4 +368,38 @@ async fn client_registers_its_token_and_anybody_prunes_it_once_it_is_sold() {
     stage.sell(bobs, own, 1).await;
     let third = alice.register_claim("cats", token).await.unwrap_err();
     assert!(matches!(third, RegisterError::Chain(ClaimError::RegisteredTwice)), "{third}");
+}
+
+#[tokio::test]
+async fn anybody_declares_what_the_network_offers_and_once() {
+    let mut world = World::start().await;
+    let deployer = world.anvil().addresses()[0];
+    let collection = deploy_mock(&world.provider, deployer, Mock::Collection).await.unwrap();
+    let condition = Condition::Erc721 { collection };
+    let chain_id = world.deployment.chain_id;
+    let cats = OfferedClaim { chain_id, condition, issuers: Vec::new(), threshold: 0, ..offered("cats", 0xc1) };
+    let elsewhere = OfferedClaim { name: "no-chain-of-ours".to_owned(), chain_id: 1, ..cats.clone() };
+    let dogs = offered("dogs", 0xd1);
+    world.deployment.offered_claims = vec![cats.clone(), dogs.clone(), elsewhere];
+    let home = tempfile::tempdir().unwrap();
+    let client = world.builder(1, home.path()).connect().await.unwrap();
+    client.create_identity().await.unwrap();
+
+    let early = client.register_claim("cats", Some(U256::from(1))).await.unwrap_err();
+    assert!(matches!(early, RegisterError::Chain(ClaimError::Undeclared)), "{early}");
+    let claims = IClaims::new(world.deployment.claims.unwrap(), &world.provider);
+    for claim in [&cats, &dogs] {
+        let id = claim.id(world.network);
+        let declared = client.declare_claim(&claim.name).await.unwrap();
+        assert_eq!((declared.claim, declared.transaction.is_some()), (id, true), "{}", claim.name);
+        let terms = claims.claimOf(id.0).call().await.unwrap();
+        assert_eq!(terms, IClaims::Claim::from(claim), "{}", claim.name);
+        let again = client.declare_claim(&id.to_string()).await.unwrap();
+        assert_eq!(again, DeclaredClaim { claim: id, transaction: None }, "{}", claim.name);
+    }
+    let refused = client.declare_claim("mice").await.unwrap_err();
+    assert!(matches!(refused, RegisterError::NoSuchClaim(_)), "{refused}");
+    // Without issuers the chain itself is asked, and it knows of no other.
+    let refused = client.declare_claim("no-chain-of-ours").await.unwrap_err();
+    assert!(matches!(refused, RegisterError::Chain(ClaimError::Terms(_))), "{refused}");
 }

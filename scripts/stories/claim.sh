@@ -102,9 +102,7 @@ TOML
     recompute >"$work/recomputed-again.json" || die "the snapshot is not so"
 
     tell "The same tokens, and no issuer: whoever has one registers it on the chain, and the contract asks the collection."
-    transact "$keeper" "$(the .contracts.claims)" \
-        'declare(((uint8,uint64,address,uint256,uint256,uint64,address[]),address[],uint8,uint32))' \
-        "((1,31337,$collection,0,0,0,[]),[],0,64)"
+    as bob claims declare cats-on-chain | tee "$work/declared.json" | show
     transact "$keeper" "$collection" 'mint(address,uint256)' "$carol" 2
     registered=$(as bob claims | jq -er '.claims[1].id')
     as bob policy set "claim($registered)" | show

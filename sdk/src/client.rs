@@ -75,7 +75,7 @@ pub use joining::{JoinError, Joined};
 pub use outbox::{Mail, Resent, Unsent};
 pub use policy::PublishedPolicy;
 pub use receipts::Told;
-pub use registering::{RegisterError, RegisteredToken};
+pub use registering::{DeclaredClaim, RegisterError, RegisteredToken};
 pub use send::{Draft, SendError, Sent};
 pub use stakes::{MadeStake, StakeStatus, StakingError};
 pub use stamps::{BookStatus, BoughtBook, BuyStampsError, Keeper, TakeOverError};

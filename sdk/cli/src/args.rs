@@ -113,7 +113,8 @@ pub(crate) enum Command {
     /// Tokens locked for the right to write so many letters a day.
     #[command(subcommand)]
     Stake(Stake),
-    /// List the claims that the network offers, and which of them hold of this account today; or register for one.
+    /// List the claims that the network offers, and which of them hold of this account today; or declare one, or
+    /// register for one.
     Claims {
         #[command(subcommand)]
         command: Option<Claims>,
@@ -341,6 +342,12 @@ pub(crate) enum Stake {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Claims {
+    /// Put a claim on the chain with the terms that the network's file names, so that holders can register for it, or issuers
+    /// anchor what they sign. Anybody may, once, and pays for the transaction.
+    Declare {
+        /// Which claim, as `xmtp claims` names it.
+        claim: String,
+    },
     /// Register a token of this wallet for a claim that has no issuers, for the present quarter. Everybody can read on the chain
     /// that this account did; which letters it pays for nobody can. It counts from the next day on, the first of all at once.
     Register {

@@ -351,7 +351,10 @@ impl From<ClaimError> for Failure {
     fn from(error: ClaimError) -> Self {
         match error {
             ClaimError::Chain(error) => (*error).into(),
-            ClaimError::NotOffered | ClaimError::Undeclared => Self::new("not_offered", &error),
+            ClaimError::NotOffered => Self::new("not_offered", &error),
+            ClaimError::Undeclared => Self::new("not_offered", &error).hint("xmtp claims declare <claim>"),
+            ClaimError::Declared => Self::new("declared", &error),
+            ClaimError::Terms(_) => Self::new("deployment", &error).hint("mend offeredClaims in the network's file"),
             ClaimError::Issued => Self::new("issued", &error).hint("xmtp claims"),
             ClaimError::WrongToken | ClaimError::NotHolder => Self::new("not_holder", &error),
             ClaimError::RegisteredTwice => Self::new("registered_twice", &error),

@@ -1,10 +1,10 @@
-//! Claims without issuers: registering a token for one, and pruning the entry of who sold it.
+//! Claims on the chain: declaring one; and for those without issuers registering a token, and pruning the entry of who sold it.
 
 use alloy::contract::Error as ContractError;
 use alloy::primitives::{Address, U256};
 use alloy::providers::DynProvider;
 use alloy::signers::Signer;
-use xmtp_contracts::IClaims;
+use xmtp_contracts::{IClaims, OfferedClaim};
 use xmtp_proto::derive::ClaimId;
 use xmtp_proto::field::{Commitment, FieldElement};
 use xmtp_proto::time::Generation;
@@ -20,7 +20,7 @@ pub struct Registration {
     pub commitment: Option<Commitment>,
 }
 
-/// Why a token was not registered, or an entry not pruned.
+/// Why a claim was not declared, a token not registered, or an entry not pruned.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
     /// The network has none.
@@ -29,6 +29,12 @@ pub enum ClaimError {
     /// Nobody has declared it. The network's to mend.
     #[error("the chain does not know this claim yet: somebody must declare it")]
     Undeclared,
+    /// Somebody was faster. Nothing is left to do.
+    #[error("this claim was declared before")]
+    Declared,
+    /// The deployment names a claim that the contract takes not. Its author's to mend.
+    #[error("the contract takes no claim with such {0}")]
+    Terms(&'static str),
     /// The user's to mend: issuers look for themselves.
     #[error("this claim has issuers, and nothing is registered for it")]
     Issued,
@@ -69,6 +75,10 @@ impl From<ContractError> for ClaimError {
         use IClaims::IClaimsErrors as Refused;
         match error.as_decoded_interface_error::<Refused>() {
             Some(Refused::UnknownClaim(_)) => Self::Undeclared,
+            Some(Refused::AlreadyDeclared(_)) => Self::Declared,
+            Some(Refused::InvalidSpec(_)) => Self::Terms("a condition"),
+            Some(Refused::InvalidIssuers(_)) => Self::Terms("issuers and threshold"),
+            Some(Refused::InvalidLimit(_)) => Self::Terms("a limit"),
             Some(Refused::NotRegistered(_)) => Self::Issued,
             Some(Refused::WrongToken(_)) => Self::WrongToken,
             Some(Refused::NotHolder(_)) => Self::NotHolder,
@@ -84,6 +94,28 @@ impl From<ContractError> for ClaimError {
 }
 
 impl Chain {
+    /// Whether the chain knows a claim.
+    ///
+    /// # Errors
+    /// [`ClaimError::NotOffered`]; [`BuyError::Rpc`] and its like.
+    pub async fn is_declared(&self, claim: ClaimId) -> Result<bool, ClaimError> {
+        // What was never declared has no terms, and so no limit.
+        Ok(asked(self.claims()?.claimOf(claim.0).call()).await?.limit != 0)
+    }
+
+    /// Declares a claim; anybody may, once.
+    ///
+    /// # Errors
+    /// [`ClaimError`]; after [`BuyError::Rpc`] the transaction may still have been sent.
+    pub async fn declare(&self, wallet: &dyn Wallet, claim: &OfferedClaim) -> Result<Submitted, ClaimError> {
+        let (owner, claims) = (Signer::address(wallet), self.claims()?);
+        let call = claims.declare(claim.into()).from(owner);
+        // Refusals come out of the estimate, before a transaction is signed or anything is paid.
+        let gas = asked(call.estimate_gas()).await?;
+        self.check_gas(owner, gas).await?;
+        Ok(Submitted(asked(call.send()).await?))
+    }
+
     /// What is registered for a token in a generation; nothing if nobody ever did.
     ///
     /// # Errors

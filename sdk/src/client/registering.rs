@@ -1,5 +1,5 @@
-//! Claims without issuers: the account's token is registered on chain under the commitment that its key bundle names, and
-//! anybody has the entry of who sold theirs removed.
+//! Claims on the chain: anybody declares what the network offers. For those without issuers the account's token is registered
+//! under the commitment that its key bundle names, and anybody has the entry of who sold theirs removed.
 //!
 //! Everybody sees on chain who registered, and for which claim. Which letters it pays for nobody sees.
 
@@ -12,6 +12,15 @@ use xmtp_proto::time::Generation;
 use super::{Client, NoIdentity, Step};
 use crate::chain::{BuyError, Chain, ClaimError, Registration};
 use crate::state::StateError;
+
+/// A claim that the chain knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeclaredClaim {
+    /// The claim.
+    pub claim: ClaimId,
+    /// The transaction; none if it was declared before.
+    pub transaction: Option<TxHash>,
+}
 
 /// A token's entry in a group that was made or pruned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +35,14 @@ pub struct RegisteredToken {
     pub transaction: Option<TxHash>,
 }
 
-/// Nothing was registered, or pruned.
+/// Nothing was declared, registered, or pruned.
 #[derive(Debug, thiserror::Error)]
 pub enum RegisterError {
     /// Commitments belong to an identity.
     #[error(transparent)]
     NoIdentity(#[from] NoIdentity),
     /// The client was given no endpoint of the chain. The user's to mend.
-    #[error("registering takes the chain's JSON-RPC endpoint, and none was given")]
+    #[error("that takes the chain's JSON-RPC endpoint, and none was given")]
     NoRpc,
     /// The user's to mend.
     #[error("the network offers no claim {0}")]
@@ -56,6 +65,29 @@ impl From<BuyError> for RegisterError {
 }
 
 impl Client {
+    /// Declares a claim that the network offers, by its name or its id, with the terms that the deployment names. Anybody may,
+    /// once, and pays for the transaction. If somebody did before, nothing is done again.
+    ///
+    /// # Errors
+    /// [`RegisterError`].
+    pub async fn declare_claim(&self, claim: &str) -> Result<DeclaredClaim, RegisterError> {
+        let offered = self.offered(claim)?;
+        let chain = self.chain.as_ref().ok_or(RegisterError::NoRpc)?;
+        let claim = offered.id(self.network);
+        let before = DeclaredClaim { claim, transaction: None };
+        self.step(Step::Buying);
+        if chain.is_declared(claim).await? {
+            return Ok(before);
+        }
+        let submitted = match chain.declare(&*self.wallet, offered).await {
+            Err(ClaimError::Declared) => return Ok(before),
+            submitted => submitted?,
+        };
+        let transaction = Some(submitted.transaction());
+        chain.confirm(submitted).await?;
+        Ok(DeclaredClaim { claim, transaction })
+    }
+
     /// Registers a token of the wallet's for a claim, by its name or its id, for the quarter that the keys are of. `token` may
     /// be left out where the claim is about one. If that was done before, nothing is done again.
     ///
@@ -105,9 +137,7 @@ impl Client {
 
     /// What is registered where.
     fn registration(&self, name: &str, token: Option<U256>) -> Result<(&Chain, ClaimId, U256), RegisterError> {
-        let is_it = |it: &&OfferedClaim| it.name == name || it.id(self.network).to_string() == name;
-        let offered = self.deployment.offered_claims.iter().find(is_it);
-        let offered = offered.ok_or_else(|| RegisterError::NoSuchClaim(name.to_owned()))?;
+        let offered = self.offered(name)?;
         if !offered.issuers.is_empty() {
             return Err(ClaimError::Issued.into());
         }
@@ -116,5 +146,11 @@ impl Client {
             _ => token.ok_or_else(|| RegisterError::WhichToken(name.to_owned()))?,
         };
         Ok((self.chain.as_ref().ok_or(RegisterError::NoRpc)?, offered.id(self.network), token))
+    }
+
+    fn offered(&self, name: &str) -> Result<&OfferedClaim, RegisterError> {
+        let is_it = |it: &&OfferedClaim| it.name == name || it.id(self.network).to_string() == name;
+        let offered = self.deployment.offered_claims.iter().find(is_it);
+        offered.ok_or_else(|| RegisterError::NoSuchClaim(name.to_owned()))
     }
 }

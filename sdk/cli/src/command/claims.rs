@@ -1,11 +1,12 @@
-//! `xmtp claims`: what the network offers, what holds of the account today, and registering where there are no issuers.
+//! `xmtp claims`: what the network offers, what holds of the account today; declaring it, and registering where there are no
+//! issuers.
 
 use std::fmt;
 
 use serde::Serialize;
 use xmtp_proto::time::Generation;
 use xmtp_sdk::claims::SMALL_CLAIM;
-use xmtp_sdk::client::{ClaimStatus, Client, RegisteredToken};
+use xmtp_sdk::client::{ClaimStatus, Client, DeclaredClaim, RegisteredToken};
 
 use crate::args;
 use crate::failure::Failure;
@@ -17,6 +18,7 @@ const SEEN_BY_ALL: &str =
 pub(super) async fn run(command: Option<args::Claims>, client: &Client, output: &Output) -> Result<(), Failure> {
     match command {
         None => output.say(&Claims { claims: client.claims().await?.into_iter().map(Entry::from).collect() }),
+        Some(args::Claims::Declare { claim }) => output.say(&Declared::from(client.declare_claim(&claim).await?)),
         Some(args::Claims::Register { claim, token }) => {
             output.note(&SEEN_BY_ALL);
             output.say(&Registered(client.register_claim(&claim, token).await?.into()))
@@ -25,6 +27,14 @@ pub(super) async fn run(command: Option<args::Claims>, client: &Client, output: 
             output.say(&Pruned(client.prune_claim(&claim, token, generation.map(Generation)).await?.into()))
         }
     }
+}
+
+#[derive(Serialize)]
+struct Declared {
+    /// What policies call the claim.
+    claim: String,
+    /// Null if it was declared before.
+    transaction: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -78,6 +88,12 @@ impl From<ClaimStatus> for Entry {
     }
 }
 
+impl From<DeclaredClaim> for Declared {
+    fn from(DeclaredClaim { claim, transaction }: DeclaredClaim) -> Self {
+        Self { claim: claim.to_string(), transaction: transaction.map(|hash| hash.to_string()) }
+    }
+}
+
 impl From<RegisteredToken> for Token {
     fn from(RegisteredToken { claim, generation, token, transaction }: RegisteredToken) -> Self {
         Self {
@@ -85,6 +101,17 @@ impl From<RegisteredToken> for Token {
             token: token.to_string(),
             generation: generation.0,
             transaction: transaction.map(|hash| hash.to_string()),
+        }
+    }
+}
+
+impl Said for Declared {
+    fn text(&self, f: &mut impl fmt::Write) -> fmt::Result {
+        let Self { claim, transaction } = self;
+        writeln!(f, "The chain knows claim({claim}).")?;
+        match transaction {
+            Some(hash) => writeln!(f, "  transaction  {hash}"),
+            None => writeln!(f, "  it did before; nothing was sent"),
         }
     }
 }
