@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {IClaims} from "../src/interfaces/IClaims.sol";
 import {Base} from "./Base.t.sol";
-import {ClaimsBase} from "./Claims.t.sol";
+import {ClaimsBase} from "./claims/ClaimsBase.t.sol";
 
 /// @dev What users pay, in snapshots/. Every call is a transaction of its own (`isolate`): with its 21,000,
 /// its call data, storage cold, refunds made. Usual means: not the group's first book, nor the account's first permit
