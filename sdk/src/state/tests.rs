@@ -1,6 +1,7 @@
 mod books;
 mod conversations;
 mod folder;
+mod joining;
 mod letters;
 mod seen;
 mod words;

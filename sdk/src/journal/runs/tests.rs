@@ -150,6 +150,27 @@ fn next_run_begins_behind_all_that_is_known_to_be_used() {
 }
 
 #[test]
+fn what_was_used_when_there_was_no_journal_is_reserved_and_nothing_else() {
+    let used = |installation, unused, taken| {
+        Session::numbered(1).run_of_used(InstallationId::numbered(installation), &known(9, 0), unused, taken)
+    };
+    for (unused, taken, expected) in [
+        (0..100, 3, Some(run(OWNER, 1, 0, 3))),
+        (2..100, 3, Some(run(OWNER, 1, 2, 1))),
+        (0..100, 100, Some(run(OWNER, 1, 0, 100))),
+        (0..2, 3, Some(run(OWNER, 1, 0, 2))),
+        // The journal knows.
+        (0..100, 0, None),
+        (3..100, 3, None),
+        (16..100, 3, None),
+        (100..100, 100, None),
+    ] {
+        assert_eq!(used(OWNER, unused.clone(), taken), expected, "{taken} are used, {unused:?} not reserved");
+    }
+    assert_eq!(used(2, 0..100, 3), None, "from the other end nothing is used without a journal");
+}
+
+#[test]
 fn stamps_are_set_aside_all_or_none_and_from_the_own_end() {
     let mut books = check(&[], &[], 0..100);
     for (installation, expected) in [(OWNER, [0, 1, 2]), (2, [99, 98, 97])] {
