@@ -1,5 +1,5 @@
-//! The passes of a letter, or of the first key bundle: the paths of their leaves, and their proofs; those of stamps finished from blanks where there are
-//! any.
+//! The passes of a letter, or of the first key bundle: the paths of their leaves, and their proofs; those of stamps finished
+//! from blanks where there are any.
 
 use std::time::Duration;
 
