@@ -24,9 +24,20 @@ use xmtp_sdk::transport::{InvalidAuthorities, TransportError};
 use xmtp_sdk::vault::VaultError;
 use xmtp_sdk::wallet::WalletError;
 
-/// What is left to who has given a secret away.
-const SECRET_CLOSED: &str = "buy another book, or lock another stake; a membership and claims count again when the quarter \
-                             turns, or at once under other keys: xmtp identity new --replace";
+/// What is left to whose pass was refused for its index or its secret.
+const fn hint_of_pass(code: Code) -> Option<&'static str> {
+    match code {
+        Code::NullifierUsed => Some(
+            "another client of this account used this stamp, or this index of a stake, a claim or the membership: does the node \
+             keep no journal, or show several? use another node, for two letters on one lose the book's bond or the stake",
+        ),
+        Code::SecretClosed => Some(
+            "buy another book, or lock another stake; a membership and claims count again when the quarter turns, or at once \
+             under other keys: xmtp identity new --replace",
+        ),
+        _ => None,
+    }
+}
 
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
@@ -492,20 +503,16 @@ impl From<SendError> for Failure {
                 1 => format!("allow it with --max-price {needed}, or buy stamps of a smaller denomination"),
                 _ => format!("allow it with --max-price {needed}, or send it when the node is less busy"),
             }),
-            SendError::UsedUp => Self::new("quota_exhausted", &error).hint("xmtp requirements <account> shows what else would do"),
+            SendError::UsedUp => {
+                Self::new("quota_exhausted", &error).hint("xmtp requirements <account> shows what else would do")
+            }
             SendError::SmallGroup { .. } => Self::new("small_group", &error)
                 .hint("spend all the same with --from-small-groups, or wait until more are bought"),
             SendError::Reservation(error) => error.into(),
             SendError::ProvingKey(error) => error.into(),
             SendError::Frank(error) => error.into(),
-            SendError::Refused(ref refusal) => Self::new(refusal.code().as_str(), &error).hint(match refusal.code() {
-                Code::NullifierUsed => {
-                    "another client of this account used this stamp: does the node keep no journal, or show several? use \
-                     another node, for two letters on one stamp lose the book's bond"
-                }
-                Code::SecretClosed => SECRET_CLOSED,
-                _ => "xmtp requirements <account> shows what is asked",
-            }),
+            SendError::Refused(ref refusal) => Self::new(refusal.code().as_str(), &error)
+                .hint(hint_of_pass(refusal.code()).unwrap_or("xmtp requirements <account> shows what is asked")),
             SendError::Unknown(ref source) => {
                 let code = source.code().map_or("unreachable", |code| code.as_str());
                 Self::new(code, &error).hint("run the same command again: the letter goes out once")
@@ -545,7 +552,10 @@ impl From<ConversationError> for Failure {
             ConversationError::Frank(error) => error.into(),
             ConversationError::Refused(ref refusal) => {
                 let failure = Self::new(refusal.code().as_str(), &error);
-                if refusal.code() == Code::SecretClosed { failure.hint(SECRET_CLOSED) } else { failure }
+                match hint_of_pass(refusal.code()) {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
             }
             ConversationError::Unknown(ref source) => {
                 let code = source.code().map_or("unreachable", |code| code.as_str());
@@ -591,6 +601,7 @@ impl From<StreamError> for Failure {
 #[cfg(test)]
 mod tests {
     use alloy::primitives::U256;
+    use xmtp_proto::field::FieldElement;
     use xmtp_proto::refusal::Refusal;
     use xmtp_sdk::chain::Amount;
     use xmtp_sdk::franking::Demand;
@@ -604,15 +615,16 @@ mod tests {
     }
 
     #[test]
-    fn who_gave_a_secret_away_is_told_what_counts_whatever_it_was_of() {
-        let failures: [Failure; 2] = [
-            SendError::Refused(Refusal::SecretClosed).into(),
-            ConversationError::Refused(Refusal::SecretClosed).into(),
-        ];
-        for failure in failures {
-            assert_eq!(failure.code, "secret_closed");
-            for word in ["book", "stake", "membership", "claims"] {
-                assert!(failure.hint.as_ref().unwrap().contains(word), "{word}: {failure}");
+    fn whose_index_or_secret_is_used_up_is_told_what_to_do_whatever_it_was_of() {
+        let nullifier = FieldElement::ZERO.into();
+        for refusal in [Refusal::NullifierUsed { nullifier }, Refusal::SecretClosed] {
+            for failure in
+                [Failure::from(SendError::Refused(refusal.clone())), ConversationError::Refused(refusal.clone()).into()]
+            {
+                assert_eq!(failure.code, refusal.code().as_str());
+                for word in ["book", "stake", "membership", "claim"] {
+                    assert!(failure.hint.as_ref().unwrap().contains(word), "{word}: {failure}");
+                }
             }
         }
     }
