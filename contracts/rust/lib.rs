@@ -4,6 +4,7 @@
 //! * [`Deployment`]: where they live on a chain, as `deployments/<chainId>.json` says it, and which [claims](OfferedClaim) a
 //!   network offers.
 //! * [`deploy`]: puts them on a chain from checked-in bytecode, without a Solidity compiler.
+//! * [`paid_by`]: a chain on which a wallet pays.
 //! * [`leaf_log`]: what a follower checks a group's events against.
 //! * `testing` (feature): a chain of one's own.
 //!
@@ -14,6 +15,7 @@ mod claims;
 mod deploy;
 mod deployment;
 pub mod leaf_log;
+mod payer;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -23,6 +25,7 @@ pub use bindings::{claims::IClaims, postage::IPostage, stake::IStake, token::IXm
 pub use claims::{Condition, OfferedClaim};
 pub use deploy::{DeployError, Parameters, deploy};
 pub use deployment::{Deployment, LoadError, Staking, Tier, VerifyError};
+pub use payer::paid_by;
 
 /// What one stamp may be worth, in units of postage.
 pub const DENOMINATIONS: [u32; 9] = [1, 2, 5, 10, 20, 50, 100, 200, 500];

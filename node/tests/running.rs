@@ -124,7 +124,7 @@ fn configuration_is_checked_without_a_start() {
     let Output { status, stderr, .. } = check_config(&config);
     assert_eq!(status.code(), Some(1));
     let stderr = String::from_utf8(stderr).unwrap();
-    assert!(stderr.contains("operator.password"), "{stderr}");
+    assert!(stderr.contains("operator.json"), "{stderr}");
 
     std::fs::write(&config, "listen = 5050").unwrap();
     let Output { status, stderr, .. } = check_config(&config);

@@ -12,7 +12,8 @@ use std::time::Duration;
 use alloy::contract::Error as ContractError;
 use alloy::network::{Ethereum, EthereumWallet, TxSigner};
 use alloy::primitives::{Address, Signature, TxHash, U256};
-use alloy::providers::{DynProvider, PendingTransactionBuilder, PendingTransactionError, Provider, ProviderBuilder};
+use alloy::providers::{DynProvider, PendingTransactionBuilder, PendingTransactionError, Provider};
+use alloy::rpc::client::ClientBuilder;
 use alloy::signers::Signer;
 use alloy::sol_types::{SolStruct, eip712_domain};
 use alloy::transports::{RpcError, TransportErrorKind};
@@ -241,7 +242,7 @@ impl Chain {
         // Fails where one was chosen already, which is as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let wallet = EthereumWallet::new(wallet as Arc<dyn TxSigner<Signature> + Send + Sync>);
-        Self { provider: ProviderBuilder::new().wallet(wallet).connect_http(rpc).erased(), deployment }
+        Self { provider: xmtp_contracts::paid_by(wallet, ClientBuilder::default().http(rpc)), deployment }
     }
 
     /// The book bought under a commitment, if there is one.

@@ -5,14 +5,15 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use alloy::{
-    network::{Ethereum, TransactionBuilder},
+    network::{Ethereum, EthereumWallet, TransactionBuilder},
     node_bindings::AnvilInstance,
     primitives::{Address, B256, Bytes, U256, hex},
     providers::{Provider, ProviderBuilder},
-    rpc::types::TransactionRequest,
+    rpc::{client::ClientBuilder, types::TransactionRequest},
     signers::{SignerSync, local::PrivateKeySigner},
     sol,
     sol_types::{SolEvent, SolStruct, SolValue, eip712_domain},
@@ -21,7 +22,7 @@ use xmtp_contracts::{
     DENOMINATIONS, DeployError, Deployment, IClaims, IPostage, IStake, IXmtpToken, MAX_COUNT, Parameters,
     STAKE_COOLDOWN, Staking, Tier, VerifyError, deploy,
     leaf_log::{self, Operation},
-    testing,
+    paid_by, testing,
 };
 
 sol! {
@@ -58,6 +59,29 @@ fn chain() -> (AnvilInstance, impl Provider<Ethereum> + Clone, Address) {
     let provider = ProviderBuilder::default().connect_http(anvil.endpoint_url());
     let deployer = anvil.addresses()[0];
     (anvil, provider, deployer)
+}
+
+#[tokio::test]
+async fn transaction_after_one_that_was_refused_is_mined_all_the_same() {
+    let (anvil, provider, deployer) = chain();
+    let deployment = deploy(&provider, deployer, &Parameters::default()).await.unwrap();
+    let key = PrivateKeySigner::from(anvil.keys()[0].clone());
+    let payer = paid_by(EthereumWallet::from(key), ClientBuilder::default().http(anvil.endpoint_url()));
+    let token = IXmtpToken::new(deployment.token, &payer);
+    let approve = async |amount| {
+        let sent = token.approve(deployment.postage, U256::from(amount)).send().await.unwrap();
+        let mined = sent.with_timeout(Some(Duration::from_secs(30))).get_receipt().await.unwrap();
+        assert!(mined.status());
+    };
+    approve(1).await;
+    let more_than_there_is = token.transfer(deployment.postage, U256::MAX);
+    more_than_there_is.send().await.unwrap_err();
+    approve(2).await;
+    // And the account pays from elsewhere, too.
+    let elsewhere = IXmtpToken::new(deployment.token, &provider);
+    elsewhere.approve(deployment.postage, U256::ONE).from(deployer).send().await.unwrap().get_receipt().await.unwrap();
+    approve(3).await;
+    assert_eq!(token.allowance(deployer, deployment.postage).call().await.unwrap(), U256::from(3));
 }
 
 #[tokio::test]

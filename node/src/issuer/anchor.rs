@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use alloy::network::EthereumWallet;
 use alloy::primitives::{Address, Bytes, TxHash};
-use alloy::providers::{DynProvider, Provider as _, ProviderBuilder};
+use alloy::providers::{DynProvider, Provider as _};
+use alloy::rpc::client::ClientBuilder;
 use alloy::signers::local::PrivateKeySigner;
 use url::Url;
 use xmtp_contracts::IClaims;
@@ -68,7 +69,8 @@ impl Anchors {
     pub(super) fn new(rpc: Url, claims: Address, key: PrivateKeySigner, timeout: Duration) -> Result<Self, RpcError> {
         let client = reqwest::Client::builder().build().map_err(|error| RpcError::Transport(error.into()))?;
         let account = key.address();
-        let provider = ProviderBuilder::new().wallet(EthereumWallet::from(key)).connect_reqwest(client, rpc).erased();
+        let rpc = ClientBuilder::default().http_with_client(client, rpc);
+        let provider = xmtp_contracts::paid_by(EthereumWallet::from(key), rpc);
         Ok(Self { provider, claims, account, timeout })
     }
 
