@@ -23,6 +23,7 @@ use futures_util::future::join_all;
 use rustix::process::{Signal, getpid, kill_process};
 use serde::{Deserialize, Serialize};
 use support::World;
+use support::clients::copy_of;
 use tempfile::TempDir;
 use url::Url;
 use xmtp_contracts::Deployment;
@@ -191,25 +192,6 @@ async fn restored(world: &World, person: usize) -> (Client, TempDir) {
     let client = client(world, person, home.path()).await;
     client.restore_identity().await.unwrap();
     (client, home)
-}
-
-/// What a backup would hold: the files of a state as they are now.
-fn copy_of(home: &Path) -> TempDir {
-    fn copy(from: &Path, to: &Path) {
-        use std::os::unix::fs::DirBuilderExt as _;
-        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-            let to = to.join(entry.file_name());
-            if entry.file_type().unwrap().is_dir() {
-                fs::DirBuilder::new().mode(0o700).recursive(true).create(&to).unwrap();
-                copy(&entry.path(), &to);
-            } else {
-                fs::copy(entry.path(), to).unwrap();
-            }
-        }
-    }
-    let to = tempfile::tempdir().unwrap();
-    copy(home, to.path());
-    to
 }
 
 async fn with<'a>(client: &'a Client, peer: &Client) -> Conversation<'a> {

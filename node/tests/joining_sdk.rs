@@ -6,13 +6,13 @@
 
 mod support;
 
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use alloy::primitives::U256;
 use support::World;
+use support::clients::copy_of;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use xmtp_contracts::IXmtpToken;
@@ -68,24 +68,6 @@ async fn is_in_vault(client: &Client) -> bool {
 
 async fn left(client: &Client) -> u32 {
     client.books().await.unwrap().iter().map(|it| it.left).sum()
-}
-
-fn copy_of(home: &Path) -> TempDir {
-    fn copy(from: &Path, to: &Path) {
-        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-            let to = to.join(entry.file_name());
-            if entry.file_type().unwrap().is_dir() {
-                fs::create_dir(&to).unwrap();
-                fs::set_permissions(&to, entry.metadata().unwrap().permissions()).unwrap();
-                copy(&entry.path(), &to);
-            } else {
-                fs::copy(entry.path(), to).unwrap();
-            }
-        }
-    }
-    let to = TempDir::new().unwrap();
-    copy(home, to.path());
-    to
 }
 
 fn no_index_went_twice(world: &World) {

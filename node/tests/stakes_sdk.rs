@@ -5,12 +5,12 @@
 
 mod support;
 
-use std::fs;
 use std::path::Path;
 
 use alloy::primitives::U256;
 use alloy::providers::Provider as _;
 use support::World;
+use support::clients::copy_of;
 use tempfile::TempDir;
 use xmtp_contracts::{IXmtpToken, STAKE_COOLDOWN};
 use xmtp_proto::requirement::Shown;
@@ -47,25 +47,6 @@ async fn people(world: &World, homes: &[TempDir; 2]) -> (Client, Client) {
     let granted = token.transfer(alice.account().address(), amount(world)).send().await.unwrap();
     granted.get_receipt().await.unwrap();
     (alice, bob)
-}
-
-fn copy_of(home: &Path) -> TempDir {
-    fn copy(from: &Path, to: &Path) {
-        for entry in fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            let to = to.join(entry.file_name());
-            if entry.file_type().unwrap().is_dir() {
-                fs::create_dir(&to).unwrap();
-                fs::set_permissions(&to, entry.metadata().unwrap().permissions()).unwrap();
-                copy(&entry.path(), &to);
-            } else {
-                fs::copy(entry.path(), to).unwrap();
-            }
-        }
-    }
-    let to = TempDir::new().unwrap();
-    copy(home, to.path());
-    to
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! Clients of a world's node, and what they pay with.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
 use alloy::signers::local::PrivateKeySigner;
+use tempfile::TempDir;
 use url::Url;
 use xmtp_contracts::IXmtpToken;
 use xmtp_sdk::client::{Builder, Client};
@@ -42,4 +44,23 @@ impl World {
         let amount = U256::from(10).pow(U256::from(20));
         token.transfer(account, amount).send().await.unwrap().get_receipt().await.unwrap();
     }
+}
+
+/// A client's folder, copied as a backup does.
+pub(crate) fn copy_of(home: &Path) -> TempDir {
+    fn copy(from: &Path, to: &Path) {
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            let to = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                fs::create_dir(&to).unwrap();
+                fs::set_permissions(&to, entry.metadata().unwrap().permissions()).unwrap();
+                copy(&entry.path(), &to);
+            } else {
+                fs::copy(entry.path(), to).unwrap();
+            }
+        }
+    }
+    let to = TempDir::new().unwrap();
+    copy(home, to.path());
+    to
 }
