@@ -517,13 +517,13 @@ async fn ten_sends_at_once_beside_a_watch_go_out_once_each() {
     drop(alice);
     let (world, home, key) = (&world, homes[0].path(), key(&world, ALICE));
     let watched = builder(world, key, home);
-    let mut arrivals = pin!(watched.stream(What::All, Which::New));
     let sends = join_all((0..10).map(|number| async move {
         done(world, key, home, Deed::Letter { to: to.clone(), text: format!("letter {number}") }).await;
     }));
-    // Whoever watches goes on asking: between two letters the state is free for others.
+    // Whoever watches goes on asking: between two letters the state is free for others. And who does not any more lets go of it.
     let (seen, mut letter) = tokio::sync::mpsc::unbounded_channel();
-    let watch = async {
+    let watch = async move {
+        let mut arrivals = pin!(watched.stream(What::All, Which::New));
         while let Some(arrival) = arrivals.next().await {
             match arrival.unwrap() {
                 Arrival::Letter(message) => seen.send(message.content.unwrap().as_text().unwrap().to_owned()).unwrap(),

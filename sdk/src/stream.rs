@@ -104,6 +104,9 @@ impl Client {
 impl Builder {
     /// As [`Client::stream`], with a client of its own that is there only while something comes: other processes can use the
     /// account's state meanwhile. To open the state again takes a signature of the wallet.
+    ///
+    /// From an item on until it has waited a moment for the next, the stream has the state: who waits for that between two
+    /// items, to answer one for instance, waits for ever. For that there is [`Client::stream`].
     pub fn stream(self, what: What, which: Which) -> impl Stream<Item = Result<Arrival, StreamError>> + Send {
         stream(Source::lent(self), what, which)
     }
