@@ -4,7 +4,8 @@
 //! Submissions are made beforehand, and postmarks verified afterwards. Who sends them has threads of its own in the node's
 //! process, and shares the processors with it; CPU time is both's, and the sender's part of it is told. Beside the figures stand
 //! those of the parts that cannot be avoided, each alone: verifying, signing the postmark, and syncing a group of records. What
-//! a submission costs beyond them is overhead.
+//! a submission costs beyond them is overhead. And beside the letters stands what the log alone takes for one, its signature
+//! included: a node that did nothing but verify and write would come to that share of the verifier's rate.
 
 #![allow(clippy::unwrap_used)] // A benchmark may.
 
@@ -13,14 +14,16 @@ mod support;
 
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use alloy::primitives::{B256, U256};
+use alloy::signers::local::PrivateKeySigner;
 use clap::Parser;
 use cpu_time::ProcessTime;
 use ed25519_dalek::SigningKey;
+use futures_util::future::join_all;
 use mimalloc::MiMalloc;
 use secp256k1::{Message, Secp256k1, SecretKey};
 use serde_json::json;
@@ -29,13 +32,16 @@ use tokio::runtime::{self, Runtime};
 use tokio::task::JoinSet;
 use tonic::transport::Channel;
 use xmtp_node::memory;
-use xmtp_proto::derive::{self, Purpose, conversation_topic};
+use xmtp_node::operator::Operator;
+use xmtp_node::store::{Cancellation, Entry, Shard, Store};
+use xmtp_proto::derive::{self, Group, NetworkId, Purpose, conversation_topic};
 use xmtp_proto::envelope::Envelope;
 use xmtp_proto::field::Scope;
 use xmtp_proto::opening::{MAX_QUOTA, Opening};
 use xmtp_proto::pass::{self, Pass, Posting, Stamp};
 use xmtp_proto::signature::{self, Label};
 use xmtp_proto::submission::Submission;
+use xmtp_proto::time::Clock;
 use xmtp_proto::wire::{self, node_client::NodeClient};
 use xmtp_prover::{Index, Plate, Proof, Statement, VerifyingKey, batch};
 
@@ -355,6 +361,39 @@ fn syncing(world: &World) -> (Duration, Duration) {
     (began.elapsed() / SYNCS, cpu)
 }
 
+/// CPU time for a letter of a log that takes them in groups of [`BATCH`]: it decides, signs, writes and syncs.
+async fn logging(network: NetworkId, letters: &[Submission]) -> Duration {
+    let folder = tempfile::tempdir().unwrap();
+    let operator = Operator::new(PrivateKeySigner::random(), network);
+    let store = Store::open(folder.path(), operator, Clock::system(), NonZeroU32::MAX).unwrap();
+    let mut entries = letters.iter().map(|letter| entry(network, letter)).collect::<Vec<_>>().into_iter();
+    let cpu = ProcessTime::now();
+    while entries.len() > 0 {
+        let appended = join_all(entries.by_ref().take(BATCH).map(|entry| store.append(entry))).await;
+        assert!(appended.iter().all(Result::is_ok));
+    }
+    cpu.elapsed() / letters.len() as u32
+}
+
+/// What the log is given for a letter with a stamp.
+fn entry(network: NetworkId, letter: &Submission) -> Entry {
+    let [Pass::Stamp(stamp)] = letter.passes() else { panic!("a letter here has a stamp") };
+    let group = Group::Stamps { denomination: stamp.denomination, issue: stamp.issue };
+    let (shard, &pass::Proof { nullifier, share, .. }) = (Shard::Issue(stamp.issue), &stamp.proof);
+    Entry {
+        id: letter.envelope().id(network),
+        topic: letter.envelope().topic,
+        submission: letter.clone().into(),
+        cancels: vec![Cancellation { group, shard, nullifier, share }],
+        owner: None,
+        conversation: None,
+        connection: None,
+        receipts: None,
+        issuer: None,
+        expected_head: None,
+    }
+}
+
 #[tokio::main]
 async fn main() {
     memory::decline_huge_pages();
@@ -391,7 +430,11 @@ async fn main() {
 
     let (submissions, proofs): (Vec<_>, Vec<_>) = stamped.into_iter().unzip();
     let (warming, submissions) = submissions.split_at(WARMING);
+    logging(world.network, warming).await;
+    let log = logging(world.network, submissions).await;
+    println!("alone: a letter takes the log {log:.1?} of CPU time, its signature included");
     let (mut ours, mut peers, mut ratios, mut letters) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut of_both = Vec::new();
     let mut alone = verify_alone(&proofs);
     for _ in 0..SAMPLES {
         empty_the_log(&mut world).await;
@@ -404,10 +447,16 @@ async fn main() {
         ours.push(loaded.rate());
         peers.push(peer);
         ratios.push(loaded.rate() / peer);
+        of_both.push(verifying.as_secs_f64() / (verifying + log).as_secs_f64());
     }
 
     let ratio = median(&ratios);
-    println!("stamped letters: {:.0} % of what the verifier does alone", 100.0 * ratio);
+    let of_both = median(&of_both);
+    println!(
+        "stamped letters: {:.0} % of what the verifier does alone; verifier and log alone would come to {:.0} %",
+        100.0 * ratio,
+        100.0 * of_both
+    );
     let line = json!({
         "name": "node",
         "ours": round(median(&ours)),
@@ -415,7 +464,7 @@ async fn main() {
         "unit": "stamped letters per second",
         "ratio": round(ratio),
         "samples": { "ours": ours, "peer": peers, "ratio": ratios },
-        "also": { "letters": letters, "messages": messages, "messages_among_reads": among_reads },
+        "also": { "log_us": round(log.as_secs_f64() * 1e6), "verifier_and_log_ratio": round(of_both), "letters": letters, "messages": messages, "messages_among_reads": among_reads },
         "versions": { "ours": concat!("xmtp-node ", env!("CARGO_PKG_VERSION")), "peer": "its verifier alone" },
     });
     println!("{line}");
