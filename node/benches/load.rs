@@ -380,18 +380,9 @@ fn entry(network: NetworkId, letter: &Submission) -> Entry {
     let [Pass::Stamp(stamp)] = letter.passes() else { panic!("a letter here has a stamp") };
     let group = Group::Stamps { denomination: stamp.denomination, issue: stamp.issue };
     let (shard, &pass::Proof { nullifier, share, .. }) = (Shard::Issue(stamp.issue), &stamp.proof);
-    Entry {
-        id: letter.envelope().id(network),
-        topic: letter.envelope().topic,
-        submission: letter.clone().into(),
-        cancels: vec![Cancellation { group, shard, nullifier, share }],
-        owner: None,
-        conversation: None,
-        connection: None,
-        receipts: None,
-        issuer: None,
-        expected_head: None,
-    }
+    let cancels = vec![Cancellation { group, shard, nullifier, share }];
+    let Envelope { topic, .. } = letter.envelope();
+    Entry { cancels, ..Entry::new(letter.envelope().id(network), *topic, letter.clone().into()) }
 }
 
 #[tokio::main]

@@ -189,6 +189,25 @@ pub struct Entry {
     pub expected_head: Option<Cursor>,
 }
 
+impl Entry {
+    /// An envelope that is stored, and nothing beside.
+    #[must_use]
+    pub const fn new(id: EnvelopeId, topic: Topic, submission: wire::Submission) -> Self {
+        Self {
+            id,
+            topic,
+            submission,
+            cancels: Vec::new(),
+            owner: None,
+            conversation: None,
+            connection: None,
+            receipts: None,
+            issuer: None,
+            expected_head: None,
+        }
+    }
+}
+
 /// One index used for two envelopes: two points of one line, whose value at zero is the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {

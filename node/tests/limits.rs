@@ -105,22 +105,10 @@ impl Bench {
         let topic = topic();
         let mut ciphertext = vec![0; bytes];
         ciphertext[..8].copy_from_slice(&number.to_be_bytes());
-        let entry = Entry {
-            id: EnvelopeId::new(NetworkId(B256::ZERO), &topic, Timestamp::default(), &ciphertext),
-            topic,
-            submission: wire::Submission {
-                envelope: Some(wire::Envelope { topic: topic.to_string(), sent_at_ns: 0, ciphertext }),
-                passes: Vec::new(),
-            },
-            cancels: Vec::new(),
-            owner: None,
-            conversation: None,
-            connection: None,
-            receipts: None,
-            issuer: None,
-            expected_head: None,
-        };
-        self.node.store().append(entry).await.unwrap();
+        let id = EnvelopeId::new(NetworkId(B256::ZERO), &topic, Timestamp::default(), &ciphertext);
+        let envelope = wire::Envelope { topic: topic.to_string(), sent_at_ns: 0, ciphertext };
+        let submission = wire::Submission { envelope: Some(envelope), passes: Vec::new() };
+        self.node.store().append(Entry::new(id, topic, submission)).await.unwrap();
     }
 }
 

@@ -48,18 +48,8 @@ fn topic(number: u8) -> Topic {
 /// An entry whose envelope is told from others by its text.
 fn entry(topic: Topic, text: &str) -> Entry {
     let envelope = wire::Envelope { topic: topic.to_string(), sent_at_ns: 1, ciphertext: text.as_bytes().to_vec() };
-    Entry {
-        id: EnvelopeId::new(NETWORK, &topic, Timestamp::from_nanos(1), text.as_bytes()),
-        topic,
-        submission: wire::Submission { envelope: Some(envelope), passes: Vec::new() },
-        cancels: Vec::new(),
-        owner: None,
-        conversation: None,
-        connection: None,
-        receipts: None,
-        issuer: None,
-        expected_head: None,
-    }
+    let id = EnvelopeId::new(NETWORK, &topic, Timestamp::from_nanos(1), text.as_bytes());
+    Entry::new(id, topic, wire::Submission { envelope: Some(envelope), passes: Vec::new() })
 }
 
 fn cancelling(text: &str, nullifiers: &[u64]) -> Entry {

@@ -27,18 +27,8 @@ fn conversation(first: u8, rest: u8) -> Topic {
 /// Puts an envelope into the log, past the door: these tests are about reading.
 async fn append(store: &Store, topic: Topic, text: &str) -> u64 {
     let envelope = wire::Envelope { topic: topic.to_string(), sent_at_ns: 0, ciphertext: text.as_bytes().to_vec() };
-    let entry = Entry {
-        id: EnvelopeId::new(NetworkId(B256::ZERO), &topic, Timestamp::default(), text.as_bytes()),
-        topic,
-        submission: wire::Submission { envelope: Some(envelope), passes: Vec::new() },
-        cancels: Vec::new(),
-        owner: None,
-        conversation: None,
-        connection: None,
-        receipts: None,
-        issuer: None,
-        expected_head: None,
-    };
+    let id = EnvelopeId::new(NetworkId(B256::ZERO), &topic, Timestamp::default(), text.as_bytes());
+    let entry = Entry::new(id, topic, wire::Submission { envelope: Some(envelope), passes: Vec::new() });
     store.append(entry).await.unwrap().postmark.cursor.0
 }
 

@@ -179,18 +179,7 @@ async fn append(store: &Store, network: NetworkId, numbers: std::ops::Range<u64>
             ciphertext[..8].copy_from_slice(&(number / u64::from(CONVERSATIONS)).to_be_bytes());
             let id = EnvelopeId::new(network, &topic, Timestamp::default(), &ciphertext);
             let envelope = wire::Envelope { topic: topic.to_string(), sent_at_ns: 0, ciphertext };
-            store.append(Entry {
-                id,
-                topic,
-                submission: wire::Submission { envelope: Some(envelope), passes: Vec::new() },
-                cancels: Vec::new(),
-                owner: None,
-                conversation: None,
-                connection: None,
-                receipts: None,
-                issuer: None,
-                expected_head: None,
-            })
+            store.append(Entry::new(id, topic, wire::Submission { envelope: Some(envelope), passes: Vec::new() }))
         });
         // In order: appends are queued in the order in which they are begun.
         for appended in futures_util::future::join_all(appends).await {

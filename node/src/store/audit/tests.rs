@@ -46,23 +46,14 @@ fn entry(number: u8) -> Entry {
     let proof =
         Proof { root: field.into(), nullifier: field.into(), share: field.into(), tag: field.into(), points: [0; 128] };
     let stamp = Stamp { denomination, issue: ISSUE, proof, nonce: None };
-    Entry {
-        id: id(number),
-        topic: TOPIC,
-        submission: Submission::new(envelope(number), vec![Pass::Stamp(stamp)]).unwrap().into(),
-        cancels: vec![Cancellation {
-            group: Group::Stamps { denomination, issue: ISSUE },
-            shard: Shard::Issue(ISSUE),
-            nullifier: field.into(),
-            share: field.into(),
-        }],
-        owner: None,
-        conversation: None,
-        connection: None,
-        receipts: None,
-        issuer: None,
-        expected_head: None,
-    }
+    let submission = Submission::new(envelope(number), vec![Pass::Stamp(stamp)]).unwrap();
+    let cancels = vec![Cancellation {
+        group: Group::Stamps { denomination, issue: ISSUE },
+        shard: Shard::Issue(ISSUE),
+        nullifier: field.into(),
+        share: field.into(),
+    }];
+    Entry { cancels, ..Entry::new(id(number), TOPIC, submission.into()) }
 }
 
 /// Three envelopes in a log that something happens to.
@@ -187,18 +178,9 @@ async fn check_conversation(damage: impl Fn(&Store, B256, Epoch), faults: impl F
     let member = Pass::Member(Member { operator, generation: 1, epoch, proof });
     let entry = |ciphertext: Vec<u8>, passes: Vec<Pass>, cancels, conversation| {
         let envelope = Envelope { topic: opening.topic(), sent_at: Timestamp::from_secs(1), ciphertext };
-        Entry {
-            id: envelope.id(NETWORK),
-            topic: opening.topic(),
-            submission: Submission::new(envelope, passes).unwrap().into(),
-            cancels,
-            owner: None,
-            conversation: Some(conversation),
-            connection: None,
-            receipts: None,
-            issuer: None,
-            expected_head: None,
-        }
+        let (id, topic) = (envelope.id(NETWORK), envelope.topic);
+        let submission = Submission::new(envelope, passes).unwrap().into();
+        Entry { cancels, conversation: Some(conversation), ..Entry::new(id, topic, submission) }
     };
     let cancel = Cancellation {
         group: Group::Members { operator, generation: 1 },
